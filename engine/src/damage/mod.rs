@@ -1,0 +1,60 @@
+//! Damage: what differs between a frame and the output's last picture, and that picture, the mirror.
+
+mod mirror;
+
+use std::time::Instant;
+
+pub use mirror::{Mirror, MirrorData, MirrorGuard};
+
+use crate::frame::Frame;
+use crate::geometry::{Point, Rect, Region};
+
+/// A rectangle of the new picture that stood elsewhere in the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Where it is now.
+    pub to: Rect,
+    /// Where its top left corner was.
+    pub from: Point,
+}
+
+/// What changed between two pictures of one output.
+///
+/// `changed` and the targets of `copied` are disjoint; together they hold every pixel that differs. Copies are
+/// exact: `new(to + d) == old(from + d)`. They all refer to the old picture, and are listed so that carrying
+/// them out one after the other, each on the result of the one before, gives the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// The mirror's content sequence once this is in it.
+    pub seq: u64,
+    /// Pixels that differ and were not copied.
+    pub changed: Region,
+    /// Pixels that moved.
+    pub copied: Vec<Copied>,
+}
+
+/// Names one submitted frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// How far a submitted frame is.
+#[derive(Debug)]
+pub enum Progress {
+    /// Not done; ask again.
+    Pending,
+    /// In the mirror; the frame's buffer has been given back.
+    Done(Damage),
+    /// This engine cannot do it; here is the frame for another.
+    Failed(Frame),
+}
+
+/// Finds damage and brings the mirror up to date, in two steps, so that a GPU can do it in its own time.
+///
+/// Up to two tickets may be in flight; they complete in order.
+pub trait DamageEngine: Send {
+    /// Hands a frame over.
+    fn submit(&mut self, frame: Frame, mirror: &Mirror, now: Instant) -> Ticket;
+
+    /// Asks after a ticket. Each is answered with `Done` or `Failed` once.
+    fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress;
+}

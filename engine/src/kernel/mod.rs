@@ -1,0 +1,1 @@
+//! Hot loops, each with a scalar twin that defines it.

@@ -1,0 +1,7 @@
+//! Pixel formats: those of sources (DRM fourccs), those of clients (RFB), and the plan between them.
+
+mod format;
+mod fourcc;
+
+pub use format::ClientFormat;
+pub use fourcc::{Fourcc, Layout, Modifier};

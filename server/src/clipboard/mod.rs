@@ -1,0 +1,10 @@
+//! Text that was copied, on its way from or to a client.
+
+use std::sync::Arc;
+
+/// The desktop's clipboard. Texts that were copied on the desktop arrive as backend events.
+pub trait Clipboard: Send + Sync {
+    /// A client copied this text (UTF-8, line ends LF): the desktop may paste it from now on. Does not wait. The
+    /// same text coming back from the desktop because of this call is not reported as an event.
+    fn offer(&self, text: Arc<str>);
+}

@@ -1,0 +1,7 @@
+//! The farpane server as a library: what the binary is made of.
+
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod clipboard;
+pub mod input;

@@ -1,0 +1,2 @@
+//! The farpane program.
+fn main() {}
