@@ -1,1 +1,5 @@
 //! Hot loops, each with a scalar twin that defines it.
+
+mod level;
+
+pub use level::CpuLevel;
