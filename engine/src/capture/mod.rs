@@ -1,5 +1,7 @@
 //! Sources: where pictures come from. One source per output (monitor).
 
+pub mod synthetic;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 

@@ -2,12 +2,14 @@
 
 mod cursor;
 mod memory;
+mod pool;
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 pub use cursor::CursorImage;
 pub use memory::{Memory, SharedMemory};
+pub use pool::{Pool, PoolEmpty};
 
 use crate::geometry::{Rect, Region, Size};
 use crate::pixel::{Fourcc, Modifier};
