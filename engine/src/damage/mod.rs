@@ -1,9 +1,16 @@
 //! Damage: what differs between a frame and the output's last picture, and that picture, the mirror.
 
+mod compare;
+mod cpu;
 mod mirror;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 
+pub use compare::FrameError;
+pub use cpu::{CpuDamage, DamageStats};
 pub use mirror::{Mirror, MirrorData, MirrorGuard};
 
 use crate::frame::Frame;
@@ -57,4 +64,9 @@ pub trait DamageEngine: Send {
 
     /// Asks after a ticket. Each is answered with `Done` or `Failed` once.
     fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress;
+
+    /// Takes a damage back whose reader is done with it, so that its buffers serve a later frame.
+    fn recycle(&mut self, damage: Damage) {
+        drop(damage);
+    }
 }

@@ -3,3 +3,4 @@
 mod level;
 
 pub use level::CpuLevel;
+pub mod tile_diff;
