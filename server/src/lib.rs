@@ -5,3 +5,4 @@
 pub mod backend;
 pub mod clipboard;
 pub mod input;
+pub mod net;

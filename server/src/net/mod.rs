@@ -1,0 +1,19 @@
+//! Connections: listeners, and the byte streams that come from them.
+//!
+//! Nothing here knows RFB. A listener accepts, caps what strangers may cost and hands a [`Transport`] on.
+
+mod slots;
+mod transport;
+
+pub use slots::{Slot, Slots};
+pub use transport::{
+    ByteStream, ConnInfo, Identity, ListenerId, ReadStream, Transport, TransportParts, TransportReader,
+    TransportWriter, WriteStream,
+};
+
+/// TCP keeps at most about this much data that was written and not yet sent (`TCP_NOTSENT_LOWAT`); beyond it writes wait.
+///
+/// The send buffer itself is left to the kernel, which grows it to the link's bandwidth-delay product: setting
+/// `SO_SNDBUF` would switch that off and cap the rate of long fast links. What must stay small for pacing is only the
+/// part that waits behind the link, and this bounds exactly that.
+pub const NOT_SENT_LIMIT_BYTES: u32 = 128 * 1024;
