@@ -6,14 +6,29 @@
 //! and ends with a sync flush, so chunks from different threads simply follow each other in a client's stream; the
 //! two-byte zlib header goes in front of a stream's first chunk ([`Streams`]).
 
+mod content;
+pub mod cursor;
+mod deflate;
+mod hextile;
+#[cfg(feature = "jpeg")]
+mod jpeg;
+mod plain;
+mod rre;
+mod scratch;
+mod select;
 mod streams;
+mod tight;
+mod zrle;
 
+pub use select::{DEFAULT_COMPRESSION, LADDER, codec, compression, jpeg_step};
 pub use streams::Streams;
 
 use crate::damage::MirrorData;
 use crate::frame::CursorImage;
 use crate::geometry::Rect;
-use crate::pixel::ClientFormat;
+use crate::pixel::{ClientFormat, PixelBytes};
+use scratch::{Picture, Scratch};
+use tight::Tight;
 
 /// Encoding numbers of the RFB registry that rectangles of pixels use.
 pub mod number {
@@ -155,5 +170,29 @@ pub fn encode_rect(
     params: &Params,
     out: &mut Vec<Encoded>,
 ) {
-    let _ = (mirror, rect, overlay, params, out);
+    let rect = rect.intersect(&mirror.size().rect());
+    if rect.is_empty() {
+        return;
+    }
+    scratch::with(|scratch| {
+        scratch.load(mirror, &rect, overlay);
+        let (form, from_words) = match params.codec {
+            Codec::Tight => scratch::tpixel(mirror.layout, params),
+            _ => (PixelBytes::pixel(&params.format), false),
+        };
+        if !from_words {
+            scratch.convert(mirror.layout, &params.format);
+        }
+        let Scratch { words, values, tools, .. } = scratch;
+        let words = Picture { rect, values: words };
+        let picture = if from_words { words } else { Picture { rect, values } };
+        match params.codec {
+            Codec::Raw => out.push(plain::raw(picture, params)),
+            Codec::Rre => out.push(rre::encode(picture, params, tools)),
+            Codec::Hextile => out.push(hextile::encode(picture, params, tools)),
+            Codec::Zlib => out.push(plain::zlib(picture, params, tools)),
+            Codec::Zrle => out.push(zrle::encode(picture, params, tools)),
+            Codec::Tight => Tight { picture, words, layout: mirror.layout, form, params, tools, out }.run(),
+        }
+    });
 }

@@ -2,6 +2,8 @@
 
 mod format;
 mod fourcc;
+mod plan;
 
 pub use format::ClientFormat;
 pub use fourcc::{Fourcc, Layout, Modifier};
+pub use plan::{PixelBytes, Plan, PlanClass};

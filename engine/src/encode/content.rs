@@ -1,0 +1,126 @@
+//! What a part of the picture shows: photograph, or text and flat areas that must stay exact.
+//!
+//! The judgement is per cell of 16x16 pixels, from every second row: how often a pixel differs from its left neighbour, and
+//! how much. Photographs differ nearly everywhere and mostly little; letters differ seldom and much.
+
+use super::scratch::Picture;
+use crate::geometry::Rect;
+use crate::pixel::Layout;
+
+const CELL: u16 = 16;
+/// The largest difference of a channel that counts as little.
+const LITTLE: u8 = 28;
+
+/// The content of one cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Content {
+    /// Nothing or next to nothing changes.
+    Flat,
+    /// Changes little, too seldom to be called a photograph by itself.
+    Soft,
+    /// Changes nearly everywhere.
+    Photo,
+    /// Edges.
+    Sharp,
+}
+
+/// The cells of a part, row by row; those at the right and bottom edge are ragged.
+pub(super) struct Cells {
+    rect: Rect,
+    columns: usize,
+    cells: Vec<Content>,
+}
+
+impl Cells {
+    /// Judges a part of a picture of mirror words with eight bits a channel.
+    pub(super) fn of(words: Picture<'_>, rect: &Rect, layout: Layout) -> Self {
+        let columns = usize::from(rect.w.div_ceil(CELL));
+        let mask = layout.mask();
+        let mut cells = Vec::with_capacity(columns * usize::from(rect.h.div_ceil(CELL)));
+        let mut y = rect.y;
+        while y < rect.bottom() {
+            let band = Rect { y, h: CELL.min(rect.bottom() - y), ..*rect };
+            let mut counts = [[0u32; 3]; 16];
+            let counts = &mut counts[..columns.min(16)];
+            for row in words.rows(&band).step_by(2) {
+                for (count, cell) in counts.iter_mut().zip(row.chunks(CELL.into())) {
+                    measure(cell, mask, count);
+                }
+            }
+            cells.extend(counts.iter().map(|c| judge(*c)));
+            y += band.h;
+        }
+        Self { rect: *rect, columns, cells }
+    }
+
+    /// The box that photographic cells fill, on cell borders; none when there are none or other content is mixed with them.
+    pub(super) fn photo(&self) -> Option<Rect> {
+        let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
+        for (i, _) in self.cells.iter().enumerate().filter(|(_, c)| **c == Content::Photo) {
+            let (x, y) = (i % self.columns, i / self.columns);
+            (x0, y0, x1, y1) = (x0.min(x), y0.min(y), x1.max(x + 1), y1.max(y + 1));
+        }
+        if x0 == usize::MAX {
+            return None;
+        }
+        let (mut photo, mut soft, mut sharp, mut flat) = (0, 0, 0, 0);
+        for row in self.cells.chunks_exact(self.columns).take(y1).skip(y0) {
+            for cell in &row[x0..x1] {
+                match cell {
+                    Content::Photo => photo += 1,
+                    Content::Soft => soft += 1,
+                    Content::Sharp => sharp += 1,
+                    Content::Flat => flat += 1,
+                }
+            }
+        }
+        let all = photo + soft + sharp + flat;
+        // few cells of another kind are part of the photograph: a bright edge, a patch of clear sky
+        if (photo + soft) * 8 < all * 7 || sharp * 16 > all || flat * 16 > all || photo * 2 < all {
+            return None;
+        }
+        let at = |origin: u16, cell: usize, end: u16| origin.saturating_add(cell as u16 * CELL).min(end);
+        let r = &self.rect;
+        Some(Rect::from_corners(
+            at(r.x, x0, r.right()),
+            at(r.y, y0, r.bottom()),
+            at(r.x, x1, r.right()),
+            at(r.y, y1, r.bottom()),
+        ))
+    }
+}
+
+/// Adds a row of a cell: neighbours compared, those that differ, those that differ much.
+fn measure(row: &[u32], mask: u32, [seen, changed, much]: &mut [u32; 3]) {
+    for pair in row.array_windows::<2>() {
+        let [a, b] = pair.map(|v| (v & mask).to_le_bytes());
+        let d = a.iter().zip(b).fold(0, |d, (a, b)| d.max(a.abs_diff(b)));
+        *changed += u32::from(d != 0);
+        *much += u32::from(d > LITTLE);
+    }
+    *seen += row.len().saturating_sub(1) as u32;
+}
+
+fn judge([seen, changed, much]: [u32; 3]) -> Content {
+    if changed * 16 <= seen {
+        if much * 4 > changed && changed > 1 { Content::Sharp } else { Content::Flat }
+    } else if changed * 100 >= seen * 85 || (changed * 2 >= seen && much * 2 <= changed) {
+        Content::Photo
+    } else if much * 4 <= changed {
+        Content::Soft
+    } else {
+        Content::Sharp
+    }
+}
+
+/// What is left of a rectangle around a part of it: above, below, left, right; empty ones left out.
+pub(super) fn around(r: &Rect, part: &Rect) -> impl Iterator<Item = Rect> + use<> {
+    [
+        Rect::from_corners(r.x, r.y, r.right(), part.y),
+        Rect::from_corners(r.x, part.bottom(), r.right(), r.bottom()),
+        Rect::from_corners(r.x, part.y, part.x, part.bottom()),
+        Rect::from_corners(part.right(), part.y, r.right(), part.bottom()),
+    ]
+    .into_iter()
+    .filter(|r| !r.is_empty())
+}

@@ -1,0 +1,190 @@
+//! Encoding 7, Tight: every part in the form that suits its content.
+//!
+//! ```text
+//! part(rect):
+//!     at most 256 colours: fill (1), mono (2) or indices
+//!     else JPEG allowed and photographic cells: JPEG of their bounding box if they fill it,    (1)
+//!          the bands around it by part()
+//!     else large: both halves by part(); if both end as copy, one copy                         (2)
+//!     else copy
+//! ```
+//! 1. Text and flat areas stay exact: a cell of 16x16 pixels is photographic only if neighbouring pixels differ often and little.
+//! 2. Halves of a page of coloured text often have few enough colours; halves of a photo never, and cost little to refuse.
+//!
+//! The gradient filter is never sent: old noVNC stops at it, and deflate at low levels gains nothing from it.
+
+use super::content::{self, Cells};
+use super::scratch::{Picture, Tools};
+use super::streams::push_compact;
+use super::zrle::pack;
+use super::{Chunk, Encoded, Params, StreamId, number};
+use crate::geometry::Rect;
+use crate::pixel::{Layout, PixelBytes};
+
+const FILL: u8 = 0x80;
+const JPEG: u8 = 0x90;
+const FILTER: u8 = 0x40;
+const PALETTE: u8 = 1;
+/// Filtered data shorter than this is sent as it is.
+const MIN_COMPRESS: usize = 12;
+/// Parts of many colours are halved down to this many pixels in search of palettes.
+const MIN_SPLIT: u64 = 64 * 64;
+/// Below this many pixels a palette and plain pixels are both tried.
+const SMALL: u64 = 1024;
+/// Below this many pixels JPEG's tables outweigh what it saves.
+#[cfg(feature = "jpeg")]
+const MIN_JPEG: u64 = 32 * 32;
+
+/// One rectangle on its way into Tight.
+pub(super) struct Tight<'a> {
+    /// The values that are sent.
+    pub(super) picture: Picture<'a>,
+    /// The mirror's words of the same rectangle.
+    pub(super) words: Picture<'a>,
+    pub(super) layout: Layout,
+    pub(super) form: PixelBytes,
+    pub(super) params: &'a Params,
+    pub(super) tools: &'a mut Tools,
+    pub(super) out: &'a mut Vec<Encoded>,
+}
+
+impl Tight<'_> {
+    /// Encodes the whole picture.
+    pub(super) fn run(mut self) {
+        let rect = self.picture.rect;
+        if self.part(&rect) {
+            self.copy(&rect);
+        }
+    }
+
+    /// Encodes a part; true when the caller must send it as copy.
+    fn part(&mut self, rect: &Rect) -> bool {
+        if rect.is_empty() {
+            return false;
+        }
+        self.tools.palette.start(256);
+        self.tools.indices.clear();
+        let Tools { palette, indices, .. } = &mut *self.tools;
+        if self.picture.rows(rect).all(|row| palette.add_row(row, indices)) {
+            self.palette(rect);
+            return false;
+        }
+        if let Some(copy) = self.photo(rect) {
+            return copy;
+        }
+        if rect.area() <= MIN_SPLIT {
+            return true;
+        }
+        let (a, b) = halves(rect);
+        match (self.part(&a), self.part(&b)) {
+            (true, true) => return true,
+            (true, false) => self.copy(&a),
+            (false, true) => self.copy(&b),
+            (false, false) => {}
+        }
+        false
+    }
+
+    /// Sends the photographic middle of a part as JPEG and the rest by [`Tight::part`]; none when there is no such middle.
+    #[cfg(feature = "jpeg")]
+    fn photo(&mut self, rect: &Rect) -> Option<bool> {
+        let step = self.params.jpeg.filter(|_| self.params.format.bpp > 8 && self.params.format.true_colour)?;
+        let format = super::jpeg::pixel_format(self.layout)?;
+        if rect.area() < MIN_JPEG {
+            return None;
+        }
+        let cells = Cells::of(self.words, rect, self.layout);
+        let middle = cells.photo()?;
+        if middle.area() < MIN_JPEG {
+            return None;
+        }
+        let stride = usize::from(self.words.rect.w);
+        let start = usize::from(middle.y - self.words.rect.y) * stride + usize::from(middle.x - self.words.rect.x);
+        let shape = [usize::from(middle.w), usize::from(middle.h), stride];
+        let end = start + (shape[1] - 1) * stride + shape[0];
+        let data = self.tools.jpeg.compress(&self.words.values[start..end], shape, format, step)?;
+        let mut head = Vec::with_capacity(data.len() + 4);
+        head.push(JPEG);
+        push_compact(data.len(), &mut head);
+        head.extend_from_slice(data);
+        self.out.push(Encoded { rect: middle, encoding: number::TIGHT, head, chunk: None, lossy: true });
+        for band in content::around(rect, &middle) {
+            if self.part(&band) {
+                self.copy(&band);
+            }
+        }
+        Some(false)
+    }
+
+    #[cfg(not(feature = "jpeg"))]
+    fn photo(&mut self, _rect: &Rect) -> Option<bool> {
+        None
+    }
+
+    /// Sends a part whose palette and indices are in the tools.
+    fn palette(&mut self, rect: &Rect) {
+        let colours = self.tools.palette.values();
+        if let [colour] = colours {
+            let mut head = vec![FILL];
+            self.form.push(*colour, &mut head);
+            self.out.push(Encoded { rect: *rect, encoding: number::TIGHT, head, chunk: None, lossy: false });
+            return;
+        }
+        let stream = if colours.len() == 2 { 1 } else { 2 };
+        let mut head = Vec::with_capacity(3 + colours.len() * self.form.len());
+        head.extend_from_slice(&[FILTER | stream << 4, PALETTE, (colours.len() - 1) as u8]);
+        colours.iter().for_each(|v| self.form.push(*v, &mut head));
+        let try_copy = rect.area() < SMALL && colours.len() > 8;
+        self.tools.bytes.clear();
+        if colours.len() == 2 {
+            for row in self.tools.indices.chunks_exact(rect.w.into()) {
+                pack(row, 1, &mut self.tools.bytes);
+            }
+        } else {
+            std::mem::swap(&mut self.tools.bytes, &mut self.tools.indices);
+        }
+        self.filtered(rect, head, stream);
+        if try_copy {
+            let indexed = self.out.pop();
+            self.copy(rect);
+            if let (Some(copy), Some(indexed)) = (self.out.last_mut(), indexed)
+                && indexed.wire_len() <= copy.wire_len()
+            {
+                *copy = indexed;
+            }
+        }
+    }
+
+    /// Sends a part as plain pixels through zlib.
+    fn copy(&mut self, rect: &Rect) {
+        self.tools.bytes.clear();
+        for row in self.picture.rows(rect) {
+            self.form.push_row(row, &mut self.tools.bytes);
+        }
+        self.filtered(rect, vec![0], 0);
+    }
+
+    /// Sends the filtered data in the tools.
+    fn filtered(&mut self, rect: &Rect, mut head: Vec<u8>, stream: u8) {
+        let Tools { bytes, deflater, .. } = &mut *self.tools;
+        let chunk = if bytes.len() < MIN_COMPRESS {
+            head.extend_from_slice(bytes);
+            None
+        } else {
+            Some(Chunk { stream: StreamId::Tight(stream), data: deflater.chunk(bytes, self.params.compression) })
+        };
+        self.out.push(Encoded { rect: *rect, encoding: number::TIGHT, head, chunk, lossy: false });
+    }
+}
+
+/// Two halves of a rectangle along its longer side, on a 16-px border of it.
+fn halves(r: &Rect) -> (Rect, Rect) {
+    let middle = |len: u16| (len / 2).next_multiple_of(16).min(len);
+    if r.w >= r.h {
+        let x = r.x + middle(r.w);
+        (Rect::from_corners(r.x, r.y, x, r.bottom()), Rect::from_corners(x, r.y, r.right(), r.bottom()))
+    } else {
+        let y = r.y + middle(r.h);
+        (Rect::from_corners(r.x, r.y, r.right(), y), Rect::from_corners(r.x, y, r.right(), r.bottom()))
+    }
+}
