@@ -1,0 +1,51 @@
+# farpane: everything by name. `make help` lists it.
+# Debian packages are listed once, in packaging/debian-packages.txt; each target installs what it lacks.
+
+PROFILE ?= ci
+CARGO   ?= cargo
+TOOLS   := $(CURDIR)/target/tools
+
+.PHONY: help run build deps test viewers lint fmt doc audit aarch64 bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build for speed and show the moving demo desktop
+	./target/release/farpane demo
+
+build: ## the release binary, target/release/farpane
+	@packaging/install-packages build
+	$(CARGO) build --release -p farpane-server
+
+deps: ## install what building and testing need
+	@packaging/install-packages build test
+	@packaging/install-viewers
+
+test: deps ## install what the tests need and run all of them
+	tests/run.py --profile $(PROFILE)
+
+viewers: deps ## only the foreign viewers (ONLY="words of a case's name")
+	$(CARGO) build --profile $(PROFILE) -p farpane-server
+	tests/viewers/run.py --farpane target/$(PROFILE)/farpane --only "$(ONLY)"
+
+lint: ## format check, and clippy with every warning an error
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+
+fmt: ## format the sources
+	$(CARGO) fmt --all
+
+doc: ## the documentation of all crates, target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+audit: ## licences, banned crates and sources of everything we build on
+	@packaging/install-cargo-deny $(TOOLS)
+	$(TOOLS)/bin/cargo-deny --offline --log-level error check licenses bans sources
+
+aarch64: ## type-check the server for 64-bit ARM, without default features
+	@packaging/install-packages build aarch64
+	packaging/check-aarch64
+
+bench: ## the benchmarks
+	@packaging/install-packages build
+	$(CARGO) bench -p farpane-benches

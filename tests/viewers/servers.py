@@ -1,0 +1,64 @@
+"""What the viewers are pointed at: the farpane under test, or Xvnc standing in for it."""
+import os
+import re
+import signal
+import subprocess
+import time
+
+from desktop import Failed, XServer, until
+
+SIZE = (640, 480)
+PASSWORD = "w0rd-8ch"
+# PASSWORD as VNC programs keep it in a file: one DES block under the well-known key
+PASSWORD_FILE = None
+
+
+class Farpane:
+    """A running `farpane serve` with a TCP and a WebSocket listener on loopback, on ports of its own choice."""
+
+    def __init__(self, children, binary, source, security="none", extra=(), env=None):
+        argv = [binary, "serve", "--source", source, "--listen", "127.0.0.1:0", "--listen", "ws:127.0.0.1:0",
+                "--security", security, *extra]
+        self.children = children
+        self.child = children.start("farpane", argv, env)
+        self.port = self.listener("127.0.0.1")
+        self.web = "ws://127.0.0.1:%d/" % self.listener("ws:127.0.0.1")
+
+    def listener(self, name):
+        line = re.compile(r"^farpane: listening on %s:(\d+)$" % re.escape(name), re.M)
+        return int(until("line 'farpane: listening on %s:PORT'" % name, lambda: line.search(self.child.log()),
+                         alive=(self.child,)).group(1))
+
+    def stop(self):
+        """Asks it to end as a service manager would; it owes status 0 within a second."""
+        began = time.monotonic()
+        os.kill(self.child.pid, signal.SIGTERM)
+        try:
+            status = self.child.wait(10)
+        except subprocess.TimeoutExpired:
+            raise Failed("farpane did not end within 10 s of SIGTERM\n" + self.child.tail())
+        took = time.monotonic() - began
+        if status != 0:
+            raise Failed("farpane ended with status %d after SIGTERM\n%s" % (status, self.child.tail()))
+        if took > 3:
+            raise Failed("farpane took %.1f s to end after SIGTERM" % took)
+
+
+class Xvnc:
+    """TigerVNC's server: X server and VNC server in one. With it a failure tells whose fault it is, the viewer's or ours."""
+
+    def __init__(self, children):
+        self.children = children
+        self.x = XServer.__new__(XServer)
+        self.x.children, self.x.env = children, {}
+        # Xvnc wants its port beforehand: take one that the kernel has just given out and got back
+        import socket
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.x.display("xvnc", ["Xvnc", "-geometry", "%dx%d" % SIZE, "-depth", "24", "-rfbport", self.port, "-localhost",
+                                "-interface", "127.0.0.1", "-SecurityTypes", "None", "-ac", "-noreset", "-AlwaysShared"])
+        self.web = None
+
+    def stop(self):
+        self.children.end(self.x.server)
