@@ -22,10 +22,14 @@ class Picture:
         return Picture(width, height, b"".join(rows))
 
     def with_wrong_pixel(self, x=None, y=None, by=1):
-        """The same picture with one channel of one pixel off by `by`: the fault that a comparer must see."""
-        x, y = self.width // 2 if x is None else x, self.height // 2 if y is None else y
+        """The same picture with the red of one pixel off by `by`: the fault that a comparer must see.
+
+        Without a place it is the first pixel from the middle on that can be off by so much.
+        """
         rgb = bytearray(self.rgb)
-        at = (y * self.width + x) * 3
+        at = ((self.height // 2 if y is None else y) * self.width + (self.width // 2 if x is None else x)) * 3
+        while x is None and rgb[at] < by and rgb[at] + by > 255:
+            at = (at + 3) % len(rgb)
         rgb[at] = rgb[at] - by if rgb[at] >= by else rgb[at] + by
         return Picture(self.width, self.height, rgb)
 

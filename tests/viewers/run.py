@@ -67,7 +67,8 @@ def converges(viewer, want):
         until("equal picture", same, alive=(viewer.child,) if viewer.child else ())
     except Failed as failure:
         raise Failed("%s\n    %s" % (failure, wrong[0]))
-    fault = want.with_wrong_pixel(by=viewer.tolerance + 1)
+    # a viewer of few colours may itself be off by the tolerance, the other way
+    fault = want.with_wrong_pixel(by=2 * viewer.tolerance + 1)
     if viewer.compare(fault) is None:
         raise Failed("the comparer does not see a wrong pixel")
 
@@ -88,12 +89,12 @@ def still_case(make, refreshed=False, **still):
     return case
 
 
-def tiger(*options):
-    return still_case(lambda children, server: viewers.TigerVnc(children, server, options))
+def tiger(*options, refreshed=False):
+    return still_case(lambda children, server: viewers.TigerVnc(children, server, options), refreshed)
 
 
-def tiger_with(encoding, *options):
-    return tiger("-AutoSelect=0", "-FullColor=1", "-PreferredEncoding=" + encoding, *options)
+def tiger_with(encoding, *options, refreshed=False):
+    return tiger("-AutoSelect=0", "-FullColor=1", "-PreferredEncoding=" + encoding, *options, refreshed=refreshed)
 
 
 def lib(encodings, refreshed=False, **settings):
@@ -147,10 +148,10 @@ CASES = [
     ("tigervnc, Hextile", tiger_with("Hextile", "-NoJPEG=1")),
     ("tigervnc, ZRLE", tiger_with("ZRLE", "-NoJPEG=1")),
     ("tigervnc, Tight lossless", tiger_with("Tight", "-NoJPEG=1", "-CustomCompressLevel=1", "-CompressLevel=6")),
-    ("tigervnc, Tight with JPEG, exact when quiet", tiger_with("Tight", "-NoJPEG=0", "-QualityLevel=5")),
-    ("tigervnc, its own choice", tiger()),
-    ("tigervnc, Xorg source", still_case(lambda children, server: viewers.TigerVnc(children, server, ()), kind="xorg")),
-    ("gvncviewer, its own choice", still_case(viewers.GtkVnc)),
+    ("tigervnc, Tight with JPEG, exact when quiet", tiger_with("Tight", "-NoJPEG=0", "-QualityLevel=5", refreshed=True)),
+    ("tigervnc, its own choice", tiger(refreshed=True)),
+    ("tigervnc, Xorg source", still_case(lambda children, server: viewers.TigerVnc(children, server, ()), refreshed=True, kind="xorg")),
+    ("gvncviewer, its own choice", still_case(viewers.GtkVnc, refreshed=True)),
     ("libvncclient, Raw", lib("raw")),
     ("libvncclient, CopyRect and RRE", lib("copyrect rre")),
     ("libvncclient, Hextile", lib("hextile")),
