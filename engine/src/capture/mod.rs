@@ -1,6 +1,8 @@
 //! Sources: where pictures come from. One source per output (monitor).
 
 pub mod synthetic;
+#[cfg(feature = "x11")]
+pub mod x11;
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
