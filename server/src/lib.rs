@@ -6,3 +6,4 @@ pub mod backend;
 pub mod clipboard;
 pub mod input;
 pub mod net;
+pub mod session;

@@ -1,1 +1,24 @@
 //! Per-output pipelines: capture on demand, damage, fan-out to clients, encoding on every core.
+//!
+//! One [`Output`] per monitor owns its source, its mirror and a thread. Clients [subscribe](Output::subscribe) and say when
+//! they can take an update; only then does the thread ask the source for a picture, so a still screen and a slow client
+//! cost nothing and the newest picture always wins. What changed is merged into each subscriber's inbox in the same step in which
+//! the mirror changes (the *gate*), so an update always shows one consistent picture.
+//!
+//! A [`ClientPicture`] holds what one client shows of all outputs of its view and encodes its updates.
+//!
+//! INVARIANT: for every subscriber, inbox + what was sent = mirror, whenever the gate is free.
+
+mod blocks;
+mod cache;
+mod inbox;
+mod output;
+mod pacer;
+mod picture;
+mod stats;
+mod worker;
+
+pub use output::{Output, OutputEvent, Subscription};
+pub use pacer::{Grant, MAX_UPDATE, MIN_UPDATE, PaceEvent, Pacer, Verdict};
+pub use picture::{ClientPicture, EncodedUpdate, Pointer, View, ViewOutput};
+pub use stats::{BUCKETS, Histogram, Stats};

@@ -1,0 +1,121 @@
+//! Cuts a pending region into the rectangles that encoders get, on a grid fixed to the output.
+
+use crate::encode::BLOCK;
+use crate::geometry::{Rect, Region};
+
+/// A rectangle counts as small and interactive up to this many pixels.
+const SMALL_AREA: u64 = 64 * 64;
+
+/// Cuts `region` at the lines of the block grid, appending to `out`.
+///
+/// Within a block, rectangles are sent as they are when they are few; many, or such that nearly fill their common box, are
+/// sent as that box: its other pixels are exact as well. The result depends on nothing but the region, so clients that
+/// are equally far behind share their encoded rectangles.
+pub(super) fn cut(region: &Region, out: &mut Vec<Rect>) {
+    let bounds = region.bounds();
+    if bounds.is_empty() {
+        return;
+    }
+    let start = out.len();
+    for rect in region.rects() {
+        let mut y = rect.y;
+        while y < rect.bottom() {
+            let bottom = next_line(y).min(rect.bottom());
+            let mut x = rect.x;
+            while x < rect.right() {
+                let right = next_line(x).min(rect.right());
+                out.push(Rect::from_corners(x, y, right, bottom));
+                x = right;
+            }
+            y = bottom;
+        }
+    }
+    if region.rects().len() == 1 {
+        return;
+    }
+    // Group by block and join inside each.
+    let block = |r: &Rect| (r.y / BLOCK, r.x / BLOCK);
+    out[start..].sort_unstable_by_key(|r| (block(r), r.y, r.x));
+    let mut kept = start;
+    let mut i = start;
+    while i < out.len() {
+        let mut end = i;
+        let (mut whole, mut area) = (Rect::default(), 0);
+        while end < out.len() && block(&out[end]) == block(&out[i]) {
+            whole = whole.bounds_with(&out[end]);
+            area += out[end].area();
+            end += 1;
+        }
+        if end - i > 1 && (end - i > 4 || whole.area() * 3 <= area * 4) {
+            out[kept] = whole;
+            kept += 1;
+        } else {
+            out.copy_within(i..end, kept);
+            kept += end - i;
+        }
+        i = end;
+    }
+    out.truncate(kept);
+}
+
+fn next_line(v: u16) -> u16 {
+    (v / BLOCK + 1).saturating_mul(BLOCK)
+}
+
+/// Sorts rectangles into the order in which they are sent: small ones first, newest first; then the rest, oldest first, so
+/// that what keeps changing cannot starve what waits.
+pub(super) fn order(rects: &mut [Rect], newest: impl Fn(&Rect) -> u64) {
+    rects.sort_by_cached_key(|r| {
+        let small = r.area() <= SMALL_AREA;
+        let seq = newest(r);
+        (!small, if small { u64::MAX - seq } else { seq }, r.y, r.x)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn blocks_cover_the_region_and_respect_the_grid(
+            rects in proptest::collection::vec((0u16..900, 0u16..900, 1u16..400, 1u16..400), 1..12)
+        ) {
+            let mut region = Region::new();
+            for (x, y, w, h) in rects {
+                region.add(&Rect::new(x, y, w, h));
+            }
+            let mut out = Vec::new();
+            cut(&region, &mut out);
+            let mut left = region.clone();
+            for r in &out {
+                prop_assert!(!r.is_empty());
+                prop_assert_eq!(r.x / BLOCK, (r.right() - 1) / BLOCK);
+                prop_assert_eq!(r.y / BLOCK, (r.bottom() - 1) / BLOCK);
+                left.subtract_rect(r);
+            }
+            prop_assert!(left.is_empty());
+            let sent: u64 = out.iter().map(Rect::area).sum();
+            let blocks = region.bounds().w.div_ceil(BLOCK).max(1);
+            prop_assert!(blocks > 0 && sent <= region.bounds().area());
+        }
+    }
+
+    #[test]
+    fn a_letter_stays_a_letter() {
+        let mut out = Vec::new();
+        cut(&Region::from(Rect::new(100, 50, 10, 20)), &mut out);
+        assert_eq!(out, [Rect::new(100, 50, 10, 20)]);
+    }
+
+    #[test]
+    fn small_new_things_go_first_and_old_bulk_before_new_bulk() {
+        let old_bulk = Rect::new(0, 0, 256, 256);
+        let new_bulk = Rect::new(256, 0, 256, 256);
+        let letter = Rect::new(600, 0, 8, 16);
+        let mut rects = [new_bulk, old_bulk, letter];
+        order(&mut rects, |r| if *r == old_bulk { 1 } else { 9 });
+        assert_eq!(rects, [letter, old_bulk, new_bulk]);
+    }
+}

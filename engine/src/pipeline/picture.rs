@@ -1,0 +1,464 @@
+//! What one client shows of all outputs of its view, and the encoding of its updates.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::blocks;
+use super::cache::Key;
+use super::inbox::move_region;
+use super::output::{Current, Output, Shared, Subscription};
+use super::stats::Stats;
+use crate::damage::{Mirror, MirrorData};
+use crate::encode::{BLOCK, Encoded, Overlay, Params, Streams, encode_rect, number};
+use crate::frame::CursorImage;
+use crate::geometry::{Point, Rect, Region, Size};
+use crate::pixel::Layout;
+
+/// Updates of up to this many pixels are encoded where they are asked for: a hop to the pool would take longer.
+const INLINE_PX: u64 = 64 * 64;
+
+/// One output on a client's canvas.
+#[derive(Clone)]
+pub struct ViewOutput {
+    /// The output's pipeline.
+    pub output: Arc<Output>,
+    /// Where its top left corner lies on the canvas.
+    pub at: Point,
+    /// Its size in the layout; pixels of the mirror beyond it are not shown.
+    pub size: Size,
+}
+
+/// The outputs that a client sees, on one canvas.
+#[derive(Clone, Default)]
+pub struct View {
+    /// Size of the canvas; what no output covers is black.
+    pub canvas: Size,
+    /// The outputs.
+    pub outputs: Vec<ViewOutput>,
+}
+
+/// The pointer, for a client that has to have it drawn into the picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// The shape.
+    pub image: Arc<CursorImage>,
+    /// Where its hotspot is on the canvas.
+    pub at: Point,
+}
+
+impl Pointer {
+    /// The pixels of the canvas that it covers.
+    fn rect(&self) -> Rect {
+        self.image.size.rect().translate(
+            i32::from(self.at.x) - i32::from(self.image.hotspot.x),
+            i32::from(self.at.y) - i32::from(self.image.hotspot.y),
+        )
+    }
+}
+
+/// Rectangles of one update, ready for the wire behind a FramebufferUpdate header.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct EncodedUpdate {
+    /// How many rectangles.
+    pub rects: u16,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+}
+
+struct Attached {
+    subscription: Subscription,
+    at: Point,
+    size: Size,
+    /// Pixels that the client shows only approximately.
+    lossy: Region,
+}
+
+/// What one client shows, as far as the server knows, and its compressed streams.
+pub struct ClientPicture {
+    canvas: Size,
+    attached: Vec<Attached>,
+    /// Canvas pixels that no output covers and that are to be sent black.
+    gaps: Region,
+    streams: Streams,
+    pointer: Option<Pointer>,
+    can_copy: bool,
+    /// Smoothed bytes per pixel of this client's updates: how many blocks fill a budget.
+    bytes_per_px: f32,
+}
+
+struct Job {
+    attached: usize,
+    rect: Rect,
+    exact: bool,
+}
+
+impl ClientPicture {
+    /// A client that shows nothing yet, of no output.
+    pub fn new() -> Self {
+        Self {
+            canvas: Size::default(),
+            attached: Vec::new(),
+            gaps: Region::new(),
+            streams: Streams::new(),
+            pointer: None,
+            can_copy: false,
+            bytes_per_px: 0.5,
+        }
+    }
+
+    /// Shows these outputs from now on; everything becomes pending. `notify` as in [`Output::subscribe`].
+    pub fn set_view(&mut self, view: &View, notify: &Arc<dyn Fn() + Send + Sync>) {
+        self.canvas = view.canvas;
+        self.gaps = Region::from(view.canvas.rect());
+        self.attached.clear();
+        for v in &view.outputs {
+            let notify = Arc::clone(notify);
+            let subscription = v.output.subscribe(move || notify());
+            subscription.set_can_copy(self.can_copy && self.pointer.is_none());
+            let place = Rect::new(v.at.x, v.at.y, v.size.w, v.size.h);
+            self.gaps.subtract_rect(&place);
+            self.attached.push(Attached { subscription, at: v.at, size: v.size, lossy: Region::new() });
+        }
+    }
+
+    /// The canvas that the client was told of.
+    pub fn canvas(&self) -> Size {
+        self.canvas
+    }
+
+    /// Whether the client listed CopyRect.
+    pub fn set_can_copy(&mut self, can: bool) {
+        self.can_copy = can;
+        self.pass_on_copies();
+    }
+
+    /// Draws the pointer into the picture from now on, or no longer. Old and new place become pending. While a pointer is
+    /// drawn, moved pixels are sent as pixels: a copy would take the pointer along.
+    pub fn set_pointer(&mut self, pointer: Option<Pointer>) {
+        if self.pointer == pointer {
+            return;
+        }
+        for p in [self.pointer.as_ref(), pointer.as_ref()].into_iter().flatten() {
+            let rect = p.rect();
+            for a in &self.attached {
+                let part = a.to_output(&rect);
+                if !part.is_empty() {
+                    a.subscription.subscriber.inbox().ask(&part);
+                }
+            }
+        }
+        self.pointer = pointer;
+        self.pass_on_copies();
+    }
+
+    fn pass_on_copies(&self) {
+        for a in &self.attached {
+            a.subscription.set_can_copy(self.can_copy && self.pointer.is_none());
+        }
+    }
+
+    /// The client asks for these canvas pixels whatever it shows.
+    pub fn ask(&mut self, rect: &Rect) {
+        let rect = rect.intersect(&self.canvas.rect());
+        let mut gaps = Region::from(rect);
+        for a in &self.attached {
+            gaps.subtract_rect(&a.place());
+            let part = a.to_output(&rect);
+            if !part.is_empty() {
+                a.subscription.subscriber.inbox().ask(&part);
+            }
+        }
+        self.gaps.union(&gaps);
+    }
+
+    /// Everything is to be sent again: after another pixel format.
+    pub fn ask_all(&mut self) {
+        self.ask(&self.canvas.rect());
+    }
+
+    /// Says whether the client can take an update; while no client can, nothing is captured.
+    pub fn set_wants(&self, wants: bool) {
+        for a in &self.attached {
+            a.subscription.set_wants(wants);
+        }
+    }
+
+    /// Whether something within `area` (canvas pixels) waits to be sent.
+    pub fn has_pending(&self, area: &Region) -> bool {
+        if self.gaps.rects().iter().any(|g| area.overlaps_rect(g)) {
+            return true;
+        }
+        self.attached.iter().any(|a| {
+            if !a.subscription.shared.is_valid() {
+                return false;
+            }
+            let inbox = a.subscription.subscriber.inbox();
+            let waits = |r: &Rect| area.overlaps_rect(&a.to_canvas(r));
+            inbox.pending.rects().iter().any(waits) || inbox.copies.iter().any(|c| waits(&c.to))
+        })
+    }
+
+    /// Pixels waiting within `area`: small amounts are worth encoding at once.
+    pub fn pending_px(&self, area: &Region) -> u64 {
+        let outputs = self.attached.iter().map(|a| {
+            let inbox = a.subscription.subscriber.inbox();
+            let of = |r: &Rect| area.rects().iter().map(|q| q.intersect(&a.to_canvas(r)).area()).sum::<u64>();
+            inbox.pending.rects().iter().map(of).sum::<u64>()
+        });
+        outputs.sum::<u64>() + self.gaps.area()
+    }
+
+    /// Whether an update of `area` is small enough to be encoded on the caller's own thread.
+    pub fn is_small(&self, area: &Region) -> bool {
+        self.pending_px(area) <= INLINE_PX
+    }
+
+    /// When pixels that were sent lossy will have been quiet for `quiet`; none when everything shown is exact.
+    ///
+    /// Those that are due already become pending by [`ClientPicture::encode`].
+    pub fn refresh_at(&self, quiet: Duration) -> Option<Instant> {
+        let mut first: Option<Instant> = None;
+        for a in &self.attached {
+            let current = a.subscription.shared.current();
+            let data = current.mirror.read();
+            for_cells(&a.lossy, &data, |_, at| {
+                let due = at + quiet;
+                first = Some(first.map_or(due, |f| f.min(due)));
+            });
+        }
+        first
+    }
+
+    /// Encodes an update of what is pending within `area`, of about `budget` bytes at most; the rest stays pending.
+    ///
+    /// Lossy pixels that have been quiet since before `now - quiet` are sent again exactly once nothing else waits. Returns no
+    /// rectangles when nothing is pending. Takes the read side of each output's gate: not to be called from a worker of `pool`.
+    pub fn encode(
+        &mut self,
+        area: &Region,
+        budget: usize,
+        params: &Params,
+        quiet: Duration,
+        pool: &rayon::ThreadPool,
+        now: Instant,
+    ) -> EncodedUpdate {
+        let started = Instant::now();
+        let shared: Vec<Arc<Shared>> = self.attached.iter().map(|a| Arc::clone(&a.subscription.shared)).collect();
+        let gates: Vec<_> = shared.iter().map(|s| s.gate.read().unwrap_or_else(PoisonError::into_inner)).collect();
+        let mirrors: Vec<_> = gates.iter().map(|g| g.mirror.read()).collect();
+
+        let mut update = EncodedUpdate::default();
+        let mut jobs = Vec::new();
+        for (i, data) in mirrors.iter().enumerate() {
+            if shared[i].is_valid() {
+                self.collect(i, data, area, &mut update, &mut jobs);
+            }
+        }
+        self.fill_gaps(area, params, &mut update);
+        if jobs.is_empty() && update.rects == 0 && params.jpeg.is_some() {
+            for (i, data) in mirrors.iter().enumerate() {
+                self.collect_refresh(i, data, area, quiet, now, &mut jobs);
+            }
+        }
+        let budget_px = budget as f32 / self.bytes_per_px.max(0.001);
+        let mut px = 0u64;
+        let fits = jobs.iter().take_while(|j| {
+            let fits = px == 0 || (px as f32) < budget_px;
+            px += j.rect.area();
+            fits
+        });
+        let count = fits.count();
+        jobs.truncate(count);
+
+        let results = self.run(&jobs, &gates, &mirrors, params, pool);
+        let (mut sent_px, before) = (0u64, update.bytes.len());
+        for (job, encoded) in jobs.iter().zip(&results) {
+            let a = &mut self.attached[job.attached];
+            a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
+            sent_px += job.rect.area();
+            for e in encoded.iter() {
+                if e.lossy {
+                    a.lossy.add(&e.rect);
+                } else {
+                    a.lossy.subtract_rect(&e.rect);
+                }
+                self.streams.write_rect(e, a.at, &mut update.bytes);
+                update.rects += 1;
+            }
+        }
+        if sent_px >= 4096 {
+            let now_bpp = (update.bytes.len() - before) as f32 / sent_px as f32;
+            self.bytes_per_px += (now_bpp - self.bytes_per_px) * 0.3;
+        }
+        if let (Some(s), true) = (shared.first(), sent_px > 0) {
+            s.stats.encode.add(started.elapsed());
+        }
+        update
+    }
+
+    /// Copies (written at once) and pending blocks of one output.
+    fn collect(&mut self, i: usize, data: &MirrorData, area: &Region, update: &mut EncodedUpdate, jobs: &mut Vec<Job>) {
+        let a = &mut self.attached[i];
+        let shown = data.size().rect().intersect(&a.size.rect());
+        let mut inbox = a.subscription.subscriber.inbox();
+        if std::mem::take(&mut inbox.replaced) {
+            a.lossy.clear();
+        }
+        if let Some(first) = inbox.copies.iter().position(|c| {
+            let from = Rect::new(c.from.x, c.from.y, c.to.w, c.to.h);
+            !area.contains_rect(&to_canvas(a.at, &c.to)) || !shown.contains(&c.to) || !shown.contains(&from)
+        }) {
+            inbox.give_up_copies(first);
+        }
+        for c in inbox.copies.drain(..) {
+            move_region(&mut a.lossy, &c);
+            let to = to_canvas(a.at, &c.to);
+            for v in [to.x, to.y, to.w, to.h] {
+                update.bytes.extend_from_slice(&v.to_be_bytes());
+            }
+            update.bytes.extend_from_slice(&number::COPY_RECT.to_be_bytes());
+            update.bytes.extend_from_slice(&(c.from.x + a.at.x).to_be_bytes());
+            update.bytes.extend_from_slice(&(c.from.y + a.at.y).to_be_bytes());
+            update.rects += 1;
+        }
+        inbox.pending.intersect_rect(&shown);
+        let mut ready = inbox.pending.clone();
+        drop(inbox);
+        let mut wanted = area.clone();
+        wanted.intersect_rect(&to_canvas(a.at, &shown));
+        wanted.translate(-i32::from(a.at.x), -i32::from(a.at.y));
+        ready.intersect(&wanted);
+        let mut rects = Vec::new();
+        blocks::cut(&ready, &mut rects);
+        blocks::order(&mut rects, |r| data.newest(r));
+        jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: false }));
+    }
+
+    /// Blocks of one output that were sent lossy and have been quiet.
+    fn collect_refresh(&self, i: usize, data: &MirrorData, area: &Region, quiet: Duration, now: Instant, jobs: &mut Vec<Job>) {
+        let a = &self.attached[i];
+        let mut due = Region::new();
+        for_cells(&a.lossy, data, |rect, at| {
+            if at + quiet <= now && area.overlaps_rect(&a.to_canvas(rect)) {
+                due.add(rect);
+            }
+        });
+        let mut rects = Vec::new();
+        blocks::cut(&due, &mut rects);
+        jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: true }));
+    }
+
+    fn fill_gaps(&mut self, area: &Region, params: &Params, update: &mut EncodedUpdate) {
+        if self.gaps.is_empty() {
+            return;
+        }
+        let mut ready = self.gaps.clone();
+        ready.intersect(area);
+        if ready.is_empty() {
+            return;
+        }
+        let black = Mirror::new(Size::new(BLOCK, BLOCK), Layout::BGRX, Instant::now());
+        let black = black.read();
+        let mut rects = Vec::new();
+        blocks::cut(&ready, &mut rects);
+        let mut encoded = Vec::new();
+        for r in &rects {
+            encoded.clear();
+            encode_rect(&black, &r.size().rect(), None, &Params { jpeg: None, ..*params }, &mut encoded);
+            for e in &encoded {
+                self.streams.write_rect(e, r.origin(), &mut update.bytes);
+                update.rects += 1;
+            }
+        }
+        self.gaps.subtract(&ready);
+    }
+
+    fn run<G, M>(&self, jobs: &[Job], gates: &[G], mirrors: &[M], params: &Params, pool: &rayon::ThreadPool) -> Vec<Arc<[Encoded]>>
+    where
+        G: std::ops::Deref<Target = Current>,
+        M: std::ops::Deref<Target = MirrorData>,
+    {
+        let gates: Vec<(u64, &MirrorData)> = gates.iter().zip(mirrors).map(|(g, m)| (g.epoch, &**m)).collect();
+        let sharing: Vec<bool> = self.attached.iter().map(|a| a.subscription.shared.count_clients() > 1).collect();
+        let places: Vec<(&Shared, Point)> = self.attached.iter().map(|a| (&*a.subscription.shared, a.at)).collect();
+        let pointer = self.pointer.as_ref();
+        let one = |job: &Job| -> Arc<[Encoded]> {
+            let (epoch, data) = gates[job.attached];
+            let (shared, at) = places[job.attached];
+            let params = if job.exact { Params { jpeg: None, ..*params } } else { *params };
+            let overlay = pointer.filter(|p| p.rect().overlaps(&to_canvas(at, &job.rect))).map(|p| Overlay {
+                image: &p.image,
+                x: i32::from(p.at.x) - i32::from(p.image.hotspot.x) - i32::from(at.x),
+                y: i32::from(p.at.y) - i32::from(p.image.hotspot.y) - i32::from(at.y),
+            });
+            let make = || {
+                let mut out = Vec::new();
+                encode_rect(data, &job.rect, overlay.as_ref(), &params, &mut out);
+                Stats::count(&shared.stats.encoded_rects, out.len() as u64);
+                Stats::count(&shared.stats.encoded_px, job.rect.area());
+                Stats::count(&shared.stats.encoded_bytes, out.iter().map(Encoded::wire_len).sum::<usize>() as u64);
+                out
+            };
+            if !sharing[job.attached] {
+                return make().into();
+            }
+            let key = Key {
+                rect: job.rect,
+                seq: data.newest(&job.rect),
+                epoch,
+                params,
+                overlay: overlay.map(|o| (o.image.serial, o.x, o.y)),
+            };
+            let (encoded, was_shared) = shared.cache.get(key, make);
+            if was_shared {
+                Stats::count(&shared.stats.shared_rects, encoded.len() as u64);
+            }
+            encoded
+        };
+        if jobs.iter().map(|j| j.rect.area()).sum::<u64>() <= INLINE_PX {
+            jobs.iter().map(one).collect()
+        } else {
+            pool.install(|| jobs.par_iter().with_max_len(1).map(one).collect())
+        }
+    }
+}
+
+impl Default for ClientPicture {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Attached {
+    fn place(&self) -> Rect {
+        Rect::new(self.at.x, self.at.y, self.size.w, self.size.h)
+    }
+
+    /// The part of a canvas rectangle that lies on this output, in the output's own pixels.
+    fn to_output(&self, rect: &Rect) -> Rect {
+        rect.intersect(&self.place()).translate(-i32::from(self.at.x), -i32::from(self.at.y))
+    }
+
+    fn to_canvas(&self, rect: &Rect) -> Rect {
+        to_canvas(self.at, rect)
+    }
+}
+
+fn to_canvas(at: Point, rect: &Rect) -> Rect {
+    rect.translate(i32::from(at.x), i32::from(at.y))
+}
+
+/// Calls `f` with the part of `marks` in each cell, and when the cell's content last changed.
+fn for_cells(marks: &Region, data: &MirrorData, mut f: impl FnMut(&Rect, Instant)) {
+    for r in marks.rects() {
+        let (cols, rows) = data.grid.cells(r);
+        for row in rows {
+            for col in cols.clone() {
+                let part = data.grid.rect(col, row).intersect(r);
+                f(&part, data.cell_at[data.grid.index(col, row)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What one client can do, from its SetEncodings list.
+
+use farpane_engine::encode::{Codec, JpegStep, number, select};
+use farpane_rfb::encoding::Encoding;
+
+/// How a client can show the pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorKind {
+    /// CursorWithAlpha (-314).
+    Alpha,
+    /// VMware cursor with alpha (0x574d5664).
+    Vmware,
+    /// Cursor (-239).
+    Rich,
+    /// XCursor (-240): two colours.
+    TwoColour,
+}
+
+/// What one client listed. Nothing that is not listed is ever sent to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Encoding family of its pixels.
+    pub codec: Codec,
+    /// Effort of compression it asked for, 0 to 9.
+    pub compression: u8,
+    /// Lossy rectangles, when it gave a quality level.
+    pub jpeg: Option<JpegStep>,
+    /// CopyRect.
+    pub copy_rect: bool,
+    /// How it shows the pointer; none: it has to be drawn into the picture.
+    pub cursor: Option<CursorKind>,
+    /// PointerPos (-232).
+    pub pointer_pos: bool,
+    /// VMware cursor position.
+    pub vmware_pointer_pos: bool,
+    /// DesktopSize (-223).
+    pub desktop_size: bool,
+    /// ExtendedDesktopSize (-308).
+    pub extended_desktop_size: bool,
+    /// DesktopName (-307).
+    pub desktop_name: bool,
+    /// Fence (-312).
+    pub fence: bool,
+    /// ContinuousUpdates (-313).
+    pub continuous_updates: bool,
+    /// QEMU extended key events (-258).
+    pub qemu_keys: bool,
+    /// Extended mouse buttons (-316).
+    pub mouse_buttons: bool,
+    /// LED state (-261).
+    pub leds: bool,
+    /// VMware LED state.
+    pub vmware_leds: bool,
+    /// Extended clipboard.
+    pub extended_clipboard: bool,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self::from_encodings(&[], None)
+    }
+}
+
+impl Caps {
+    /// Reads a client's list. `stream` is the zlib-based family (6 or 16) that this connection has already used: some
+    /// clients keep one inflater for both, so a connection never uses the other one afterwards.
+    pub fn from_encodings(list: &[i32], stream: Option<Codec>) -> Self {
+        let has = |e: Encoding| list.contains(&e.0);
+        let cursor = [
+            (Encoding::CURSOR_WITH_ALPHA, CursorKind::Alpha),
+            (Encoding::VMWARE_CURSOR, CursorKind::Vmware),
+            (Encoding::CURSOR, CursorKind::Rich),
+            (Encoding::X_CURSOR, CursorKind::TwoColour),
+        ];
+        let barred = match stream {
+            Some(Codec::Zlib) => Some(number::ZRLE),
+            Some(Codec::Zrle) => Some(number::ZLIB),
+            _ => None,
+        };
+        let allowed: Vec<i32> = list.iter().copied().filter(|e| Some(*e) != barred).collect();
+        Caps {
+            codec: select::codec(&allowed),
+            compression: select::compression(list),
+            jpeg: select::jpeg(list),
+            copy_rect: has(Encoding::COPY_RECT),
+            cursor: cursor.into_iter().find(|(e, _)| has(*e)).map(|(_, kind)| kind),
+            pointer_pos: has(Encoding::POINTER_POS),
+            vmware_pointer_pos: has(Encoding::VMWARE_CURSOR_POSITION),
+            desktop_size: has(Encoding::DESKTOP_SIZE),
+            extended_desktop_size: has(Encoding::EXTENDED_DESKTOP_SIZE),
+            desktop_name: has(Encoding::DESKTOP_NAME),
+            fence: has(Encoding::FENCE),
+            continuous_updates: has(Encoding::CONTINUOUS_UPDATES),
+            qemu_keys: has(Encoding::QEMU_EXTENDED_KEY),
+            mouse_buttons: has(Encoding::EXTENDED_MOUSE_BUTTONS),
+            leds: has(Encoding::LED_STATE),
+            vmware_leds: has(Encoding::VMWARE_LED_STATE),
+            extended_clipboard: has(Encoding::EXTENDED_CLIPBOARD),
+        }
+    }
+
+    /// Whether the client can be told of another canvas size.
+    pub fn resizable(&self) -> bool {
+        self.desktop_size || self.extended_desktop_size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_keeps_to_one_shared_inflater() {
+        let list = [number::ZLIB, number::ZRLE, number::RAW];
+        assert_eq!(Caps::from_encodings(&list, None).codec, Codec::Zlib);
+        assert_eq!(Caps::from_encodings(&list, Some(Codec::Zrle)).codec, Codec::Zrle);
+        let swapped = [number::ZRLE, number::ZLIB];
+        assert_eq!(Caps::from_encodings(&swapped, Some(Codec::Zlib)).codec, Codec::Zlib);
+    }
+
+    #[test]
+    fn nothing_listed_means_nothing_but_raw() {
+        let caps = Caps::default();
+        assert_eq!((caps.codec, caps.cursor, caps.jpeg), (Codec::Raw, None, None));
+        assert!(!caps.copy_rect && !caps.fence && !caps.resizable());
+    }
+
+    #[test]
+    fn the_best_pointer_wins_whatever_the_order() {
+        let caps = Caps::from_encodings(&[-239, 0x574d_5664, -314], None);
+        assert_eq!(caps.cursor, Some(CursorKind::Alpha));
+    }
+}

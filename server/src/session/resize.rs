@@ -1,0 +1,192 @@
+//! Canvas sizes: telling a client of another layout, and carrying out its wishes for one.
+
+use std::time::{Duration, Instant};
+
+use farpane_engine::geometry::{Rect, Region, Size};
+use farpane_engine::pipeline::ClientPicture;
+use farpane_rfb::Encoding;
+use farpane_rfb::ext::desktop_size::{Layout as WireLayout, Reason, Screen, Status};
+use farpane_rfb::wire::Area;
+
+use super::pseudo::write_header;
+use super::state::Session;
+use crate::backend::{Layout, LayoutOutput, OutputId, ResizeAnswer};
+
+/// A desktop that agreed to a layout is given this long to show it.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Wishes of one client that may wait for the desktop; more are refused.
+const MAX_WISHES: usize = 8;
+
+/// What a client has still to be told of layouts.
+#[derive(Debug, Default)]
+pub(super) struct ResizeState {
+    /// The layout changed, and why.
+    changed: Option<Reason>,
+    /// Answers to SetDesktopSize, in order.
+    answers: Vec<Status>,
+    /// The desktop agreed; its new layout is awaited until then.
+    settling: Option<Instant>,
+}
+
+impl ResizeState {
+    /// The layout is another one, by this client's wish or not.
+    pub fn layout_changed(&mut self, by_this: bool, by_other: bool) {
+        let reason = match (by_this, by_other) {
+            (true, _) => Reason::ThisClient,
+            (false, true) => Reason::OtherClient,
+            _ => Reason::Server,
+        };
+        if by_this && self.settling.take().is_some() {
+            self.answers.push(Status::Ok);
+        }
+        self.changed = Some(reason);
+    }
+
+    /// The client is to be told the layout although it is the same: it asked for everything.
+    pub fn tell_again(&mut self) {
+        self.changed.get_or_insert(Reason::Server);
+    }
+
+    /// A wish was refused, or agreed to and about to happen.
+    pub fn answered(&mut self, answer: ResizeAnswer, now: Instant) {
+        match answer {
+            ResizeAnswer::Done => self.settling = Some(now + SETTLE),
+            ResizeAnswer::Prohibited => self.answers.push(Status::Prohibited),
+            ResizeAnswer::OutOfResources => self.answers.push(Status::OutOfResources),
+            ResizeAnswer::InvalidLayout => self.answers.push(Status::InvalidLayout),
+        }
+    }
+
+    /// A wish contradicts itself.
+    pub fn refuse(&mut self, status: Status) {
+        self.answers.push(status);
+    }
+
+    /// When to stop waiting for an agreed layout.
+    pub fn settle_at(&self) -> Option<Instant> {
+        self.settling
+    }
+
+    fn settle(&mut self, now: Instant) {
+        if self.settling.is_some_and(|t| t <= now) {
+            self.settling = None;
+            self.answers.push(Status::Ok);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.changed.is_some() || !self.answers.is_empty()
+    }
+}
+
+impl Session {
+    /// Tells the client of another layout, in an update of its own without pixels. Returns whether one was sent.
+    ///
+    /// A client that cannot be told keeps its canvas; what lies beyond it is not shown, what is missing is black.
+    pub(super) fn tell_layout(&mut self, picture: &mut ClientPicture, now: Instant) -> bool {
+        self.resize.settle(now);
+        if !self.resize.is_due() {
+            return false;
+        }
+        let desktop = self.hub.desktop();
+        let view = self.hub.view();
+        let changed = self.resize.changed.take();
+        let answers = std::mem::take(&mut self.resize.answers);
+        let layout_differs = changed.is_some() && self.shown_layout.as_ref() != Some(&desktop.layout);
+        let size_differs = picture.canvas() != view.canvas;
+        if layout_differs || size_differs {
+            self.shown_layout = Some(desktop.layout.clone());
+            let mut view = view;
+            if !self.caps.resizable() {
+                view.canvas = picture.canvas();
+            }
+            picture.set_view(&view, &self.notify);
+            self.clip_to(view.canvas);
+        }
+        if self.caps.extended_desktop_size {
+            let mut told = Vec::new();
+            for status in &answers {
+                told.push((Reason::ThisClient, *status));
+            }
+            let agreed = answers.contains(&Status::Ok);
+            if let Some(reason) = changed.filter(|_| !agreed) {
+                told.push((reason, Status::Ok));
+            }
+            let mut message = vec![0, 0];
+            message.extend_from_slice(&u16::try_from(told.len()).unwrap_or(0).to_be_bytes());
+            for (reason, status) in told {
+                write_layout(&mut message, &desktop.layout, reason, status);
+            }
+            self.queue_update(message, now);
+            return true;
+        }
+        if self.caps.desktop_size && size_differs {
+            let mut message = vec![0, 0, 0, 1];
+            write_header(&mut message, Default::default(), picture.canvas(), Encoding::DESKTOP_SIZE);
+            self.queue_update(message, now);
+            return true;
+        }
+        false
+    }
+
+    fn clip_to(&mut self, canvas: Size) {
+        self.canvas = canvas;
+        self.requested.intersect_rect(&canvas.rect());
+        if let Some(area) = &mut self.continuous {
+            *area = area.intersect(&canvas.rect());
+        }
+    }
+
+    /// Keeps a wish until the desktop can be asked.
+    pub(super) fn wish(&mut self, layout: Layout) {
+        if self.wishes.len() < MAX_WISHES {
+            self.wishes.push_back(layout);
+        } else {
+            self.resize.refuse(Status::OutOfResources);
+        }
+    }
+
+    /// Checks a client's wish; returns the layout to ask the desktop for.
+    pub(super) fn wished_layout(&mut self, wish: &WireLayout) -> Option<Layout> {
+        if let Err(status) = wish.validate() {
+            self.resize.refuse(status);
+            return None;
+        }
+        if self.settings.view_only || self.input.is_none() {
+            self.resize.refuse(Status::Prohibited);
+            return None;
+        }
+        let current = self.hub.desktop().layout;
+        let outputs = wish.screens.iter().map(|s| {
+            let id = OutputId(s.id);
+            let name = current.outputs.iter().find(|o| o.id == id).map(|o| o.name.clone()).unwrap_or_default();
+            LayoutOutput { id, name, rect: rect_of(&s.area) }
+        });
+        let outputs = outputs.collect();
+        Some(Layout { size: Size::new(wish.width, wish.height), outputs })
+    }
+}
+
+/// A wire area as a rectangle, clipped to the plane.
+pub(super) fn rect_of(area: &Area) -> Rect {
+    Rect::new(area.x, area.y, area.width, area.height)
+}
+
+/// A wire area as a region of the canvas.
+pub(super) fn region_of(area: &Area, canvas: Size) -> Region {
+    Region::from(rect_of(area).intersect(&canvas.rect()))
+}
+
+fn write_layout(out: &mut Vec<u8>, layout: &Layout, reason: Reason, status: Status) {
+    for v in [reason.number(), status.number(), layout.size.w, layout.size.h] {
+        out.extend_from_slice(&v.to_be_bytes());
+    }
+    out.extend_from_slice(&Encoding::EXTENDED_DESKTOP_SIZE.0.to_be_bytes());
+    let count = u8::try_from(layout.outputs.len()).unwrap_or(u8::MAX);
+    out.extend_from_slice(&[count, 0, 0, 0]);
+    for o in layout.outputs.iter().take(usize::from(count)) {
+        let area = Area { x: o.rect.x, y: o.rect.y, width: o.rect.w, height: o.rect.h };
+        Screen { id: o.id.0, area, flags: 0 }.write(out);
+    }
+}

@@ -1,0 +1,181 @@
+//! When and what to send: requests, pacing, pseudo-rectangles, and the encoding job.
+//!
+//! An update may go when the client asked for one (a request, or continuous updates), the one before has left, and the
+//! pacer grants it. Only then do the pipelines capture for this client.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use farpane_engine::encode::{Params, select};
+use farpane_engine::geometry::Region;
+use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, PaceEvent, Verdict};
+use farpane_rfb::ext::fence::{Fence, FenceFlags};
+
+use super::pseudo::Pseudo;
+use super::state::{Session, SessionError};
+
+/// Payload of the fence behind every update.
+pub(super) const UPDATE_FENCE: &[u8] = b"u";
+
+/// An update being encoded away from the session; the picture comes back with it.
+pub(super) struct Job {
+    picture: ClientPicture,
+    area: Region,
+    budget: usize,
+    params: Params,
+    quiet: Duration,
+    pool: Arc<rayon::ThreadPool>,
+}
+
+/// What a job brings back.
+pub(super) struct JobDone {
+    picture: ClientPicture,
+    update: EncodedUpdate,
+}
+
+impl Job {
+    /// Encodes. Waits for pixels that are being written: not for the network threads, nor for the encoding pool.
+    pub fn run(mut self, now: Instant) -> JobDone {
+        let update = self.picture.encode(&self.area, self.budget, &self.params, self.quiet, &self.pool, now);
+        JobDone { picture: self.picture, update }
+    }
+}
+
+impl Session {
+    /// Does what can be done now. Returns a job to run elsewhere, if there is something large to encode.
+    ///
+    /// # Errors
+    /// When the client does not read.
+    pub fn pump(&mut self, now: Instant) -> Result<Option<Job>, SessionError> {
+        self.wake_at = None;
+        let Some(mut picture) = self.picture.take() else { return Ok(None) };
+        for op in self.ops.drain(..) {
+            op(&mut picture);
+        }
+        let result = self.pump_picture(&mut picture, now);
+        match result {
+            Ok(Some(mut job)) => {
+                job.picture = picture;
+                Ok(Some(job))
+            }
+            Ok(None) => {
+                self.picture = Some(picture);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn pump_picture(&mut self, picture: &mut ClientPicture, now: Instant) -> Result<Option<Job>, SessionError> {
+        self.pacer.on_event(PaceEvent::Unsent { bytes: self.outbox.unsent_update() }, now);
+        let mut area = self.requested.clone();
+        if let Some(rect) = self.continuous {
+            area.add(&rect);
+        }
+        if area.is_empty() {
+            picture.set_wants(false);
+            return Ok(None);
+        }
+        let grant = match self.pacer.verdict(now) {
+            Verdict::Go(grant) => grant,
+            verdict => {
+                if let Verdict::At(at) = verdict {
+                    self.wake_at = Some(at);
+                }
+                picture.set_wants(false);
+                return Ok(None);
+            }
+        };
+        if self.tell_layout(picture, now) {
+            return Ok(None);
+        }
+        area.intersect_rect(&picture.canvas().rect());
+        picture.set_wants(true);
+        let refresh_at = if self.params().jpeg.is_some() { picture.refresh_at(self.settings.refresh_quiet) } else { None };
+        let has_pixels = picture.has_pending(&area) || refresh_at.is_some_and(|t| t <= now);
+        if !has_pixels {
+            self.wake_at = refresh_at;
+            if self.pseudo.is_due() {
+                self.send_update(EncodedUpdate::default(), now);
+            }
+            return Ok(None);
+        }
+        let mut params = self.params();
+        params.jpeg = params.jpeg.map(|j| select::lower(j, grant.quality_step));
+        if picture.is_small(&area) {
+            let quiet = self.settings.refresh_quiet;
+            let update = picture.encode(&area, grant.bytes, &params, quiet, self.hub.pool(), now);
+            if update.rects > 0 || self.pseudo.is_due() {
+                self.send_update(update, now);
+                self.wake_at = Some(now);
+            }
+            return Ok(None);
+        }
+        picture.set_wants(false);
+        Ok(Some(Job {
+            picture: ClientPicture::new(),
+            area,
+            budget: grant.bytes,
+            params,
+            quiet: self.settings.refresh_quiet,
+            pool: Arc::clone(self.hub.pool()),
+        }))
+    }
+
+    /// Takes a finished job back.
+    pub fn job_done(&mut self, done: JobDone, now: Instant) {
+        self.picture = Some(done.picture);
+        if done.update.rects > 0 || self.pseudo.is_due() {
+            self.send_update(done.update, now);
+        }
+    }
+
+    /// Whether an update is being encoded: messages that change how updates look wait for it.
+    pub fn is_encoding(&self) -> bool {
+        self.picture.is_none()
+    }
+
+    /// Queues one FramebufferUpdate: the pseudo-rectangles that are due, then the encoded ones, then a fence.
+    fn send_update(&mut self, update: EncodedUpdate, now: Instant) {
+        let mut message = vec![0, 0, 0, 0];
+        let pseudo = self.write_pseudo(&mut message);
+        let count = pseudo.saturating_add(update.rects);
+        if let Some(slot) = message.get_mut(2..4) {
+            slot.copy_from_slice(&count.to_be_bytes());
+        }
+        message.extend_from_slice(&update.bytes);
+        self.queue_update(message, now);
+    }
+
+    /// Queues a whole update message and its fence; it answers all requests so far.
+    pub(super) fn queue_update(&mut self, mut message: Vec<u8>, now: Instant) {
+        self.requested.clear();
+        if self.fences_answered
+            && let Some(fence) = Fence::new(FenceFlags::REQUEST.union(FenceFlags::BLOCK_BEFORE), UPDATE_FENCE)
+        {
+            fence.write(&mut message);
+        }
+        self.pacer.on_event(PaceEvent::Sent { bytes: message.len() }, now);
+        self.updates_sent += 1;
+        self.outbox.push_update(message);
+    }
+
+    fn write_pseudo(&mut self, out: &mut Vec<u8>) -> u16 {
+        let desktop = self.hub.desktop();
+        let pseudo = std::mem::take(&mut self.pseudo);
+        let (count, left) = pseudo.write(&self.caps, &self.format, &desktop, &self.settings.name, out);
+        self.pseudo = left;
+        count
+    }
+
+    /// What the client's pixels are encoded with.
+    pub(super) fn params(&self) -> Params {
+        let jpeg = if self.settings.lossless { None } else { self.caps.jpeg };
+        Params { codec: self.caps.codec, format: self.format, compression: self.caps.compression, jpeg }
+    }
+
+    /// Whether pseudo-rectangles wait for the next update.
+    pub(super) fn pseudo_mut(&mut self) -> &mut Pseudo {
+        &mut self.pseudo
+    }
+}
