@@ -11,7 +11,7 @@ use farpane_engine::frame::{CursorImage, Frame, Hint, Memory, Piece};
 use farpane_engine::geometry::{Point, Rect, Region, Size};
 use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, Output, OutputEvent, Pointer, View, ViewOutput};
 use farpane_engine::pixel::{ClientFormat, Fourcc, Layout, Modifier};
-use farpane_engine::refdec::Decoder;
+use farpane_engine::refdec::Viewer;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -36,7 +36,14 @@ impl Canvas {
     fn new(size: Size) -> Self {
         let pixels = vec![0x0020_4060; size.area() as usize];
         Self {
-            inner: Arc::new(Mutex::new(Inner { size, pixels, changed: false, resized: false, fail: false, bell: None })),
+            inner: Arc::new(Mutex::new(Inner {
+                size,
+                pixels,
+                changed: false,
+                resized: false,
+                fail: false,
+                bell: None,
+            })),
             started: Arc::default(),
             taken: Arc::default(),
         }
@@ -135,7 +142,7 @@ impl Source for CanvasSource {
 /// A client: its server-side picture and what a viewer makes of the bytes.
 struct Client {
     picture: ClientPicture,
-    viewer: Decoder,
+    viewer: Viewer,
     params: Params,
     quiet: Duration,
     woken: Arc<(Mutex<bool>, Condvar)>,
@@ -164,13 +171,24 @@ impl Client {
         picture.set_can_copy(can_copy);
         picture.set_view(view, &notify);
         picture.set_wants(true);
-        let viewer = Decoder::new(params.format, view.canvas);
-        Self { picture, viewer, params, quiet: Duration::from_millis(50), woken, area: Region::from(view.canvas.rect()) }
+        let viewer = Viewer::new(params.format, view.canvas).unwrap();
+        Self {
+            picture,
+            viewer,
+            params,
+            quiet: Duration::from_millis(50),
+            woken,
+            area: Region::from(view.canvas.rect()),
+        }
     }
 
     fn update(&mut self, budget: usize, pool: &rayon::ThreadPool) -> EncodedUpdate {
         let update = self.picture.encode(&self.area, budget, &self.params, self.quiet, pool, Instant::now());
-        self.viewer.rects(update.rects, &update.bytes).expect("a legal update");
+        let mut message = vec![0, 0];
+        message.extend_from_slice(&update.rects.to_be_bytes());
+        message.extend_from_slice(&update.bytes);
+        self.viewer.feed(&message).expect("a legal update");
+        assert!(self.viewer.is_between_messages(), "the update is shorter than it says");
         update
     }
 
@@ -180,7 +198,7 @@ impl Client {
         let mut bytes = 0;
         loop {
             bytes += self.update(1 << 20, pool).bytes.len();
-            if self.viewer.pixels() == want() {
+            if self.viewer.decoder().pixels() == want() {
                 return bytes;
             }
             assert!(Instant::now() < end, "the viewer does not become the source's picture within {LIMIT:?}");
@@ -201,10 +219,8 @@ fn one_output(canvas: &Canvas) -> (View, Arc<Output>, Arc<Mutex<Vec<String>>>) {
     let output = Output::spawn(canvas.source(), Box::new(CpuDamage::new()), events, Instant::now()).unwrap();
     let output = Arc::new(output);
     let size = output.info().size;
-    let view = View {
-        canvas: size,
-        outputs: vec![ViewOutput { output: Arc::clone(&output), at: Point::new(0, 0), size }],
-    };
+    let view =
+        View { canvas: size, outputs: vec![ViewOutput { output: Arc::clone(&output), at: Point::new(0, 0), size }] };
     (view, output, log)
 }
 
@@ -301,7 +317,7 @@ fn small_budgets_send_a_large_change_in_pieces_that_end_exact() {
     wait_for("damage", || client.picture.has_pending(&client.area));
     let mut updates = 0;
     let end = Instant::now() + LIMIT;
-    while client.viewer.pixels() != canvas.pixels() {
+    while client.viewer.decoder().pixels() != canvas.pixels() {
         let update = client.update(64 * 1024, &pool);
         assert!(update.bytes.len() < 64 * 1024 * 6, "an update of {} bytes for a budget of 64 KiB", update.bytes.len());
         updates += u32::from(update.rects > 0);
@@ -346,7 +362,7 @@ fn lossy_pixels_become_exact_once_quiet() {
     let mut client = Client::new(&view, Params { jpeg, ..lossless(Codec::Tight) }, true);
     wait_for("the first picture", || client.picture.has_pending(&client.area));
     client.update(4 << 20, &pool);
-    assert_ne!(client.viewer.pixels(), canvas.pixels(), "a photograph was not sent lossy");
+    assert_ne!(client.viewer.decoder().pixels(), canvas.pixels(), "a photograph was not sent lossy");
     let due = client.picture.refresh_at(client.quiet).expect("a refresh is due");
     assert!(due <= Instant::now() + client.quiet);
     client.converge(|| canvas.pixels(), &pool);
@@ -466,5 +482,5 @@ fn the_comparison_sees_one_wrong_pixel() {
     client.converge(|| canvas.pixels(), &pool);
     let mut wrong = canvas.pixels();
     wrong[64 * 63 + 63] ^= Layout::BGRX.pixel([0, 0, 1]);
-    assert_ne!(client.viewer.pixels(), wrong);
+    assert_ne!(client.viewer.decoder().pixels(), wrong);
 }

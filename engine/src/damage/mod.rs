@@ -65,6 +65,11 @@ pub trait DamageEngine: Send {
     /// Asks after a ticket. Each is answered with `Done` or `Failed` once.
     fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress;
 
+    /// Whether anybody can make use of [`Damage::copied`]; without, an engine need not look for moves.
+    fn set_scroll(&mut self, wanted: bool) {
+        let _ = wanted;
+    }
+
     /// Takes a damage back whose reader is done with it, so that its buffers serve a later frame.
     fn recycle(&mut self, damage: Damage) {
         drop(damage);

@@ -20,7 +20,7 @@ mod streams;
 mod tight;
 mod zrle;
 
-pub use select::{DEFAULT_COMPRESSION, LADDER, codec, compression, jpeg_step};
+pub use select::{DEFAULT_COMPRESSION, LADDER, codec, compression, jpeg_step, lower};
 pub use streams::Streams;
 
 use crate::damage::MirrorData;

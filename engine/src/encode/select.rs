@@ -83,6 +83,21 @@ fn last(client_encodings: &[i32], range: &std::ops::RangeInclusive<i32>) -> Opti
     client_encodings.iter().rev().find(|n| range.contains(n)).map(|n| n - range.start())
 }
 
+/// The step so many rungs below `step`, the lowest at most: for a link that is congested.
+///
+/// ```
+/// use farpane_engine::encode::{LADDER, lower};
+/// assert_eq!(lower(LADDER[1], 2), LADDER[3]);
+/// assert_eq!(lower(LADDER[5], 2), LADDER[5]);
+/// ```
+pub fn lower(step: JpegStep, rungs: u8) -> JpegStep {
+    if rungs == 0 {
+        return step;
+    }
+    let at = LADDER.iter().position(|s| s.quality <= step.quality).unwrap_or(LADDER.len() - 1);
+    LADDER[(at + usize::from(rungs)).min(LADDER.len() - 1)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

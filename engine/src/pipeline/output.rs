@@ -203,7 +203,7 @@ impl Drop for Subscription {
 }
 
 pub(super) fn layout_of(info: &OutputInfo) -> Result<Layout, SourceError> {
-    info.fourcc
-        .layout()
-        .ok_or_else(|| SourceError::Unsupported(format!("pixel format {:?} (expected a 32-bit RGB format)", info.fourcc)))
+    info.fourcc.layout().ok_or_else(|| {
+        SourceError::Unsupported(format!("pixel format {:?} (expected a 32-bit RGB format)", info.fourcc))
+    })
 }

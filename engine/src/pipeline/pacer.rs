@@ -217,7 +217,10 @@ impl Pacer {
             Some(rate) => fair.min(rate as f64 * 0.05),
             None => fair,
         };
-        Verdict::Go(Grant { bytes: (bound as usize).clamp(MIN_UPDATE, MAX_UPDATE), quality_step: self.quality_step(now) })
+        Verdict::Go(Grant {
+            bytes: (bound as usize).clamp(MIN_UPDATE, MAX_UPDATE),
+            quality_step: self.quality_step(now),
+        })
     }
 
     /// Congested for a while: lower quality until the link breathes.

@@ -337,7 +337,15 @@ impl ClientPicture {
     }
 
     /// Blocks of one output that were sent lossy and have been quiet.
-    fn collect_refresh(&self, i: usize, data: &MirrorData, area: &Region, quiet: Duration, now: Instant, jobs: &mut Vec<Job>) {
+    fn collect_refresh(
+        &self,
+        i: usize,
+        data: &MirrorData,
+        area: &Region,
+        quiet: Duration,
+        now: Instant,
+        jobs: &mut Vec<Job>,
+    ) {
         let a = &self.attached[i];
         let mut due = Region::new();
         for_cells(&a.lossy, data, |rect, at| {
@@ -375,7 +383,14 @@ impl ClientPicture {
         self.gaps.subtract(&ready);
     }
 
-    fn run<G, M>(&self, jobs: &[Job], gates: &[G], mirrors: &[M], params: &Params, pool: &rayon::ThreadPool) -> Vec<Arc<[Encoded]>>
+    fn run<G, M>(
+        &self,
+        jobs: &[Job],
+        gates: &[G],
+        mirrors: &[M],
+        params: &Params,
+        pool: &rayon::ThreadPool,
+    ) -> Vec<Arc<[Encoded]>>
     where
         G: std::ops::Deref<Target = Current>,
         M: std::ops::Deref<Target = MirrorData>,

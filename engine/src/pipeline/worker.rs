@@ -41,16 +41,7 @@ impl Worker {
         damage: Box<dyn DamageEngine>,
         events: Box<dyn Fn(OutputEvent) + Send>,
     ) -> Self {
-        Self {
-            shared,
-            source,
-            damage,
-            events,
-            tickets: VecDeque::new(),
-            started: false,
-            lost: false,
-            retry_at: None,
-        }
+        Self { shared, source, damage, events, tickets: VecDeque::new(), started: false, lost: false, retry_at: None }
     }
 
     pub fn run(mut self) {
@@ -209,6 +200,7 @@ impl Worker {
                     self.tickets.pop_front();
                     self.shared.stats.damage.add(since.elapsed());
                     self.publish(&damage);
+                    self.damage.recycle(damage);
                 }
                 Progress::Failed(frame) => {
                     self.tickets.pop_front();
@@ -217,7 +209,9 @@ impl Worker {
                     let again = cpu.submit(frame, mirror, now);
                     match cpu.poll(again, mirror, now) {
                         Progress::Done(damage) => self.publish(&damage),
-                        Progress::Pending | Progress::Failed(_) => tracing::error!("a frame that cannot be read was dropped"),
+                        Progress::Pending | Progress::Failed(_) => {
+                            tracing::error!("a frame that cannot be read was dropped")
+                        }
                     }
                 }
             }

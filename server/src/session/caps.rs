@@ -1,6 +1,6 @@
 //! What one client can do, from its SetEncodings list.
 
-use farpane_engine::encode::{Codec, JpegStep, number, select};
+use farpane_engine::encode::{self, Codec, JpegStep, number};
 use farpane_rfb::encoding::Encoding;
 
 /// How a client can show the pointer.
@@ -79,9 +79,9 @@ impl Caps {
         };
         let allowed: Vec<i32> = list.iter().copied().filter(|e| Some(*e) != barred).collect();
         Caps {
-            codec: select::codec(&allowed),
-            compression: select::compression(list),
-            jpeg: select::jpeg(list),
+            codec: encode::codec(&allowed),
+            compression: encode::compression(list),
+            jpeg: encode::jpeg_step(list),
             copy_rect: has(Encoding::COPY_RECT),
             cursor: cursor.into_iter().find(|(e, _)| has(*e)).map(|(_, kind)| kind),
             pointer_pos: has(Encoding::POINTER_POS),
@@ -91,7 +91,7 @@ impl Caps {
             desktop_name: has(Encoding::DESKTOP_NAME),
             fence: has(Encoding::FENCE),
             continuous_updates: has(Encoding::CONTINUOUS_UPDATES),
-            qemu_keys: has(Encoding::QEMU_EXTENDED_KEY),
+            qemu_keys: has(Encoding::QEMU_KEY),
             mouse_buttons: has(Encoding::EXTENDED_MOUSE_BUTTONS),
             leds: has(Encoding::LED_STATE),
             vmware_leds: has(Encoding::VMWARE_LED_STATE),

@@ -39,7 +39,8 @@ pub(super) async fn run(
         Arc::new(move || bell.notify_one())
     };
     let session = Session::new(membership.id, Arc::clone(&hub), settings, &access, notify);
-    let mut client = Client { session, parser: ClientParser::default(), held_back: None, resizing: None, encoding: None };
+    let mut client =
+        Client { session, parser: ClientParser::default(), held_back: None, resizing: None, encoding: None };
 
     let result = async {
         loop {

@@ -57,7 +57,7 @@ pub enum HandshakeFailed {
     #[error("refused: {0}")]
     Denied(String),
     /// The peer broke the protocol, or speaks something that is not served.
-    #[error("{}: {0}", .0.fault())]
+    #[error("{fault}: {0}", fault = .0.fault())]
     Protocol(#[from] HandshakeError),
     /// The connection broke.
     #[error("connection: {0}")]

@@ -270,7 +270,9 @@ impl Hub {
     fn on_output(&self, id: OutputId, event: OutputEvent) {
         match event {
             OutputEvent::Resized(size) => tracing::info!(output = id.0, %size, "output has another size"),
-            OutputEvent::Lost(error) => tracing::warn!(output = id.0, %error, "capture stopped; trying again every second"),
+            OutputEvent::Lost(error) => {
+                tracing::warn!(output = id.0, %error, "capture stopped; trying again every second")
+            }
             OutputEvent::Back => tracing::info!(output = id.0, "capture goes on"),
         }
     }

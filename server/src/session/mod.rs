@@ -93,7 +93,12 @@ impl Default for Settings {
 }
 
 /// Serves one connection until it ends, and logs why it did.
-pub async fn serve(transport: Transport, hub: Arc<Hub>, settings: Arc<Settings>, authenticator: Arc<dyn Authenticator>) {
+pub async fn serve(
+    transport: Transport,
+    hub: Arc<Hub>,
+    settings: Arc<Settings>,
+    authenticator: Arc<dyn Authenticator>,
+) {
     let peer = transport.info().peer.clone();
     let listener = Arc::clone(&transport.info().listener_name);
     match handshake::run(transport, &hub, &settings, &*authenticator).await {

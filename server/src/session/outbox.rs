@@ -74,11 +74,6 @@ impl Outbox {
         self.unflushed = false;
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// Bytes up to and with the last update that have not left.
     pub fn unsent_update(&self) -> usize {
         self.update_bytes
@@ -100,9 +95,9 @@ mod tests {
         o.written(99);
         assert_eq!(o.unsent_update(), 1);
         o.written(1);
-        assert_eq!((o.unsent_update(), o.is_empty()), (0, false));
+        assert_eq!((o.unsent_update(), o.front()), (0, Some(&[3; 5][..])));
         o.written(5);
-        assert!(o.is_empty());
+        assert_eq!(o.front(), None);
     }
 
     #[test]

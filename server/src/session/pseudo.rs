@@ -1,18 +1,12 @@
 //! Pseudo-rectangles that wait for the next update: acknowledgements, pointer shape and place, lock keys, name.
 
-use std::sync::Arc;
-
 use farpane_engine::encode::cursor;
-use farpane_engine::frame::CursorImage;
 use farpane_engine::geometry::{Point, Size};
 use farpane_engine::pixel::ClientFormat;
 use farpane_rfb::Encoding;
 
 use super::caps::{Caps, CursorKind};
 use super::hub::DesktopState;
-
-/// Viewers reject larger pointer shapes.
-const MAX_CURSOR_SIDE: u16 = 256;
 
 /// What waits. Nothing is written that the client did not list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,12 +82,12 @@ impl Pseudo {
         {
             match &desktop.cursor {
                 Some(image) => {
-                    let image = trimmed(image);
+                    let image = cursor::fit(image);
                     let (encoding, body) = match kind {
                         CursorKind::Alpha => (Encoding::CURSOR_WITH_ALPHA, cursor::alpha(&image)),
                         CursorKind::Vmware => (Encoding::VMWARE_CURSOR, cursor::vmware(&image)),
                         CursorKind::Rich => (Encoding::CURSOR, cursor::rich(&image, format)),
-                        CursorKind::TwoColour => (Encoding::X_CURSOR, cursor::two_colour(&image)),
+                        CursorKind::TwoColour => (Encoding::X_CURSOR, cursor::x(&image)),
                     };
                     rect(out, image.hotspot, image.size, encoding, &body);
                 }
@@ -130,14 +124,6 @@ pub(super) fn write_header(out: &mut Vec<u8>, at: Point, size: Size, encoding: E
         out.extend_from_slice(&v.to_be_bytes());
     }
     out.extend_from_slice(&encoding.0.to_be_bytes());
-}
-
-/// A shape no larger than viewers take: a larger one is not shown at all.
-fn trimmed(image: &Arc<CursorImage>) -> Arc<CursorImage> {
-    if image.size.w <= MAX_CURSOR_SIDE && image.size.h <= MAX_CURSOR_SIDE {
-        return Arc::clone(image);
-    }
-    Arc::new(CursorImage { size: Size::default(), hotspot: Point::default(), rgba: Vec::new(), serial: image.serial })
 }
 
 #[cfg(test)]

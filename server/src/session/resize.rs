@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use farpane_engine::geometry::{Rect, Region, Size};
+use farpane_engine::geometry::{Rect, Size};
 use farpane_engine::pipeline::ClientPicture;
 use farpane_rfb::Encoding;
 use farpane_rfb::ext::desktop_size::{Layout as WireLayout, Reason, Screen, Status};
@@ -171,11 +171,6 @@ impl Session {
 /// A wire area as a rectangle, clipped to the plane.
 pub(super) fn rect_of(area: &Area) -> Rect {
     Rect::new(area.x, area.y, area.width, area.height)
-}
-
-/// A wire area as a region of the canvas.
-pub(super) fn region_of(area: &Area, canvas: Size) -> Region {
-    Region::from(rect_of(area).intersect(&canvas.rect()))
 }
 
 fn write_layout(out: &mut Vec<u8>, layout: &Layout, reason: Reason, status: Status) {

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use farpane_engine::encode::Codec;
 use farpane_engine::geometry::{Point, Rect, Region, Size};
@@ -29,7 +29,7 @@ use crate::input::{InputSink, KeyInput, PointerInput};
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The client broke the protocol, or speaks something that is not served.
-    #[error("{}: {0}", .0.fault())]
+    #[error("{fault}: {0}", fault = .0.fault())]
     Protocol(#[from] ProtocolError),
     /// The client does not take what it is sent.
     #[error("peer misbehaved: {0}")]
@@ -137,11 +137,6 @@ impl Session {
         };
         session.show_pointer();
         session
-    }
-
-    /// The client's canvas.
-    pub fn canvas(&self) -> Size {
-        self.canvas
     }
 
     /// Bytes for the client.
@@ -379,11 +374,6 @@ impl Session {
         if let Some(input) = &self.input {
             self.held.release(&**input);
         }
-    }
-
-    /// How long the best round trip to the client takes, once measured.
-    pub fn rtt(&self) -> Option<Duration> {
-        self.pacer.base_rtt()
     }
 }
 

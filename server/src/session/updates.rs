@@ -6,12 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farpane_engine::encode::{Params, select};
+use farpane_engine::encode::{Params, lower};
 use farpane_engine::geometry::Region;
 use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, PaceEvent, Verdict};
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
 
-use super::pseudo::Pseudo;
 use super::state::{Session, SessionError};
 
 /// Payload of the fence behind every update.
@@ -91,7 +90,8 @@ impl Session {
         }
         area.intersect_rect(&picture.canvas().rect());
         picture.set_wants(true);
-        let refresh_at = if self.params().jpeg.is_some() { picture.refresh_at(self.settings.refresh_quiet) } else { None };
+        let refresh_at =
+            if self.params().jpeg.is_some() { picture.refresh_at(self.settings.refresh_quiet) } else { None };
         let has_pixels = picture.has_pending(&area) || refresh_at.is_some_and(|t| t <= now);
         if !has_pixels {
             self.wake_at = refresh_at;
@@ -101,7 +101,7 @@ impl Session {
             return Ok(None);
         }
         let mut params = self.params();
-        params.jpeg = params.jpeg.map(|j| select::lower(j, grant.quality_step));
+        params.jpeg = params.jpeg.map(|j| lower(j, grant.quality_step));
         if picture.is_small(&area) {
             let quiet = self.settings.refresh_quiet;
             let update = picture.encode(&area, grant.bytes, &params, quiet, self.hub.pool(), now);
@@ -172,10 +172,5 @@ impl Session {
     pub(super) fn params(&self) -> Params {
         let jpeg = if self.settings.lossless { None } else { self.caps.jpeg };
         Params { codec: self.caps.codec, format: self.format, compression: self.caps.compression, jpeg }
-    }
-
-    /// Whether pseudo-rectangles wait for the next update.
-    pub(super) fn pseudo_mut(&mut self) -> &mut Pseudo {
-        &mut self.pseudo
     }
 }
