@@ -117,6 +117,8 @@ fn of_65535_encodings_the_first_1024_count_and_the_rest_is_passed_over() {
     wire.extend([4, 0, 0, 0, 0, 0, 0, 1]);
     let (messages, used) = parse_all(context(), &wire, 1000).unwrap();
     assert_eq!(used, wire.len());
+    let ClientMessage::SetEncodings { encodings, .. } = &messages[0] else { panic!("{messages:?}") };
+    assert!(encodings.capacity() <= 2 * limits::ENCODINGS, "allocated by the client's wish");
     let expected: Vec<_> = (0..1024).map(Encoding).collect();
     assert_eq!(messages[0], ClientMessage::SetEncodings { encodings: expected, listed: 65_535 });
     assert_eq!(messages[1..], [ClientMessage::KeyEvent { down: false, keysym: 1 }]);
@@ -212,6 +214,8 @@ fn bad_formats_and_fences_are_refused() {
 
 #[test]
 fn keys_and_text_are_not_in_debug_output() {
+    let response = crate::handshake::ServerEvent::VncAuthResponse([0x61; 16]);
+    assert_eq!(format!("{response:?}"), "VncAuthResponse");
     let text = format!("{:?}", ClientMessage::CutText(b"hunter2".to_vec()));
     assert_eq!(text, "CutText(7 bytes)");
     assert_eq!(format!("{:?}", ClientMessage::KeyEvent { down: true, keysym: 0x68 }), "KeyEvent(down true)");

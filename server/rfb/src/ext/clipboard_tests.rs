@@ -82,6 +82,20 @@ fn a_bomb_inflates_no_further_than_its_announced_size() {
 }
 
 #[test]
+fn long_text_that_does_not_compress_survives_up_to_the_cap() {
+    let mut seed = 1_u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from_u32(0x20 + (seed >> 40) as u32 % 0x5f).unwrap()
+    };
+    let text: String = (0..CAP - 1).map(|_| noise()).collect();
+    round_trip(ExtendedClipboard::Provide(ProvidedText::Text(text.clone())));
+    let mut body = Vec::new();
+    ExtendedClipboard::Provide(ProvidedText::Text(text + "x")).write(&mut body);
+    assert_eq!(text_of(&body), Ok(ProvidedText::TooLong { size: CAP as u32 + 1 }));
+}
+
+#[test]
 fn anything_but_one_action_is_an_error() {
     for flags in [0, 1, REQUEST | NOTIFY, PROVIDE | PEEK, 1 << 29] {
         assert_eq!(ExtendedClipboard::parse(&flags.to_be_bytes(), CAP), Err(ClipboardError::Action(flags)));

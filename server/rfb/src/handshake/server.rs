@@ -6,7 +6,7 @@ use crate::version::{Banner, SERVER_BANNER, Version};
 use crate::wire::{Put, Reader};
 
 /// What a client did during the handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ServerEvent {
     /// The client's version is known.
     Version {
@@ -27,6 +27,19 @@ pub enum ServerEvent {
     },
     /// The client was refused: send the output and close.
     Refused(HandshakeError),
+}
+
+/// Without the response: with the challenge it lets a reader of logs search for the password.
+impl std::fmt::Debug for ServerEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version { banner, version } => write!(f, "Version(says {banner}, served as {version})"),
+            Self::SecurityChosen(kind) => write!(f, "SecurityChosen({kind})"),
+            Self::VncAuthResponse(_) => f.write_str("VncAuthResponse"),
+            Self::ClientInit { shared } => write!(f, "ClientInit(shared {shared})"),
+            Self::Refused(error) => write!(f, "Refused({error})"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
