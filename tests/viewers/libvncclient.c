@@ -44,6 +44,14 @@ int main(int argc, char **argv)
     out_path = argv[3];
     const int bytes = atoi(argv[5]);
     rfbClient *client = bytes == 1 ? rfbGetClient(2, 3, 1) : bytes == 2 ? rfbGetClient(5, 3, 2) : rfbGetClient(8, 3, 4);
+    if (bytes == 1) { /* three bits of red and green, two of blue */
+        client->format.depth = 8;
+        client->format.redMax = client->format.greenMax = 7;
+        client->format.blueMax = 3;
+        client->format.redShift = 0;
+        client->format.greenShift = 3;
+        client->format.blueShift = 6;
+    }
     client->appData.encodingsString = argv[4];
     client->appData.enableJPEG = atoi(argv[6]);
     client->appData.compressLevel = 6;

@@ -165,7 +165,8 @@ CASES = [
     ("vncdotool, Raw", still_case(viewers.VncDoTool)),
     ("noVNC in Chromium", still_case(viewers.NoVnc)),
     ("the built-in scene, three viewers agree", synthetic),
-    ("text typed into tigervnc arrives", typed.text),
+    ("text typed into tigervnc arrives", typed.text()),
+    ("text typed into tigervnc arrives on a German keyboard", typed.text("de")),
     ("a click in tigervnc arrives", typed.click),
 ]
 

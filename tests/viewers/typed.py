@@ -6,7 +6,8 @@ import viewers
 from desktop import Failed, XServer, until
 
 # one line each: what a keyboard has, then what it may lack and a server must map for the moment
-LINES = ["Hello, farpane: The quick brown fox 0123456789", "~!@#$%^&*()_+[]{};'\\:\"|,./<>?", "äöü ÄÖÜ ß é ñ", "10 € £ µ", "Привет, мир"]
+LINES = ["Hello, farpane: The quick brown fox 0123456789", "~!@#$%^&*()_+[]{};'\\:\"|,./<>?", "äöü ÄÖÜ ß é ñ", "10 € £ µ",
+         "Привет, Мир", "face \U0001F600 end"]
 
 
 def desktop(children, args):
@@ -38,9 +39,51 @@ def watched(children, server):
     return viewer, (left, top)
 
 
-def text(children, args):
+def free_keys(x):
+    """The key codes of a display that have no meaning yet; of two digits at least, for xdotool takes `8` for the digit."""
+    return [line.split()[1] for line in x.run("xmodmap", "-pke").splitlines() if re.match(r"keycode +\d\d+ =\s*$", line)]
+
+
+def keys_for(x, free, characters):
+    """Gives each character a key of its own on the viewer's display and returns their key codes.
+
+    Both levels of the key get the same keysym: xdotool would fill the first alone, and X makes of a lone capital letter a
+    small one that wants Shift.
+    """
+    codes = dict(zip(sorted(set(characters)), free))
+    missing = set(characters) - set(codes)
+    if missing:
+        raise Failed("no free key for %s" % "".join(sorted(missing)))
+    if codes:
+        x.run("xmodmap", "-", data="".join("keycode %s = U%04X U%04X\n" % (code, ord(c), ord(c)) for c, code in codes.items()))
+    return codes
+
+
+def typing(x, line, codes):
+    """Types one line and Return on a display."""
+    plain = ""
+    for c in line + "\n":
+        if c not in codes:
+            plain += c
+            continue
+        if plain:
+            x.run("xdotool", "type", "--delay", "30", plain)
+            plain = ""
+        x.run("xdotool", "key", codes[c])
+    x.run("xdotool", "type", "--delay", "30", plain)
+
+
+def text(layout=None):
+    def case(children, args):
+        arrives(children, args, layout)
+    return case
+
+
+def arrives(children, args, layout):
     """Each line is typed on the viewer's display, and read from a file that a terminal on the source writes."""
     x, server = desktop(children, args)
+    if layout:
+        x.run("setxkbmap", layout)
     out = children.path("typed.txt")
     open(out, "w").close()
     x.start("xterm", "xterm", "-u8", "-geometry", "80x24+0+0", "-e", "sh", "-c", "cat >" + out, env={"LC_ALL": "C.UTF-8"})
@@ -48,6 +91,7 @@ def text(children, args):
     x.run("xdotool", "windowfocus", "--sync", ident)
     server = serve(x, server, children, args)
     viewer, _ = watched(children, server)
+    free = free_keys(viewer.x)
 
     def arrived():
         with open(out, encoding="utf-8", errors="replace") as file:
@@ -59,7 +103,7 @@ def text(children, args):
     until("first key at the source", ready, alive=(viewer.child,))
     for line in LINES:
         before = len(arrived().splitlines())
-        viewer.x.run("xdotool", "type", "--delay", "40", line + "\n")
+        typing(viewer.x, line, keys_for(viewer.x, free, [c for c in line if ord(c) > 126]))
         try:
             until("typed line", lambda: line in arrived(), limit=15, alive=(viewer.child,))
         except Failed:
