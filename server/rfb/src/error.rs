@@ -118,3 +118,36 @@ impl ProtocolError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rfb_allows_but_is_not_served_is_no_misbehaviour() {
+        let deep = PixelFormatError::TooDeep { max: 2047, bits_per_pixel: 32 };
+        assert_eq!(ProtocolError::PixelFormat(deep).fault(), Fault::PeerIncompatible);
+        assert_eq!(ProtocolError::PixelFormat(PixelFormatError::Overlap).fault(), Fault::PeerMisbehaved);
+        assert_eq!(ProtocolError::UnknownClientMessage(99).fault(), Fault::PeerMisbehaved);
+        assert_eq!(ProtocolError::FramebufferSize { width: 20_000, height: 1 }.fault(), Fault::PeerIncompatible);
+    }
+
+    #[test]
+    fn errors_name_the_value_and_what_was_expected() {
+        let texts = [
+            ProtocolError::FencePayload(65).to_string(),
+            ProtocolError::CutTextLength(-1).to_string(),
+            ProtocolError::TextTooLong { length: 70_000 }.to_string(),
+            ProtocolError::PixelFormat(PixelFormatError::BitsPerPixel(24)).to_string(),
+        ];
+        assert_eq!(
+            texts,
+            [
+                "fence payload of 65 bytes (expected 0..=64)",
+                "cut text length -1 (expected 0..=2147483647 without the extended clipboard)",
+                "text of 70000 bytes (expected 0..=65536)",
+                "pixel format: 24 bits per pixel (expected 8, 16 or 32)",
+            ]
+        );
+    }
+}

@@ -204,3 +204,55 @@ impl Area {
         right <= u32::from(width) && bottom <= u32::from(height)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_failed_read_moves_nothing() {
+        let mut r = Reader::new(&[0, 0, 0, 9, b'a', b'b']);
+        assert_eq!(r.text(), Ok(None));
+        assert_eq!((r.used(), r.rest().len()), (0, 6));
+        assert_eq!(r.take(usize::MAX), None);
+        assert_eq!(r.array::<7>(), None);
+        assert_eq!(r.u32(), Some(9));
+    }
+
+    #[test]
+    fn text_is_refused_by_its_length_before_it_comes() {
+        let at_cap = u32::try_from(limits::TEXT_WIRE).unwrap();
+        assert_eq!(Reader::new(&at_cap.to_be_bytes()).text(), Ok(None));
+        let length = at_cap + 1;
+        assert_eq!(Reader::new(&length.to_be_bytes()).text(), Err(ProtocolError::TextTooLong { length }));
+    }
+
+    proptest! {
+        #[test]
+        fn a_clipped_area_is_what_both_have_in_common(x: u16, y: u16, width: u16, height: u16, w: u16, h: u16) {
+            let area = Area { x, y, width, height };
+            let right = (u32::from(x) + u32::from(width)).min(w.into());
+            let bottom = (u32::from(y) + u32::from(height)).min(h.into());
+            match area.clip(w, h) {
+                Some(clipped) => {
+                    prop_assert!(clipped.fits(w, h) && clipped.pixels() > 0);
+                    prop_assert_eq!((clipped.x, clipped.y), (x, y));
+                    prop_assert_eq!(u32::from(clipped.x) + u32::from(clipped.width), right);
+                    prop_assert_eq!(u32::from(clipped.y) + u32::from(clipped.height), bottom);
+                }
+                None => prop_assert!(right <= u32::from(x) || bottom <= u32::from(y)),
+            }
+            if area.fits(w, h) && area.pixels() > 0 {
+                prop_assert_eq!(area.clip(w, h), Some(area));
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_short_and_has_no_controls(text in ".{0,600}") {
+            let shown = printable(&text);
+            prop_assert!(shown.len() <= limits::TEXT && !shown.chars().any(char::is_control));
+            prop_assert_eq!(printable(&shown), shown);
+        }
+    }
+}
