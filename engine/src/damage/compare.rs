@@ -114,7 +114,7 @@ impl Compare {
         let width = usize::from(data.grid.size().w);
         let cols = usize::from(data.grid.cols());
         let words = self.map.words_per_row();
-        let band = |(i, ((pixels, extents), words)): (usize, ((&mut [u32], &mut [Extent]), &mut [u64]))| {
+        let band = |(i, ((pixels, extents), words)): (usize, BandSlices<'_>)| {
             let top = (first + i) * usize::from(CELL);
             Band { source: &source, mask: data.layout.mask(), width, top, pixels, extents, words }.run(&self.jobs)
         };
@@ -188,6 +188,9 @@ fn check(frame: &Frame, data: &MirrorData, len: usize) -> Result<(), FrameError>
     }
     Ok(())
 }
+
+/// A row of cells as its pixels, extents and bits of the cell map.
+type BandSlices<'a> = ((&'a mut [u32], &'a mut [Extent]), &'a mut [u64]);
 
 /// One row of cells: the part of the picture that one core works on.
 struct Band<'a> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::compare::Compare;
+use super::scroll::Scroll;
 use super::{Damage, DamageEngine, FrameError, Mirror, Progress, Ticket};
 use crate::frame::Frame;
 use crate::tile::Coalesce;
@@ -44,6 +45,7 @@ pub struct CpuDamage {
     answers: VecDeque<(Ticket, Progress)>,
     compare: Compare,
     coalesce: Coalesce,
+    scroll: Option<Box<Scroll>>,
     spare: Vec<Damage>,
     stats: DamageStats,
 }
@@ -57,6 +59,13 @@ impl CpuDamage {
     /// What it has done so far.
     pub fn stats(&self) -> DamageStats {
         self.stats
+    }
+
+    /// Looks for moves from now on, or no longer. Looking keeps a second picture, so it is for when a client can use them.
+    pub fn set_scroll(&mut self, on: bool) {
+        if on != self.scroll.is_some() {
+            self.scroll = on.then(Box::default);
+        }
     }
 
     /// Works off the frames that may be read, oldest first.
@@ -93,6 +102,9 @@ impl CpuDamage {
         let data = &mut *guard;
         damage.seq = data.seq;
         let Some((_, frame)) = self.waiting.front() else { return Ok(damage) };
+        if let Some(scroll) = &mut self.scroll {
+            scroll.before(data);
+        }
         let counted = self.compare.run(frame, data)?;
         self.stats.compared_px += counted.compared;
         self.stats.source_bytes += counted.compared * 4;
@@ -108,6 +120,11 @@ impl CpuDamage {
             data.cell_at[cell] = now;
         }
         self.coalesce.run(&data.grid, &self.compare.map, &self.compare.extents, &mut damage.changed);
+        if let Some(scroll) = &mut self.scroll {
+            scroll.find(data, &self.compare.map, &mut damage.changed, &mut damage.copied);
+            scroll.after(data, &self.compare.map, &self.compare.extents);
+            self.stats.copies += damage.copied.len() as u64;
+        }
         Ok(damage)
     }
 }

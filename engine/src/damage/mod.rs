@@ -2,7 +2,9 @@
 
 mod compare;
 mod cpu;
+pub mod delayed;
 mod mirror;
+mod scroll;
 mod source;
 #[cfg(test)]
 mod tests;

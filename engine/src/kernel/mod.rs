@@ -6,5 +6,6 @@ mod palette_count;
 
 pub use convert::convert;
 pub use level::CpuLevel;
+pub mod scroll_vote;
 pub mod tile_diff;
 pub use palette_count::Palette;
