@@ -148,3 +148,195 @@ fn every_transcript_ends_as_its_picture() {
     }
     assert!(pictures >= 25, "only {pictures} transcripts name a picture");
 }
+
+#[test]
+fn messages_and_rectangles_lie_where_the_index_says() {
+    for case in Case::all() {
+        let (_, events) = case.play(usize::MAX).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let messages: Vec<usize> = lengths(case.index.lines().skip(1).take_while(|l| !l.starts_with('#')));
+        let got: Vec<usize> = events.iter().map(length).collect();
+        assert_eq!(got, messages, "{}", case.name);
+        let rects = case.index.lines().skip_while(|l| !l.starts_with("# rectangles")).skip(1);
+        let rects = rects.take_while(|l| !l.starts_with('#')).filter(|l| !l.ends_with("LastRect"));
+        let got: Vec<usize> = events.iter().flat_map(rects_of).collect();
+        assert_eq!(got, lengths(rects), "{}", case.name);
+    }
+}
+
+/// The second column.
+fn lengths<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    lines.map(|l| l.split('\t').nth(1).and_then(|n| n.parse().ok()).expect("a length")).collect()
+}
+
+fn length(event: &ServerEvent) -> usize {
+    match event {
+        ServerEvent::Update(u) => u.bytes,
+        ServerEvent::ColourMap { count, .. } => 6 + usize::from(*count) * 6,
+        ServerEvent::Bell | ServerEvent::EndOfContinuousUpdates => 1,
+        ServerEvent::CutText(t) | ServerEvent::ExtendedClipboard(t) => 8 + t.len(),
+        ServerEvent::Fence { payload, .. } => 9 + payload.len(),
+    }
+}
+
+fn rects_of(event: &ServerEvent) -> Vec<usize> {
+    match event {
+        ServerEvent::Update(u) => u.rects.iter().map(|r| r.bytes).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_kind_of_tile_and_filter_occurs() {
+    let mut seen = std::collections::BTreeMap::<&str, u64>::new();
+    for case in Case::all() {
+        let (viewer, _) = case.play(usize::MAX).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        for (name, n) in viewer.decoder().counts() {
+            *seen.entry(name).or_default() += n;
+        }
+    }
+    for name in [
+        "raw",
+        "copyrect",
+        "rre",
+        "hextile raw",
+        "hextile solid",
+        "hextile subrects",
+        "hextile coloured",
+        "zlib",
+        "tight fill",
+        "tight jpeg",
+        "tight copy",
+        "tight mono",
+        "tight indexed",
+        "tight uncompressed",
+        "zrle raw",
+        "zrle solid",
+        "zrle packed palette",
+        "zrle plain rle",
+        "zrle palette rle",
+        "cursor",
+        "x cursor",
+        "alpha cursor",
+        "vmware cursor",
+        "led state",
+        "extended desktop size",
+    ] {
+        assert!(seen.contains_key(name), "{name} does not occur in {seen:?}");
+    }
+}
+
+#[test]
+fn all_pointer_shapes_show_the_same_pointer() {
+    let shapes: Vec<_> = ["pseudo-cursor", "pseudo-alphacursor", "pseudo-vmwarecursor"]
+        .iter()
+        .map(|name| {
+            let (viewer, _) = Case::load(name).play(usize::MAX).expect("a good transcript");
+            viewer.decoder().cursor().expect("a pointer").clone()
+        })
+        .collect();
+    for shape in &shapes {
+        assert_eq!((shape.size, shape.hotspot), (shapes[0].size, shapes[0].hotspot));
+        assert_eq!(shape.rgba.len() as u64, shape.size.area() * 4);
+    }
+}
+
+#[test]
+fn pieces_of_any_size_decode_alike() {
+    for name in ["seq-tight", "seq-zrle", "viewer-hextile", "seq-rre", "pseudo-mix", "fmt-colourmap"] {
+        let case = Case::load(name);
+        let (whole, events) = case.play(usize::MAX).expect("a good transcript");
+        for step in [1, 7, 1000] {
+            let stream = if step == 1 { &case.stream()[..case.stream().len().min(6000)] } else { case.stream() };
+            let mut viewer = case.viewer();
+            let mut got = Vec::new();
+            for piece in stream.chunks(step) {
+                got.extend(viewer.feed(piece).unwrap_or_else(|e| panic!("{name} by {step}: {e}")));
+            }
+            assert_eq!(got[..], events[..got.len()], "{name} by {step}");
+            if stream.len() == case.stream().len() {
+                assert_eq!(viewer.decoder().pixels(), whole.decoder().pixels(), "{name} by {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_pixel_in_the_picture_is_noticed() {
+    let case = Case::load("seq-zrle");
+    let (viewer, _) = case.play(usize::MAX).expect("a good transcript");
+    let (mut want, _) = case.picture().expect("a picture");
+    assert_eq!(difference(&viewer.decoder().to_rgb(), &want), 0);
+    want[3 * 12_345] ^= 1;
+    assert_eq!(difference(&viewer.decoder().to_rgb(), &want), 1);
+    let case = Case::load("fmt-565le-zrle");
+    let (viewer, _) = case.play(usize::MAX).expect("a good transcript");
+    let (mut want, _) = case.picture().expect("a picture");
+    assert!(within_rounding(&viewer, &want));
+    want[3 * 12_345] ^= 16;
+    assert!(!within_rounding(&viewer, &want));
+}
+
+#[test]
+fn an_edited_byte_shows_in_the_picture() {
+    let case = Case::load("seq-raw");
+    let (good, _) = case.play(usize::MAX).expect("a good transcript");
+    let mut edited = Case::load("seq-raw");
+    // within the first rectangle's pixels, the low byte of one
+    let at = edited.start + 4 + 12 + 4 * 27;
+    edited.bytes[at] ^= 0x40;
+    let (bad, _) = edited.play(usize::MAX).expect("still a legal stream");
+    assert_ne!(good.decoder().pixels(), bad.decoder().pixels());
+}
+
+#[test]
+fn a_cut_transcript_stays_within_a_message() {
+    for name in ["seq-tight", "seq-zrle", "seq-hextile", "lvs-zlib"] {
+        let case = Case::load(name);
+        let mut viewer = case.viewer();
+        let cut = &case.stream()[..case.stream().len() - 1];
+        viewer.feed(cut).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!viewer.is_between_messages(), "{name}");
+    }
+}
+
+#[test]
+fn what_was_not_listed_is_a_fault() {
+    let case = Case::load("seq-zrle");
+    let mut viewer = case.viewer();
+    viewer.expect_only(&[16, -224]);
+    assert_eq!(viewer.feed(case.stream()), Err(DecodeError::NotListed(1)));
+    assert_eq!(viewer.feed(&[]), Err(DecodeError::NotListed(1)), "the fault stays");
+    let mut viewer = case.viewer();
+    viewer.expect_only(&[16, -224, 1]);
+    assert!(viewer.feed(case.stream()).is_ok());
+}
+
+#[test]
+fn no_mutated_byte_makes_the_decoder_panic() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let (mut faults, mut runs) = (0, 0);
+    for case in Case::all() {
+        let stream = case.stream();
+        for round in 0..24 {
+            let mut bytes = stream.to_vec();
+            for _ in 0..=round % 3 {
+                // headers are near the start; half of the edits go there
+                let reach = if random() & 1 == 0 { bytes.len().min(200) } else { bytes.len() };
+                let at = random() as usize % reach;
+                bytes[at] = random() as u8;
+            }
+            if round % 8 == 7 {
+                bytes.truncate(random() as usize % bytes.len());
+            }
+            runs += 1;
+            faults += usize::from(case.viewer().feed(&bytes).is_err());
+        }
+    }
+    assert!(faults * 10 > runs, "only {faults} of {runs} edited transcripts were refused");
+}

@@ -10,11 +10,13 @@ const MAX_CHUNK: usize = 32 << 20;
 pub(super) struct Inflater {
     stream: &'static str,
     state: Decompress,
+    /// Whether the stream's last block may come; gtk-vnc takes none in its streams.
+    may_finish: bool,
 }
 
 impl Inflater {
     pub(super) fn new(stream: &'static str) -> Self {
-        Self { stream, state: Decompress::new(true) }
+        Self { stream, state: Decompress::new(true), may_finish: false }
     }
 
     /// Forgets the stream: the next chunk starts with a zlib header.
@@ -45,7 +47,10 @@ impl Inflater {
                 return Err(fault("more bytes than the rectangle holds"));
             }
             if status == Status::StreamEnd {
-                return Err(fault("the stream was finished"));
+                if !self.may_finish {
+                    return Err(fault("the stream was finished"));
+                }
+                break;
             }
             if taken == 0 && given == 0 || used == chunk.len() && given < block.len() {
                 break;
@@ -65,6 +70,17 @@ impl Inflater {
         }
         Ok(out)
     }
+}
+
+/// Inflates a zlib stream of its own, finished or only flushed, that gives at most `limit` bytes: the body of an
+/// extended clipboard message.
+///
+/// # Errors
+/// When it does not inflate, gives more, or bytes are left over.
+pub fn inflate_message(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut inflater = Inflater::new("clipboard stream");
+    inflater.may_finish = true;
+    inflater.inflate(bytes, limit)
 }
 
 impl std::fmt::Debug for Inflater {

@@ -22,6 +22,7 @@ mod viewer;
 
 pub use decoder::{CursorShape, Decoder, RectHeader, Screen};
 pub use error::DecodeError;
+pub use inflate::inflate_message;
 pub use viewer::{RectInfo, ServerEvent, Update, Viewer};
 
 /// Encoding and pseudo-encoding numbers that the decoder knows.

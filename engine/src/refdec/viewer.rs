@@ -64,6 +64,8 @@ pub enum ServerEvent {
 pub struct Viewer {
     decoder: Decoder,
     buffer: Vec<u8>,
+    /// Bytes of `buffer` already read.
+    used: usize,
     update: Option<Open>,
     listed: Option<BTreeSet<i32>>,
     failed: Option<DecodeError>,
@@ -85,7 +87,14 @@ impl Viewer {
     /// # Errors
     /// As [`Decoder::new`].
     pub fn new(format: ClientFormat, size: Size) -> Result<Self, DecodeError> {
-        Ok(Self { decoder: Decoder::new(format, size)?, buffer: Vec::new(), update: None, listed: None, failed: None })
+        Ok(Self {
+            decoder: Decoder::new(format, size)?,
+            buffer: Vec::new(),
+            used: 0,
+            update: None,
+            listed: None,
+            failed: None,
+        })
     }
 
     /// From now on anything not in this list (and not Raw) is a fault, as it is for real clients.
@@ -103,7 +112,7 @@ impl Viewer {
     /// # Errors
     /// When the format is invalid or an update is half read.
     pub fn set_format(&mut self, format: ClientFormat) -> Result<(), DecodeError> {
-        if !self.is_between_messages() {
+        if self.update.is_some() {
             return Err(DecodeError::Rule("a new pixel format in the middle of a message"));
         }
         self.decoder.set_format(format)
@@ -111,7 +120,7 @@ impl Viewer {
 
     /// Whether every byte so far belonged to a whole message.
     pub fn is_between_messages(&self) -> bool {
-        self.buffer.is_empty() && self.update.is_none()
+        self.used == self.buffer.len() && self.update.is_none()
     }
 
     /// Takes bytes as they come and returns the messages they complete.
@@ -119,29 +128,46 @@ impl Viewer {
     /// # Errors
     /// The first fault of the server; it is returned again by every later call.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<ServerEvent>, DecodeError> {
+        self.push(bytes);
+        std::iter::from_fn(|| self.next_event().transpose()).collect()
+    }
+
+    /// Takes bytes as they come, for [`Viewer::next_event`].
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.used);
+        self.used = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next message that the bytes so far complete; later messages are not looked at yet.
+    ///
+    /// # Errors
+    /// The first fault of the server; it is returned again by every later call.
+    pub fn next_event(&mut self) -> Result<Option<ServerEvent>, DecodeError> {
         if let Some(fault) = &self.failed {
             return Err(fault.clone());
         }
-        self.buffer.extend_from_slice(bytes);
         let buffer = std::mem::take(&mut self.buffer);
-        let mut events = Vec::new();
-        let mut at = 0;
-        while at < buffer.len() {
-            match self.step(&buffer[at..]) {
+        let mut result = Ok(None);
+        while self.used < buffer.len() {
+            match self.step(&buffer[self.used..]) {
                 Ok((used, event)) => {
-                    at += used;
-                    events.extend(event);
+                    self.used += used;
+                    if event.is_some() {
+                        result = Ok(event);
+                        break;
+                    }
                 }
                 Err(e) if e.is_short() => break,
                 Err(e) => {
                     self.failed = Some(e.clone());
-                    return Err(e);
+                    result = Err(e);
+                    break;
                 }
             }
         }
         self.buffer = buffer;
-        self.buffer.drain(..at);
-        Ok(events)
+        result
     }
 
     /// Reads one message without rectangles, one update header or one rectangle.

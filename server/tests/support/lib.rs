@@ -1,0 +1,48 @@
+//! What the server's integration tests are made of: [`Server`] runs the built binary, [`Raw`] speaks bytes to it,
+//! [`Client`] is a whole viewer that holds its picture in the engine's reference decoder.
+//!
+//! The client writes every message by hand and shares no code with the server, so that a mistake in one does not
+//! hide in the other. All waits have deadlines; a test that runs into one fails with what it saw so far.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod clipboard;
+mod raw;
+mod server;
+
+pub use client::{Client, Mode, Traffic, UpdateStat};
+pub use clipboard::Clipboard;
+pub use farpane_engine::refdec::encoding;
+pub use raw::{Raw, Security, ServerInit, Wire};
+pub use server::{PATIENCE, Server};
+
+/// Why a client could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The connection failed or a read ran out of time.
+    #[error("connection: {0}")]
+    Io(#[from] std::io::Error),
+    /// The server closed the connection.
+    #[error("closed by the server")]
+    Closed,
+    /// The server refused, in its own words; without any in versions before 3.8.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The server broke the protocol.
+    #[error("protocol: {0}")]
+    Protocol(#[from] farpane_engine::refdec::DecodeError),
+    /// The server broke a rule of the handshake.
+    #[error("handshake: {0}")]
+    Handshake(String),
+    /// A state did not come about in time.
+    #[error("not within {limit:?}: {what} ({seen})")]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: std::time::Duration,
+        /// What had happened by then.
+        seen: String,
+    },
+}
