@@ -1,17 +1,16 @@
 //! Cuts a pending region into the rectangles that encoders get, on a grid fixed to the output.
 
-use crate::encode::BLOCK;
 use crate::geometry::{Rect, Region};
 
 /// A rectangle counts as small and interactive up to this many pixels.
 const SMALL_AREA: u64 = 64 * 64;
 
-/// Cuts `region` at the lines of the block grid, appending to `out`.
+/// Cuts `region` at the lines of a grid of blocks with sides of `side` px, appending to `out`.
 ///
 /// Within a block, rectangles are sent as they are when they are few; many, or such that nearly fill their common box, are
 /// sent as that box: its other pixels are exact as well. The result depends on nothing but the region, so clients that
 /// are equally far behind share their encoded rectangles.
-pub(super) fn cut(region: &Region, out: &mut Vec<Rect>) {
+pub(super) fn cut(region: &Region, side: u16, out: &mut Vec<Rect>) {
     let bounds = region.bounds();
     if bounds.is_empty() {
         return;
@@ -20,10 +19,10 @@ pub(super) fn cut(region: &Region, out: &mut Vec<Rect>) {
     for rect in region.rects() {
         let mut y = rect.y;
         while y < rect.bottom() {
-            let bottom = next_line(y).min(rect.bottom());
+            let bottom = next_line(y, side).min(rect.bottom());
             let mut x = rect.x;
             while x < rect.right() {
-                let right = next_line(x).min(rect.right());
+                let right = next_line(x, side).min(rect.right());
                 out.push(Rect::from_corners(x, y, right, bottom));
                 x = right;
             }
@@ -34,7 +33,7 @@ pub(super) fn cut(region: &Region, out: &mut Vec<Rect>) {
         return;
     }
     // Group by block and join inside each.
-    let block = |r: &Rect| (r.y / BLOCK, r.x / BLOCK);
+    let block = |r: &Rect| (r.y / side, r.x / side);
     out[start..].sort_unstable_by_key(|r| (block(r), r.y, r.x));
     let mut kept = start;
     let mut i = start;
@@ -58,8 +57,8 @@ pub(super) fn cut(region: &Region, out: &mut Vec<Rect>) {
     out.truncate(kept);
 }
 
-fn next_line(v: u16) -> u16 {
-    (v / BLOCK + 1).saturating_mul(BLOCK)
+fn next_line(v: u16, side: u16) -> u16 {
+    (v / side + 1).saturating_mul(side)
 }
 
 /// Sorts rectangles into the order in which they are sent: small ones first, newest first; then the rest, oldest first, so
@@ -75,6 +74,7 @@ pub(super) fn order(rects: &mut [Rect], newest: impl Fn(&Rect) -> u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::BLOCK;
     use proptest::prelude::*;
 
     proptest! {
@@ -87,7 +87,7 @@ mod tests {
                 region.add(&Rect::new(x, y, w, h));
             }
             let mut out = Vec::new();
-            cut(&region, &mut out);
+            cut(&region, BLOCK, &mut out);
             let mut left = region.clone();
             for r in &out {
                 prop_assert!(!r.is_empty());
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_letter_stays_a_letter() {
         let mut out = Vec::new();
-        cut(&Region::from(Rect::new(100, 50, 10, 20)), &mut out);
+        cut(&Region::from(Rect::new(100, 50, 10, 20)), BLOCK, &mut out);
         assert_eq!(out, [Rect::new(100, 50, 10, 20)]);
     }
 

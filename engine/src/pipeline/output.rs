@@ -197,7 +197,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.subscriber.wants.store(false, Relaxed);
+        // Off the list before the bell: the thread that wakes must not count it any more.
+        let mine = Arc::downgrade(&self.subscriber);
+        self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner).retain(|s| !s.ptr_eq(&mine));
         self.shared.bell.ring();
     }
 }

@@ -19,6 +19,9 @@ use crate::pixel::Layout;
 /// Updates of up to this many pixels are encoded where they are asked for: a hop to the pool would take longer.
 const INLINE_PX: u64 = 64 * 64;
 
+/// Below this budget in bytes blocks are half as wide and high: an update may exceed its budget by one block.
+const SMALL_BUDGET: usize = 512 * 1024;
+
 /// One output on a client's canvas.
 #[derive(Clone)]
 pub struct ViewOutput {
@@ -249,48 +252,49 @@ impl ClientPicture {
         let gates: Vec<_> = shared.iter().map(|s| s.gate.read().unwrap_or_else(PoisonError::into_inner)).collect();
         let mirrors: Vec<_> = gates.iter().map(|g| g.mirror.read()).collect();
 
+        let side = if budget < SMALL_BUDGET { BLOCK / 2 } else { BLOCK };
         let mut update = EncodedUpdate::default();
         let mut jobs = Vec::new();
         for (i, data) in mirrors.iter().enumerate() {
             if shared[i].is_valid() {
-                self.collect(i, data, area, &mut update, &mut jobs);
+                self.collect(i, data, area, side, &mut update, &mut jobs);
             }
         }
         self.fill_gaps(area, params, &mut update);
         if jobs.is_empty() && update.rects == 0 && params.jpeg.is_some() {
             for (i, data) in mirrors.iter().enumerate() {
-                self.collect_refresh(i, data, area, quiet, now, &mut jobs);
+                self.collect_refresh(i, data, area, side, quiet, now, &mut jobs);
             }
         }
-        let budget_px = budget as f32 / self.bytes_per_px.max(0.001);
-        let mut px = 0u64;
-        let fits = jobs.iter().take_while(|j| {
-            let fits = px == 0 || (px as f32) < budget_px;
-            px += j.rect.area();
-            fits
-        });
-        let count = fits.count();
-        jobs.truncate(count);
-
-        let results = self.run(&jobs, &gates, &mirrors, params, pool);
-        let (mut sent_px, before) = (0u64, update.bytes.len());
-        for (job, encoded) in jobs.iter().zip(&results) {
-            let a = &mut self.attached[job.attached];
-            a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
-            sent_px += job.rect.area();
-            for e in encoded.iter() {
-                if e.lossy {
-                    a.lossy.add(&e.rect);
-                } else {
-                    a.lossy.subtract_rect(&e.rect);
+        let mut sent_px = 0u64;
+        let mut jobs = &jobs[..];
+        while !jobs.is_empty() && update.bytes.len() < budget {
+            let wave = self.wave(jobs, budget - update.bytes.len());
+            let (now_jobs, later) = jobs.split_at(wave);
+            jobs = later;
+            let results = self.run(now_jobs, &gates, &mirrors, params, pool);
+            let (mut wave_px, before) = (0u64, update.bytes.len());
+            for (job, encoded) in now_jobs.iter().zip(&results) {
+                let a = &mut self.attached[job.attached];
+                a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
+                wave_px += job.rect.area();
+                for e in encoded.iter() {
+                    if e.lossy {
+                        a.lossy.add(&e.rect);
+                    } else {
+                        a.lossy.subtract_rect(&e.rect);
+                    }
+                    self.streams.write_rect(e, a.at, &mut update.bytes);
+                    update.rects += 1;
                 }
-                self.streams.write_rect(e, a.at, &mut update.bytes);
-                update.rects += 1;
             }
-        }
-        if sent_px >= 4096 {
-            let now_bpp = (update.bytes.len() - before) as f32 / sent_px as f32;
-            self.bytes_per_px += (now_bpp - self.bytes_per_px) * 0.3;
+            if wave_px >= 4096 {
+                let bpp = (update.bytes.len() - before) as f32 / wave_px as f32;
+                // more than expected counts at once, less only by and by: budgets are bounds
+                let weight = if bpp > self.bytes_per_px { 1.0 } else { 0.3 };
+                self.bytes_per_px += (bpp - self.bytes_per_px) * weight;
+            }
+            sent_px += wave_px;
         }
         if let (Some(s), true) = (shared.first(), sent_px > 0) {
             s.stats.encode.add(started.elapsed());
@@ -298,8 +302,28 @@ impl ClientPicture {
         update
     }
 
+    /// How many of the first jobs are expected to fill `bytes`; at least one. Expects no miracles: what was flat may be noise
+    /// now, and the next wave fills what is left.
+    fn wave(&self, jobs: &[Job], bytes: usize) -> usize {
+        let least = if bytes < SMALL_BUDGET { 2.0 } else { 0.5 };
+        let mut px = bytes as f32 / self.bytes_per_px.max(least);
+        let fits = jobs.iter().take_while(|j| {
+            px -= j.rect.area() as f32;
+            px >= 0.0
+        });
+        fits.count().max(1)
+    }
+
     /// Copies (written at once) and pending blocks of one output.
-    fn collect(&mut self, i: usize, data: &MirrorData, area: &Region, update: &mut EncodedUpdate, jobs: &mut Vec<Job>) {
+    fn collect(
+        &mut self,
+        i: usize,
+        data: &MirrorData,
+        area: &Region,
+        side: u16,
+        update: &mut EncodedUpdate,
+        jobs: &mut Vec<Job>,
+    ) {
         let a = &mut self.attached[i];
         let shown = data.size().rect().intersect(&a.size.rect());
         let mut inbox = a.subscription.subscriber.inbox();
@@ -331,7 +355,7 @@ impl ClientPicture {
         wanted.translate(-i32::from(a.at.x), -i32::from(a.at.y));
         ready.intersect(&wanted);
         let mut rects = Vec::new();
-        blocks::cut(&ready, &mut rects);
+        blocks::cut(&ready, side, &mut rects);
         blocks::order(&mut rects, |r| data.newest(r));
         jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: false }));
     }
@@ -342,6 +366,7 @@ impl ClientPicture {
         i: usize,
         data: &MirrorData,
         area: &Region,
+        side: u16,
         quiet: Duration,
         now: Instant,
         jobs: &mut Vec<Job>,
@@ -354,7 +379,7 @@ impl ClientPicture {
             }
         });
         let mut rects = Vec::new();
-        blocks::cut(&due, &mut rects);
+        blocks::cut(&due, side, &mut rects);
         jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: true }));
     }
 
@@ -370,7 +395,7 @@ impl ClientPicture {
         let black = Mirror::new(Size::new(BLOCK, BLOCK), Layout::BGRX, Instant::now());
         let black = black.read();
         let mut rects = Vec::new();
-        blocks::cut(&ready, &mut rects);
+        blocks::cut(&ready, BLOCK, &mut rects);
         let mut encoded = Vec::new();
         for r in &rects {
             encoded.clear();
