@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod clipboard;
+pub mod helper;
 pub mod input;
 pub mod net;
 pub mod session;

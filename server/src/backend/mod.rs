@@ -1,5 +1,7 @@
 //! One opened desktop: its outputs, input, clipboard and layout, all on one connection.
 
+mod source;
+
 use std::sync::Arc;
 
 use farpane_engine::capture::Source;
@@ -8,6 +10,8 @@ use farpane_engine::geometry::{Point, Rect, Size};
 
 use crate::clipboard::Clipboard;
 use crate::input::InputSink;
+
+pub use source::{KmsTarget, SourceParseError, SourceSpec, SyntheticSpec};
 
 /// Names an output of a backend for as long as the backend lives; also the RFB screen id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,5 @@
+//! What is opened, connected or started after the server listens.
+
+pub mod opener;
+
+pub use opener::{DisplayAddress, InProcess, OpenRequest, Opener, OpenerError};

@@ -1,0 +1,118 @@
+//! One door for everything that is opened after listening: a typed request in, a descriptor out.
+//!
+//! Backends never open a path or connect to a socket by themselves; they ask an [`Opener`]. In one process that is
+//! [`InProcess`]; under a sandbox it is the parent, which reads no byte of the network. Requests say what is wanted
+//! (a display's socket, its authority file), so that the parent can check them against what it was set up for.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// Where an X server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DisplayAddress {
+    /// A socket in the file system.
+    Unix(PathBuf),
+    /// A host and its display number; the port is 6000 plus the number.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Display number, 0..=59535.
+        number: u16,
+    },
+}
+
+/// Something to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenRequest {
+    /// A connection to an X server.
+    Display(DisplayAddress),
+    /// An X authority file, for reading.
+    XAuthority(PathBuf),
+    /// An X server's framebuffer file, for reading.
+    Framebuffer(PathBuf),
+    /// A recorded trace, for reading.
+    Trace(PathBuf),
+}
+
+/// Why something could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenerError {
+    /// The system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being opened.
+        what: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The request names something that cannot exist.
+    #[error("display number {0} (expected 0..=59535)")]
+    DisplayNumber(u16),
+}
+
+/// Opens what it is asked for.
+pub trait Opener: Send + Sync {
+    /// A descriptor for what was asked: a connected stream socket, or a file open for reading.
+    ///
+    /// # Errors
+    /// When the system refuses, or the opener's rules do.
+    fn open(&self, request: &OpenRequest) -> Result<OwnedFd, OpenerError>;
+}
+
+/// Opens everything in this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InProcess;
+
+impl Opener for InProcess {
+    fn open(&self, request: &OpenRequest) -> Result<OwnedFd, OpenerError> {
+        match request {
+            OpenRequest::Display(DisplayAddress::Unix(path)) => {
+                UnixStream::connect(path).map(OwnedFd::from).map_err(|source| at(path, source))
+            }
+            OpenRequest::Display(DisplayAddress::Tcp { host, number }) => {
+                let port = 6000u16.checked_add(*number).ok_or(OpenerError::DisplayNumber(*number))?;
+                TcpStream::connect((host.as_str(), port))
+                    .map(OwnedFd::from)
+                    .map_err(|source| OpenerError::Io { what: format!("{host}:{port}"), source })
+            }
+            OpenRequest::XAuthority(path) | OpenRequest::Framebuffer(path) | OpenRequest::Trace(path) => {
+                std::fs::File::open(path).map(OwnedFd::from).map_err(|source| at(path, source))
+            }
+        }
+    }
+}
+
+fn at(path: &std::path::Path, source: io::Error) -> OpenerError {
+    OpenerError::Io { what: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_socket_is_named_with_the_reason() {
+        let request = OpenRequest::Display(DisplayAddress::Unix("/nonexistent/X9".into()));
+        let said = InProcess.open(&request).expect_err("there is none").to_string();
+        assert!(said.starts_with("/nonexistent/X9: "), "{said}");
+    }
+
+    #[test]
+    fn a_display_number_past_the_last_port_is_refused() {
+        let request = OpenRequest::Display(DisplayAddress::Tcp { host: "127.0.0.1".into(), number: 59536 });
+        let said = InProcess.open(&request).expect_err("no such port").to_string();
+        assert!(said.contains("0..=59535"), "{said}");
+    }
+
+    #[test]
+    fn a_file_is_opened_for_reading() {
+        use std::io::Read;
+        let fd = InProcess.open(&OpenRequest::Trace("/proc/self/stat".into())).expect("always there");
+        let mut text = String::new();
+        std::fs::File::from(fd).read_to_string(&mut text).expect("readable");
+        assert!(!text.is_empty());
+    }
+}
