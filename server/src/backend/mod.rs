@@ -1,6 +1,8 @@
 //! One opened desktop: its outputs, input, clipboard and layout, all on one connection.
 
 mod source;
+#[cfg(feature = "x11")]
+pub mod x11;
 
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! Input from clients: keys and the pointer, on their way to the desktop.
 
+pub mod keymap;
+pub mod record;
+pub mod scancode;
+pub mod typist;
+
 /// A key event of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyInput {
