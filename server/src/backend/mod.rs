@@ -1,6 +1,9 @@
 //! One opened desktop: its outputs, input, clipboard and layout, all on one connection.
 
+pub mod discover;
+mod open;
 mod source;
+pub mod synthetic;
 #[cfg(feature = "x11")]
 pub mod x11;
 
@@ -13,6 +16,7 @@ use farpane_engine::geometry::{Point, Rect, Size};
 use crate::clipboard::Clipboard;
 use crate::input::InputSink;
 
+pub use open::{OpenError, open};
 pub use source::{KmsTarget, SourceParseError, SourceSpec, SyntheticSpec};
 
 /// Names an output of a backend for as long as the backend lives; also the RFB screen id.

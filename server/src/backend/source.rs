@@ -6,13 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use farpane_engine::geometry::Size;
+use farpane_engine::capture::synthetic;
+pub use farpane_engine::capture::synthetic::SyntheticSpec;
 use serde::{Deserialize, Serialize};
-
-/// The largest side of a built-in scene.
-pub const MAX_SIDE: u16 = 16384;
-/// The fastest built-in scene.
-pub const MAX_FPS: u32 = 1000;
 
 /// One desktop to share.
 ///
@@ -54,23 +50,6 @@ pub struct KmsTarget {
     pub connector: String,
 }
 
-/// Size, rate and name of a built-in scene.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyntheticSpec {
-    /// Canvas size.
-    pub size: Size,
-    /// Pictures a second; the scene's own rate when none.
-    pub fps: Option<u32>,
-    /// Which scene; the default one when none.
-    pub scene: Option<String>,
-}
-
-impl Default for SyntheticSpec {
-    fn default() -> Self {
-        Self { size: Size::new(3840, 2160), fps: None, scene: None }
-    }
-}
-
 /// Why a source cannot be read as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceParseError {
@@ -86,6 +65,9 @@ pub enum SourceParseError {
     /// This source needs something after its name.
     #[error("source {0} needs {1} after its name")]
     Missing(&'static str, &'static str),
+    /// The built-in scene has another form or range.
+    #[error(transparent)]
+    Scene(#[from] synthetic::SpecError),
     /// What follows the name has another form.
     #[error("{what} {value:?} (expected {expected})")]
     Bad {
@@ -115,35 +97,6 @@ fn display(text: &str) -> Result<String, SourceParseError> {
     }
 }
 
-fn size(text: &str) -> Result<Size, SourceParseError> {
-    let wrong = || bad("scene size", text, "WxH, each side 1..=16384");
-    let (w, h) = text.split_once('x').ok_or_else(wrong)?;
-    let side = |t: &str| t.parse::<u16>().ok().filter(|v| (1..=MAX_SIDE).contains(v)).ok_or_else(wrong);
-    Ok(Size::new(side(w)?, side(h)?))
-}
-
-fn synthetic(text: &str) -> Result<SyntheticSpec, SourceParseError> {
-    let (picture, scene) = match text.split_once(':') {
-        Some((p, s)) => (p, Some(s)),
-        None => (text, None),
-    };
-    let (wh, fps) = match picture.split_once('@') {
-        Some((wh, f)) => {
-            let rate = f.parse().ok().filter(|v| (1..=MAX_FPS).contains(v));
-            (wh, Some(rate.ok_or_else(|| bad("scene rate", f, "1..=1000"))?))
-        }
-        None => (picture, None),
-    };
-    let scene = match scene {
-        None => None,
-        Some(s) if !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) => {
-            Some(s.to_owned())
-        }
-        Some(s) => return Err(bad("scene", s, "a name of letters, digits, - and _")),
-    };
-    Ok(SyntheticSpec { size: size(wh)?, fps, scene })
-}
-
 fn kms(text: &str) -> Result<KmsTarget, SourceParseError> {
     match text.split_once('-') {
         Some((card, connector)) if !card.is_empty() && !connector.is_empty() && !text.contains('/') => {
@@ -168,7 +121,7 @@ impl FromStr for SourceSpec {
             "wlroots" => alone("wlroots", Self::Wlroots),
             "x11" => Ok(Self::X11(argument.map(display).transpose()?)),
             "kms" => Ok(Self::Kms(argument.map(kms).transpose()?)),
-            "synthetic" => Ok(Self::Synthetic(argument.map(synthetic).transpose()?.unwrap_or_default())),
+            "synthetic" => Ok(Self::Synthetic(synthetic::parse(argument.unwrap_or_default())?)),
             "pipewire" => {
                 let node = argument.ok_or(SourceParseError::Missing("pipewire", "a node number"))?;
                 Ok(Self::PipeWire(node.parse().map_err(|_| bad("node", node, "0..=4294967295"))?))
@@ -193,13 +146,7 @@ impl fmt::Display for SourceSpec {
             Self::PipeWire(node) => write!(f, "pipewire:{node}"),
             Self::Kms(None) => f.write_str("kms"),
             Self::Kms(Some(t)) => write!(f, "kms:{}-{}", t.card, t.connector),
-            Self::Synthetic(s) => {
-                write!(f, "synthetic:{}x{}", s.size.w, s.size.h)?;
-                if let Some(fps) = s.fps {
-                    write!(f, "@{fps}")?;
-                }
-                s.scene.iter().try_for_each(|scene| write!(f, ":{scene}"))
-            }
+            Self::Synthetic(scene) => write!(f, "synthetic:{scene}"),
             Self::Replay(file) => write!(f, "replay:{}", file.display()),
         }
     }
@@ -253,8 +200,8 @@ mod tests {
             "synthetic",
             "synthetic:64x48",
             "synthetic:64x48@30",
-            "synthetic:64x48:clock",
-            "synthetic:64x48@30:clock",
+            "synthetic:64x48:typing",
+            "synthetic:64x48@30:typing",
             "replay:/tmp/a b:c.trace",
         ] {
             let spec = parse(text);
@@ -275,10 +222,9 @@ mod tests {
             ("pipewire:-1", "expected 0..=4294967295"),
             ("kms:card0", "expected CARD-CONNECTOR"),
             ("kms:../x-y", "expected CARD-CONNECTOR"),
-            ("synthetic:", "1..=16384"),
-            ("synthetic:0x4", "1..=16384"),
-            ("synthetic:64x16385", "1..=16384"),
-            ("synthetic:64x48@0", "1..=1000"),
+            ("synthetic:0x4", "16..=16384"),
+            ("synthetic:64x16385", "16..=16384"),
+            ("synthetic:64x48@0", "1..=240"),
             ("synthetic:64x48:", "scene \"\""),
             ("replay:", "needs a file"),
         ] {

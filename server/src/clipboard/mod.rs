@@ -8,3 +8,18 @@ pub trait Clipboard: Send + Sync {
     /// same text coming back from the desktop because of this call is not reported as an event.
     fn offer(&self, text: Arc<str>);
 }
+
+/// How the desktop's clipboard is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClipboardOptions {
+    /// The largest text that is carried, in bytes.
+    pub cap_bytes: usize,
+    /// PRIMARY (what is selected with the mouse) is shared as well as CLIPBOARD, where there is one.
+    pub primary: bool,
+}
+
+impl Default for ClipboardOptions {
+    fn default() -> Self {
+        Self { cap_bytes: 1 << 20, primary: false }
+    }
+}

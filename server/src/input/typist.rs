@@ -178,7 +178,8 @@ impl Typist {
             return found;
         }
         let instead = instead_of(sym).iter();
-        if let Some(place) = instead.filter_map(|s| self.map.find(*s, state.group, state.mods, changeable, scan)).next() {
+        if let Some(place) = instead.filter_map(|s| self.map.find(*s, state.group, state.mods, changeable, scan)).next()
+        {
             return Some(place);
         }
         // the spare key that has gone unused for longest, and is not held

@@ -28,19 +28,19 @@ fn german() -> Keymap {
         modifiers,
     };
     let keys = vec![
-        key(2, &[0x61, 0x41], 0),                 // 8 a
-        key(4, &[0x71, 0x51, 0x40, 0x7d9], 0),    // 9 q Q @
-        key(4, &[0x65, 0x45, EURO, EURO], 0),     // 10 e E €
-        key(3, &[0x37, 0x2f, 0x7b, 0x215b], 0),   // 11 7 / {
-        key(2, &[0xe4, 0xc4], 0),                 // 12 ä
-        key(0, &[SHIFT_L], SHIFT),                // 13
-        key(0, &[LEVEL3], MOD5),                  // 14
-        key(0, &[0xffe5], LOCK),                  // 15 Caps Lock
-        key(0, &[0xfe51], 0),                     // 16 dead acute
-        key(1, &[0xff09, 0xfe20], 0),             // 17 Tab
-        key(0, &[0xffe3], 4),                     // 18 Control
-        Key::default(),                           // 19 spare
-        Key::default(),                           // 20 spare
+        key(2, &[0x61, 0x41], 0),               // 8 a
+        key(4, &[0x71, 0x51, 0x40, 0x7d9], 0),  // 9 q Q @
+        key(4, &[0x65, 0x45, EURO, EURO], 0),   // 10 e E €
+        key(3, &[0x37, 0x2f, 0x7b, 0x215b], 0), // 11 7 / {
+        key(2, &[0xe4, 0xc4], 0),               // 12 ä
+        key(0, &[SHIFT_L], SHIFT),              // 13
+        key(0, &[LEVEL3], MOD5),                // 14
+        key(0, &[0xffe5], LOCK),                // 15 Caps Lock
+        key(0, &[0xfe51], 0),                   // 16 dead acute
+        key(1, &[0xff09, 0xfe20], 0),           // 17 Tab
+        key(0, &[0xffe3], 4),                   // 18 Control
+        Key::default(),                         // 19 spare
+        Key::default(),                         // 20 spare
     ];
     Keymap { first: 8, keys, types }
 }

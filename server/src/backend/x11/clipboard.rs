@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use x11rb::connection::Connection;
 use x11rb::errors::ReplyError;
 use x11rb::protocol::xfixes::{self, ConnectionExt as _, SelectionEventMask};
 use x11rb::protocol::xproto::{
@@ -90,16 +89,7 @@ impl Selections {
         if primary {
             watched.push(AtomEnum::PRIMARY.into());
         }
-        Ok(Self {
-            window,
-            atoms,
-            cap,
-            watched,
-            offered: None,
-            owned: Vec::new(),
-            incoming: None,
-            outgoing: Vec::new(),
-        })
+        Ok(Self { window, atoms, cap, watched, offered: None, owned: Vec::new(), incoming: None, outgoing: Vec::new() })
     }
 
     /// Asks to be told of copies, or no more.
@@ -107,8 +97,7 @@ impl Selections {
     /// # Errors
     /// When the connection breaks.
     pub fn watch(&mut self, conn: &RustConnection, watched: bool) -> Result<(), ReplyError> {
-        let mask =
-            if watched { SelectionEventMask::SET_SELECTION_OWNER } else { SelectionEventMask::from(0u32) };
+        let mask = if watched { SelectionEventMask::SET_SELECTION_OWNER } else { SelectionEventMask::from(0u32) };
         for selection in &self.watched {
             conn.xfixes_select_selection_input(self.window, *selection, mask)?;
         }
@@ -344,7 +333,8 @@ impl Selections {
         let since = self.owned.iter().find(|(s, _)| *s == r.selection).map_or(x11rb::CURRENT_TIME, |(_, t)| *t);
         for pair in atoms.chunks_exact_mut(2) {
             if let [target, property] = pair
-                && (*target == self.atoms.MULTIPLE || !self.answer(conn, r.requestor, *target, *property, since, now)?)
+                && (*target == self.atoms.MULTIPLE
+                    || !self.answer(conn, r.requestor, *target, *property, since, now)?)
             {
                 *property = x11rb::NONE;
             }
@@ -368,16 +358,8 @@ impl Selections {
         let string: Atom = AtomEnum::STRING.into();
         let Some(text) = self.offered.as_deref() else { return Ok(false) };
         if target == a.TARGETS {
-            let all = [
-                a.TARGETS,
-                a.TIMESTAMP,
-                a.MULTIPLE,
-                a.UTF8_STRING,
-                a.TEXT_PLAIN_UTF8,
-                a.TEXT_PLAIN,
-                a.TEXT,
-                string,
-            ];
+            let all =
+                [a.TARGETS, a.TIMESTAMP, a.MULTIPLE, a.UTF8_STRING, a.TEXT_PLAIN_UTF8, a.TEXT_PLAIN, a.TEXT, string];
             conn.change_property32(PropMode::REPLACE, to, property, AtomEnum::ATOM, &all)?.ignore_error();
             return Ok(true);
         }

@@ -28,6 +28,26 @@ pub struct Target {
     pub framebuffer: Option<PathBuf>,
 }
 
+impl ConnectError {
+    /// Why, without the advice.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Name(_) => self.to_string(),
+            Self::Socket { source, .. } => source.to_string(),
+            Self::Refused { reason, .. } => reason.clone(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "",
+            Self::Socket { .. } => "start an X server there",
+            Self::Refused { .. } => "set XAUTHORITY to its owner's authority file",
+        }
+    }
+}
+
 /// Why an X server could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

@@ -24,27 +24,12 @@ use input::XInput;
 use watch::{Command, Desk, Mailbox};
 
 use super::{Backend, Events, Layout, ResizeAnswer};
-use crate::clipboard::Clipboard;
+use crate::clipboard::{Clipboard, ClipboardOptions};
 use crate::helper::Opener;
 use crate::input::InputSink;
 
 /// How long a client's wish for another size may take.
 const RESIZE: Duration = Duration::from_secs(5);
-
-/// Settings of the X11 backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// The largest text that the clipboard carries, in bytes.
-    pub clipboard_cap_bytes: usize,
-    /// PRIMARY (the selection with the mouse) is shared as well as CLIPBOARD.
-    pub primary: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { clipboard_cap_bytes: 1 << 20, primary: false }
-    }
-}
 
 /// Why an X desktop cannot be shared.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +58,7 @@ impl X11Backend {
     pub fn open(
         target: Target,
         opener: Arc<dyn Opener>,
-        options: Options,
+        options: ClipboardOptions,
         events: Events,
     ) -> Result<Self, X11OpenError> {
         let first = target.connect(&*opener)?;

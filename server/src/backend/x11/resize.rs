@@ -18,9 +18,11 @@ pub fn check(wish: &Layout) -> Result<(), ResizeAnswer> {
     let canvas = wish.size.rect();
     let good = !canvas.is_empty() && !wish.outputs.is_empty();
     let inside = wish.outputs.iter().all(|o| !o.rect.is_empty() && canvas.contains(&o.rect));
-    let apart = wish.outputs.iter().enumerate().all(|(i, a)| {
-        wish.outputs.iter().skip(i + 1).all(|b| !a.rect.overlaps(&b.rect) && a.id != b.id)
-    });
+    let apart = wish
+        .outputs
+        .iter()
+        .enumerate()
+        .all(|(i, a)| wish.outputs.iter().skip(i + 1).all(|b| !a.rect.overlaps(&b.rect) && a.id != b.id));
     if good && inside && apart { Ok(()) } else { Err(ResizeAnswer::InvalidLayout) }
 }
 

@@ -17,17 +17,16 @@ use x11rb::errors::ReplyError;
 use x11rb::protocol::Event;
 use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xkb::{self, ConnectionExt as _};
-use x11rb::protocol::xproto::{
-    ConnectionExt as _, CreateWindowAux, EventMask, Window, WindowClass,
-};
+use x11rb::protocol::xproto::{ConnectionExt as _, CreateWindowAux, EventMask, Window, WindowClass};
 use x11rb::rust_connection::RustConnection;
 
 use super::clipboard::Selections;
 use super::connect::Target;
 use super::input::XInput;
 use super::monitors::Ids;
-use super::{Options, keyboard, resize, xi2};
+use super::{keyboard, resize, xi2};
 use crate::backend::{BackendEvent, Events, Layout, ResizeAnswer};
+use crate::clipboard::ClipboardOptions;
 use crate::helper::Opener;
 
 /// The first and the longest pause between attempts to reach a server that was lost.
@@ -100,8 +99,8 @@ pub struct Desk {
     pub target: Target,
     /// Who opens its socket.
     pub opener: Arc<dyn Opener>,
-    /// Settings.
-    pub options: Options,
+    /// How the clipboard is shared.
+    pub options: ClipboardOptions,
     /// Where events go.
     pub events: Events,
     /// Where commands come from.
@@ -137,10 +136,13 @@ impl Desk {
         loop {
             let found = conn.take().map(Ok).unwrap_or_else(|| self.target.connect(&*self.opener));
             let ended = match found {
-                Ok(conn) => Live::new(&self, &mut memory, conn).map_or_else(|e| e, |mut live| {
-                    pause = BACK_OFF[0];
-                    live.serve()
-                }),
+                Ok(conn) => Live::new(&self, &mut memory, conn).map_or_else(
+                    |e| e,
+                    |mut live| {
+                        pause = BACK_OFF[0];
+                        live.serve()
+                    },
+                ),
                 Err(error) => Ended::Lost(error.to_string()),
             };
             match ended {
@@ -206,7 +208,7 @@ impl<'a> Live<'a> {
         let window = conn.generate_id().map_err(|e| Ended::Lost(e.to_string()))?;
         let aux = CreateWindowAux::new().event_mask(EventMask::PROPERTY_CHANGE).override_redirect(1);
         conn.create_window(0, window, root, -1, -1, 1, 1, 0, WindowClass::INPUT_ONLY, visual, &aux)?;
-        let selections = Selections::new(&conn, window, desk.options.clipboard_cap_bytes, desk.options.primary)?;
+        let selections = Selections::new(&conn, window, desk.options.cap_bytes, desk.options.primary)?;
         let display = open_display(desk, memory)?;
         let mut live = Self { desk, memory, conn, display, root, selections, xi2, at: None, leds: None };
         if live.memory.lost {
