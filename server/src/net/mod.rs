@@ -2,14 +2,22 @@
 //!
 //! Nothing here knows RFB. A listener accepts, caps what strangers may cost and hands a [`Transport`] on.
 
+mod address;
+mod listener;
+mod serve;
 mod slots;
 mod transport;
+mod websocket;
 
+pub use address::{HostPort, ListenAddr, ListenAddrError};
+pub use listener::{BindError, Incoming, Listener, ListenerSettings};
+pub use serve::{ConnectionHandler, Refusal, serve};
 pub use slots::{Slot, Slots};
 pub use transport::{
     ByteStream, ConnInfo, Identity, ListenerId, ReadStream, Transport, TransportParts, TransportReader,
     TransportWriter, WriteStream,
 };
+pub use websocket::{WebSocketError, WsStream, origin_allowed};
 
 /// TCP keeps at most about this much data that was written and not yet sent (`TCP_NOTSENT_LOWAT`); beyond it writes wait.
 ///

@@ -1,0 +1,291 @@
+//! Listening sockets and what comes in through them.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::address::{HostPort, ListenAddr};
+use super::slots::Slot;
+use super::transport::{ConnInfo, Identity, ListenerId, Transport};
+use super::websocket::{self, WebSocketError};
+use super::NOT_SENT_LIMIT_BYTES;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+/// A silent TCP peer is asked after this long whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Settings of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where to listen.
+    pub address: ListenAddr,
+    /// Origins of web pages that may connect over WebSocket, besides those that always may.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Why a listener cannot be had; one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else has the port.
+    #[error("cannot listen on {0}: the port is in use; end what uses it, or choose another (--listen, port 0 picks one)")]
+    InUse(ListenAddr),
+    /// The port needs rights.
+    #[error("cannot listen on {0}: not permitted; ports below 1024 need rights, choose a higher one")]
+    NotPermitted(ListenAddr),
+    /// The address is not one of this machine's.
+    #[error("cannot listen on {0}: this machine has no such address; `ip address` lists those it has")]
+    NoSuchAddress(ListenAddr),
+    /// Another server answers on the socket.
+    #[error("cannot listen on {0}: another server answers there; end it or choose another path")]
+    SocketInUse(ListenAddr),
+    /// What is at the path is no socket.
+    #[error("cannot listen on {0}: the path exists and is no socket; remove it or choose another path")]
+    NotASocket(ListenAddr),
+    /// The path's folder is missing or may not be written.
+    #[error("cannot listen on {0}: {1}; the folder must exist and be writable, choose another path")]
+    Path(ListenAddr, io::Error),
+    /// This build lacks it.
+    #[error("cannot listen on {0}: wss is not in this build; use ws on loopback behind a TLS proxy")]
+    NotBuilt(ListenAddr),
+    /// Anything else.
+    #[error("cannot listen on {0}: {1}")]
+    Other(ListenAddr, io::Error),
+}
+
+enum Kind {
+    Tcp(TcpListener),
+    Ws(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A listening socket. A Unix socket's file goes when the listener is dropped.
+pub struct Listener {
+    id: ListenerId,
+    name: Arc<str>,
+    address: ListenAddr,
+    allowed_origins: Arc<[String]>,
+    kind: Kind,
+    _file: Option<SocketFile>,
+}
+
+/// The file of a Unix socket, removed on drop if it is still ours.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.dev() == self.device && m.ino() == self.inode) {
+            // Nothing is lost if it stays: the next server sees that nobody answers and replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn bind_tcp(address: &ListenAddr, host_port: HostPort) -> Result<TcpListener, BindError> {
+    let to = host_port.socket_addr();
+    let open = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), None)?;
+        if to.is_ipv6() {
+            // [::] means IPv6 alone, so that 0.0.0.0 can stand beside it.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&to.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address.clone()),
+        io::ErrorKind::PermissionDenied => BindError::NotPermitted(address.clone()),
+        io::ErrorKind::AddrNotAvailable => BindError::NoSuchAddress(address.clone()),
+        _ => BindError::Other(address.clone(), error),
+    })
+}
+
+/// Makes way for a socket at `path`: removes one that nobody answers on, and nothing else.
+fn clear_stale(address: &ListenAddr, path: &Path) -> Result<(), BindError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(BindError::Path(address.clone(), error)),
+        Ok(meta) if !meta.file_type().is_socket() => return Err(BindError::NotASocket(address.clone())),
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|e| BindError::Path(address.clone(), e))
+        }
+        _ => Err(BindError::SocketInUse(address.clone())),
+    }
+}
+
+fn bind_unix(address: &ListenAddr, path: &Path) -> Result<(UnixListener, SocketFile), BindError> {
+    clear_stale(address, path)?;
+    let open = || -> io::Result<(UnixListener, SocketFile)> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Nobody can connect before listen, so nobody gets in before the mode is set.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        let meta = std::fs::symlink_metadata(path)?;
+        let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
+        socket.listen(BACKLOG)?;
+        Ok((UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket)))?, file))
+    };
+    open().map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::SocketInUse(address.clone()),
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            BindError::Path(address.clone(), error)
+        }
+        _ => BindError::Other(address.clone(), error),
+    })
+}
+
+impl Listener {
+    /// Opens the socket. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// One line that says what to do.
+    pub fn bind(id: ListenerId, settings: &ListenerSettings) -> Result<Self, BindError> {
+        let asked = &settings.address;
+        let mut file = None;
+        let (kind, port) = match asked {
+            ListenAddr::Tcp(hp) | ListenAddr::Ws(hp) => {
+                let listener = bind_tcp(asked, *hp)?;
+                let port = listener.local_addr().map_err(|e| BindError::Other(asked.clone(), e))?.port();
+                let kind = if matches!(asked, ListenAddr::Tcp(_)) { Kind::Tcp(listener) } else { Kind::Ws(listener) };
+                (kind, port)
+            }
+            ListenAddr::Unix(path) => {
+                let (listener, made) = bind_unix(asked, path)?;
+                file = Some(made);
+                (Kind::Unix(listener), 0)
+            }
+            ListenAddr::Wss(_) => return Err(BindError::NotBuilt(asked.clone())),
+        };
+        let address = asked.with_port(port);
+        Ok(Listener {
+            id,
+            name: address.to_string().into(),
+            address,
+            allowed_origins: settings.allowed_origins.clone().into(),
+            kind,
+            _file: file,
+        })
+    }
+
+    /// The address as it was written, with the real port.
+    pub fn address(&self) -> &ListenAddr {
+        &self.address
+    }
+
+    /// The next connection. Losing the future loses no connection.
+    ///
+    /// # Errors
+    /// What the system says; the listener stays usable.
+    pub async fn accept(&self) -> io::Result<Incoming> {
+        let (stream, name, peer_ip, peer_uid) = match &self.kind {
+            Kind::Tcp(listener) | Kind::Ws(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                tune(&stream);
+                let ip = peer.ip().to_canonical();
+                let name = std::net::SocketAddr::new(ip, peer.port()).to_string();
+                let raw = if matches!(self.kind, Kind::Ws(_)) { Raw::Ws(stream) } else { Raw::Tcp(stream) };
+                (raw, name, Some(ip), None)
+            }
+            Kind::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let uid = stream.peer_cred().ok().map(|c| c.uid());
+                let name = uid.map_or_else(|| "unix".to_owned(), |uid| format!("unix uid {uid}"));
+                (Raw::Unix(stream), name, None, uid)
+            }
+        };
+        let info = ConnInfo {
+            peer: name,
+            local: peer_ip.is_none_or(|ip| ip.is_loopback()),
+            peer_ip,
+            peer_uid,
+            listener: self.id,
+            listener_name: Arc::clone(&self.name),
+            encrypted: false,
+            identity: peer_uid.map(|uid| Identity { name: format!("uid {uid}"), method: "unix" }),
+            channel_binding: None,
+        };
+        Ok(Incoming { stream, info, allowed_origins: Arc::clone(&self.allowed_origins) })
+    }
+}
+
+/// Sets what matters for latency; a socket that refuses still works.
+fn tune(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let tuned = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_notsent_lowat(NOT_SENT_LIMIT_BYTES))
+        .and_then(|()| socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE)));
+    if let Err(error) = tuned {
+        tracing::debug!(%error, "socket options not set");
+    }
+}
+
+enum Raw {
+    Tcp(TcpStream),
+    Ws(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection that was just accepted: nothing was read from it.
+pub struct Incoming {
+    stream: Raw,
+    info: ConnInfo,
+    allowed_origins: Arc<[String]>,
+}
+
+impl Incoming {
+    /// What is known about it.
+    pub fn info(&self) -> &ConnInfo {
+        &self.info
+    }
+
+    /// Makes a transport of it; over WebSocket this is where the peer sends its request, within `limit`.
+    ///
+    /// # Errors
+    /// When the peer speaks no WebSocket or may not.
+    pub async fn open(self, slot: Slot, limit: Duration) -> Result<Transport, WebSocketError> {
+        let transport = match self.stream {
+            Raw::Tcp(stream) => Transport::new(stream, self.info),
+            Raw::Unix(stream) => Transport::new(stream, self.info),
+            Raw::Ws(stream) => {
+                let accepted = tokio::time::timeout(limit, websocket::accept(stream, &self.allowed_origins)).await;
+                let stream = accepted.map_err(|_| WebSocketError::TooSlow(limit.as_secs()))??;
+                Transport::new(stream, self.info)
+            }
+        };
+        let mut parts = transport.into_parts();
+        parts.slot = Some(slot);
+        Ok(Transport::from_parts(parts))
+    }
+
+    /// Tells the peer why it is not served (`refusal` in RFB, `why` in HTTP), and closes.
+    pub async fn refuse(self, refusal: &[u8], why: &str) {
+        // The peer is being turned away: that it does not even read why is its own affair.
+        match self.stream {
+            Raw::Tcp(mut stream) => {
+                let _ = stream.write_all(refusal).await;
+                let _ = stream.shutdown().await;
+            }
+            Raw::Unix(mut stream) => {
+                let _ = stream.write_all(refusal).await;
+                let _ = stream.shutdown().await;
+            }
+            Raw::Ws(mut stream) => websocket::refuse_busy(&mut stream, why).await,
+        }
+    }
+}
