@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod backend;
 pub mod clipboard;
 pub mod helper;
 pub mod input;
 pub mod net;
+pub mod security;
 pub mod session;

@@ -166,7 +166,8 @@ impl ListenAddr {
             ListenAddr::Wss(_) => form == "wss",
             ListenAddr::Unix(_) => false,
         };
-        let bracketed = if bare.contains(':') && !bare.starts_with('[') { format!("[{bare}]") } else { bare.to_owned() };
+        let bracketed =
+            if bare.contains(':') && !bare.starts_with('[') { format!("[{bare}]") } else { bare.to_owned() };
         same_form && host(&bracketed).is_ok_and(|h| self.host_port().is_some_and(|hp| hp.host == h))
     }
 }

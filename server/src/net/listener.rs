@@ -10,11 +10,11 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::NOT_SENT_LIMIT_BYTES;
 use super::address::{HostPort, ListenAddr};
 use super::slots::Slot;
 use super::transport::{ConnInfo, Identity, ListenerId, Transport};
 use super::websocket::{self, WebSocketError};
-use super::NOT_SENT_LIMIT_BYTES;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -34,7 +34,9 @@ pub struct ListenerSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody else has the port.
-    #[error("cannot listen on {0}: the port is in use; end what uses it, or choose another (--listen, port 0 picks one)")]
+    #[error(
+        "cannot listen on {0}: the port is in use; end what uses it, or choose another (--listen, port 0 picks one)"
+    )]
     InUse(ListenAddr),
     /// The port needs rights.
     #[error("cannot listen on {0}: not permitted; ports below 1024 need rights, choose a higher one")]

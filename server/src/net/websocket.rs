@@ -166,7 +166,8 @@ pub async fn accept<S: ByteStream + 'static>(
     let mut response = match create_response(&request) {
         Ok(response) => response,
         Err(error) => {
-            refuse(&mut stream, "426 Upgrade Required", "this port speaks WebSocket for VNC viewers in browsers\n").await;
+            refuse(&mut stream, "426 Upgrade Required", "this port speaks WebSocket for VNC viewers in browsers\n")
+                .await;
             return Err(WebSocketError::NotWebSocket(error.to_string()));
         }
     };

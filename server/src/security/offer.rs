@@ -1,0 +1,263 @@
+//! Which security types a listener offers, and where they may be offered.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::ListenAddr;
+
+/// A way for client and server to agree who they are, by its name in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SecurityKind {
+    /// Asks nothing.
+    None,
+    /// Asks for a password of eight characters; nothing is encrypted.
+    VncAuth,
+    /// farpane's own encrypted channel.
+    Channel,
+    /// TLS with a certificate, user and password inside.
+    X509Plain,
+    /// TLS with a certificate, nothing inside.
+    X509None,
+    /// TLS with a certificate, VncAuth inside.
+    X509Vnc,
+    /// User and password in the clear.
+    Plain,
+    /// RSA-AES with 128 bits.
+    Ra2,
+    /// RSA-AES with 256 bits.
+    Ra2x256,
+    /// RSA-AES with 128 bits for the login alone.
+    Ra2Ne,
+    /// RSA-AES with 256 bits for the login alone.
+    Ra2Nex256,
+}
+
+const NAMES: [(&str, SecurityKind); 11] = [
+    ("none", SecurityKind::None),
+    ("vncauth", SecurityKind::VncAuth),
+    ("channel", SecurityKind::Channel),
+    ("x509plain", SecurityKind::X509Plain),
+    ("x509none", SecurityKind::X509None),
+    ("x509vnc", SecurityKind::X509Vnc),
+    ("plain", SecurityKind::Plain),
+    ("ra2", SecurityKind::Ra2),
+    ("ra2_256", SecurityKind::Ra2x256),
+    ("ra2ne", SecurityKind::Ra2Ne),
+    ("ra2ne_256", SecurityKind::Ra2Nex256),
+];
+
+/// Why a name is no security type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown security type {0:?} (expected none, vncauth, channel, x509plain, x509none, x509vnc, plain, ra2, ra2_256, \
+     ra2ne or ra2ne_256)"
+)]
+pub struct UnknownSecurity(String);
+
+impl SecurityKind {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether this build has it.
+    pub fn is_built(self) -> bool {
+        matches!(self, SecurityKind::None | SecurityKind::VncAuth)
+    }
+
+    /// Whether it may be offered where others on the network can listen in.
+    pub fn is_fit_for_networks(self) -> bool {
+        !matches!(self, SecurityKind::None | SecurityKind::VncAuth | SecurityKind::Plain)
+    }
+}
+
+impl FromStr for SecurityKind {
+    type Err = UnknownSecurity;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSecurity> {
+        let found = NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, kind)| *kind).ok_or_else(|| UnknownSecurity(text.to_owned()))
+    }
+}
+
+impl fmt::Display for SecurityKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<SecurityKind> for String {
+    fn from(kind: SecurityKind) -> Self {
+        kind.to_string()
+    }
+}
+
+impl TryFrom<String> for SecurityKind {
+    type Error = UnknownSecurity;
+
+    fn try_from(text: String) -> Result<Self, UnknownSecurity> {
+        text.parse()
+    }
+}
+
+/// One exception: `none@ADDR` or `vncauth@ADDR`, where ADDR is a listener as written, or its address without the port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InsecureAllow {
+    kind: SecurityKind,
+    listener: String,
+}
+
+/// Why an exception cannot be read as one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("exception {0:?} (expected none@ADDR or vncauth@ADDR, ADDR as in --listen)")]
+pub struct InsecureAllowError(String);
+
+impl InsecureAllow {
+    /// Whether this exception is for `kind` on `listener`.
+    pub fn covers(&self, kind: SecurityKind, listener: &ListenAddr) -> bool {
+        self.kind == kind && listener.is_named_by(&self.listener)
+    }
+}
+
+impl FromStr for InsecureAllow {
+    type Err = InsecureAllowError;
+
+    fn from_str(text: &str) -> Result<Self, InsecureAllowError> {
+        match text.split_once('@') {
+            Some(("none", to)) if !to.is_empty() => Ok(Self { kind: SecurityKind::None, listener: to.to_owned() }),
+            Some(("vncauth", to)) if !to.is_empty() => {
+                Ok(Self { kind: SecurityKind::VncAuth, listener: to.to_owned() })
+            }
+            _ => Err(InsecureAllowError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for InsecureAllow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.kind, self.listener)
+    }
+}
+
+impl From<InsecureAllow> for String {
+    fn from(allow: InsecureAllow) -> Self {
+        allow.to_string()
+    }
+}
+
+impl TryFrom<String> for InsecureAllow {
+    type Error = InsecureAllowError;
+
+    fn try_from(text: String) -> Result<Self, InsecureAllowError> {
+        text.parse()
+    }
+}
+
+/// Why the wished security is not had: refused before anything listens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A name that this build does not have.
+    #[error("security {0} on {1} is not in this build (expected none or vncauth)")]
+    NotBuilt(SecurityKind, ListenAddr),
+    /// Not fit for a network, and no exception was made.
+    #[error(
+        "security {0} on {1} is refused: others on the network could listen in; listen on 127.0.0.1 and use an SSH tunnel, or \
+         add --insecure-allow {0}@{1}"
+    )]
+    NotFit(SecurityKind, ListenAddr),
+    /// No type at all.
+    #[error("listener {0} offers no security type (expected at least one)")]
+    Nothing(ListenAddr),
+    /// An exception that no listener uses.
+    #[error("--insecure-allow {0} names no listener that offers it (listeners: {1})")]
+    Unused(InsecureAllow, String),
+}
+
+/// Checks what a listener is to offer, and returns the exceptions it makes use of.
+///
+/// # Errors
+/// When something on the list is not built, or not fit for this listener and not allowed by name.
+pub fn check_offer(
+    listener: &ListenAddr,
+    kinds: &[SecurityKind],
+    allowed: &[InsecureAllow],
+) -> Result<Vec<SecurityKind>, PolicyError> {
+    if kinds.is_empty() {
+        return Err(PolicyError::Nothing(listener.clone()));
+    }
+    let mut exceptions = Vec::new();
+    for &kind in kinds {
+        if !kind.is_built() {
+            return Err(PolicyError::NotBuilt(kind, listener.clone()));
+        }
+        if kind.is_fit_for_networks() || listener.is_local() {
+            continue;
+        }
+        if !allowed.iter().any(|a| a.covers(kind, listener)) {
+            return Err(PolicyError::NotFit(kind, listener.clone()));
+        }
+        exceptions.push(kind);
+    }
+    Ok(exceptions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> ListenAddr {
+        text.parse().unwrap()
+    }
+
+    fn allow(text: &str) -> Vec<InsecureAllow> {
+        vec![text.parse().unwrap()]
+    }
+
+    #[test]
+    fn every_name_prints_as_it_is_written() {
+        for (name, kind) in NAMES {
+            assert_eq!(name.parse::<SecurityKind>().unwrap(), kind);
+            assert_eq!(kind.to_string(), name);
+        }
+        assert!("VncAuth".parse::<SecurityKind>().unwrap_err().to_string().contains("expected none, vncauth"));
+    }
+
+    #[test]
+    fn weak_types_are_for_loopback_and_unix_sockets_alone() {
+        use SecurityKind::{None, VncAuth};
+        for local in ["127.0.0.1:1", "[::1]:1", "unix:/x", "ws:127.0.0.1:1"] {
+            assert_eq!(check_offer(&at(local), &[VncAuth, None], &[]), Ok(vec![]));
+        }
+        for open in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "ws:0.0.0.0:1"] {
+            assert_eq!(check_offer(&at(open), &[None], &[]), Err(PolicyError::NotFit(None, at(open))));
+            assert_eq!(check_offer(&at(open), &[VncAuth], &[]), Err(PolicyError::NotFit(VncAuth, at(open))));
+        }
+    }
+
+    #[test]
+    fn an_exception_is_for_one_type_on_one_listener() {
+        use SecurityKind::{None, VncAuth};
+        let here = at("0.0.0.0:5900");
+        assert_eq!(check_offer(&here, &[None], &allow("none@0.0.0.0:5900")), Ok(vec![None]));
+        assert_eq!(check_offer(&here, &[VncAuth], &allow("vncauth@0.0.0.0")), Ok(vec![VncAuth]));
+        assert!(check_offer(&here, &[None], &allow("vncauth@0.0.0.0:5900")).is_err());
+        assert!(check_offer(&here, &[None], &allow("none@0.0.0.0:5901")).is_err());
+        assert!(check_offer(&at("ws:0.0.0.0:5900"), &[None], &allow("none@0.0.0.0:5900")).is_err());
+        for wrong in ["none", "none@", "@0.0.0.0", "plain@0.0.0.0", ""] {
+            assert!(wrong.parse::<InsecureAllow>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_without_code_behind_them_are_refused() {
+        for (_, kind) in NAMES.iter().filter(|(_, k)| !k.is_built()) {
+            let said = check_offer(&at("127.0.0.1:1"), &[*kind], &[]).unwrap_err().to_string();
+            assert!(said.contains("not in this build"), "{said}");
+        }
+        assert_eq!(check_offer(&at("127.0.0.1:1"), &[], &[]), Err(PolicyError::Nothing(at("127.0.0.1:1"))));
+    }
+}
