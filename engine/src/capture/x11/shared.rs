@@ -134,7 +134,8 @@ impl Shared {
         if state.damage.is_none() {
             let id = self.connection.generate_id()?;
             damage::create(&*self.connection, id, self.root, damage::ReportLevel::NON_EMPTY)?.check()?;
-            self.dirty.store(false, Ordering::Release);
+            // A new damage object may begin with the whole window in it, and with its event sent.
+            self.dirty.store(true, Ordering::Release);
             state.damage = Some(id);
         }
         state.watching += 1;

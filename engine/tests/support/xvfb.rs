@@ -1,0 +1,64 @@
+//! A private Xvfb that lives as long as the value.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A running Xvfb.
+pub struct Xvfb {
+    child: Child,
+    /// Its display's name.
+    pub display: String,
+    /// A directory of its own, removed at the end.
+    pub dir: PathBuf,
+}
+
+impl Xvfb {
+    /// Starts one with a screen like `1920x1080x24` and more arguments (`{dir}` in them stands for its directory).
+    ///
+    /// Returns none, having said so, when there is no Xvfb on this machine; with FARPANE_REQUIRE_ALL=1 that is a failure.
+    pub fn start(screen: &str, more: &[&str]) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("farpane-xvfb-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        let path = dir.to_str().expect("a plain path");
+        let started = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-noreset", "-nolisten", "tcp", "-screen", "0", screen])
+            .args(more.iter().map(|a| a.replace("{dir}", path)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = match started {
+            Ok(child) => child,
+            Err(error) => {
+                let require = std::env::var("FARPANE_REQUIRE_ALL").is_ok_and(|v| v == "1");
+                assert!(!require, "Xvfb does not start: {error}");
+                println!("skipped: Xvfb does not start: {error}");
+                return None;
+            }
+        };
+        let mut number = String::new();
+        let out = child.stdout.take().expect("its output");
+        BufReader::new(out).read_line(&mut number).expect("the display's number");
+        let display = format!(":{}", number.trim());
+        assert!(number.ends_with('\n'), "Xvfb ended at once");
+        Some(Self { child, display, dir })
+    }
+
+    /// Ends it now.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Xvfb {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
