@@ -340,3 +340,12 @@ fn no_mutated_byte_makes_the_decoder_panic() {
     }
     assert!(faults * 10 > runs, "only {faults} of {runs} edited transcripts were refused");
 }
+
+#[test]
+fn a_jpeg_of_another_size_than_its_rectangle_is_refused() {
+    let mut case = Case::load("viewer-tight-jpeg");
+    // the width of the first rectangle, which the index puts at byte 153
+    assert_eq!(case.bytes[153 + 4..153 + 6], [0, 200]);
+    case.bytes[153 + 5] = 199;
+    assert!(matches!(case.play(usize::MAX), Err(DecodeError::Jpeg(_))));
+}

@@ -84,3 +84,6 @@ pub mod encoding {
     /// Extended clipboard.
     pub const EXTENDED_CLIPBOARD: i32 = 0xc0a1_e5ce_u32 as i32;
 }
+
+#[cfg(test)]
+mod tests;
