@@ -183,6 +183,10 @@ pub fn encode_rect(
         if !from_words {
             scratch.convert(mirror.layout, &params.format);
         }
+        let mut layout = mirror.layout;
+        if params.codec == Codec::Tight && params.jpeg.is_some() && layout.bits != 8 {
+            layout = scratch.narrow(layout);
+        }
         let Scratch { words, values, tools, .. } = scratch;
         let words = Picture { rect, values: words };
         let picture = if from_words { words } else { Picture { rect, values } };
@@ -192,7 +196,7 @@ pub fn encode_rect(
             Codec::Hextile => out.push(hextile::encode(picture, params, tools)),
             Codec::Zlib => out.push(plain::zlib(picture, params, tools)),
             Codec::Zrle => out.push(zrle::encode(picture, params, tools)),
-            Codec::Tight => Tight { picture, words, layout: mirror.layout, form, params, tools, out }.run(),
+            Codec::Tight => Tight { picture, words, layout, form, params, tools, out }.run(),
         }
     });
 }

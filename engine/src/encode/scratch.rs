@@ -80,6 +80,14 @@ impl Scratch {
         }
     }
 
+    /// Turns the loaded words, already converted, into words of eight bits a channel and returns their layout.
+    pub(super) fn narrow(&mut self, layout: Layout) -> Layout {
+        for word in &mut self.words {
+            *word = Layout::BGRX.pixel(layout.rgb(*word));
+        }
+        Layout::BGRX
+    }
+
     /// Converts the loaded words for this client.
     pub(super) fn convert(&mut self, layout: Layout, format: &ClientFormat) {
         if !self.plan.as_ref().is_some_and(|p| p.is_for(layout, format)) {

@@ -1,0 +1,5 @@
+//! The encoders against the reference decoder.
+
+mod exact;
+mod support;
+mod tight;
