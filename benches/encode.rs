@@ -16,7 +16,8 @@ const SIZE: Size = Size { w: 3840, h: 2160 };
 fn blocks() -> Vec<Rect> {
     let side = usize::from(BLOCK);
     let rows = (0..SIZE.h).step_by(side);
-    rows.flat_map(|y| (0..SIZE.w).step_by(side).map(move |x| Rect::new(x, y, BLOCK, BLOCK).intersect(&SIZE.rect()))).collect()
+    rows.flat_map(|y| (0..SIZE.w).step_by(side).map(move |x| Rect::new(x, y, BLOCK, BLOCK).intersect(&SIZE.rect())))
+        .collect()
 }
 
 fn encode(data: &MirrorData, blocks: &[Rect], params: &Params, out: &mut Vec<Encoded>) {

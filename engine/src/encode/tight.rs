@@ -5,11 +5,12 @@
 //!     at most 256 colours: fill (1), mono (2) or indices
 //!     else JPEG allowed and photographic cells: JPEG of their bounding box if they fill it,    (1)
 //!          the bands around it by part()
-//!     else large: both halves by part(); if both end as copy, one copy                         (2)
+//!     else 256 colours last for some rows: indices of those, the rest by part()                (2)
+//!     else large: both halves by part(); if both end as copy, one copy
 //!     else copy
 //! ```
 //! 1. Text and flat areas stay exact: a cell of 16x16 pixels is photographic only if neighbouring pixels differ often and little.
-//! 2. Halves of a page of coloured text often have few enough colours; halves of a photo never, and cost little to refuse.
+//! 2. A page of coloured text falls into a few bands with one look at each pixel; a photo's palette is full after a row or two.
 //!
 //! The gradient filter is never sent: old noVNC stops at it, and deflate at low levels gains nothing from it.
 
@@ -29,6 +30,8 @@ const PALETTE: u8 = 1;
 const MIN_COMPRESS: usize = 12;
 /// Parts of many colours are halved down to this many pixels in search of palettes.
 const MIN_SPLIT: u64 = 64 * 64;
+/// Rows that a palette must last for.
+const MIN_BAND: u16 = 24;
 /// Below this many pixels a palette and plain pixels are both tried.
 const SMALL: u64 = 1024;
 /// Below this many pixels JPEG's tables outweigh what it saves.
@@ -59,35 +62,60 @@ impl Tight<'_> {
 
     /// Encodes a part; true when the caller must send it as copy.
     fn part(&mut self, rect: &Rect) -> bool {
-        if rect.is_empty() {
+        let mut rest = *rect;
+        while !rest.is_empty() {
+            let rows = self.fill_palette(&rest);
+            if rows == rest.h {
+                self.palette(&rest);
+                return false;
+            }
+            if self.photo(&rest) {
+                return false;
+            }
+            if rows < MIN_BAND {
+                break;
+            }
+            self.tools.indices.truncate(usize::from(rows) * usize::from(rest.w));
+            self.palette(&Rect { h: rows, ..rest });
+            rest = Rect::from_corners(rest.x, rest.y + rows, rest.right(), rest.bottom());
+        }
+        if rest.area() > MIN_SPLIT {
+            let (a, b) = halves(&rest);
+            match (self.part(&a), self.part(&b)) {
+                (true, true) => {}
+                (a_left, b_left) => {
+                    for (half, left) in [(a, a_left), (b, b_left)] {
+                        if left {
+                            self.copy(&half);
+                        }
+                    }
+                    return false;
+                }
+            }
+        }
+        if rest != *rect {
+            self.copy(&rest);
             return false;
         }
-        self.tools.palette.start(256);
-        self.tools.indices.clear();
-        let Tools { palette, indices, .. } = &mut *self.tools;
-        if self.picture.rows(rect).all(|row| palette.add_row(row, indices)) {
-            self.palette(rect);
-            return false;
-        }
-        if let Some(copy) = self.photo(rect) {
-            return copy;
-        }
-        if rect.area() <= MIN_SPLIT {
-            return true;
-        }
-        let (a, b) = halves(rect);
-        match (self.part(&a), self.part(&b)) {
-            (true, true) => return true,
-            (true, false) => self.copy(&a),
-            (false, true) => self.copy(&b),
-            (false, false) => {}
-        }
-        false
+        true
     }
 
-    /// Sends the photographic middle of a part as JPEG and the rest by [`Tight::part`]; none when there is no such middle.
+    /// Collects palette and indices from the top; returns how many whole rows fit.
+    fn fill_palette(&mut self, rect: &Rect) -> u16 {
+        let Tools { palette, indices, .. } = &mut *self.tools;
+        palette.start(256);
+        indices.clear();
+        self.picture.rows(rect).take_while(|row| palette.add_row(row, indices)).count() as u16
+    }
+
+    /// Sends the photographic middle of a part as JPEG and the rest by [`Tight::part`]; false when there is no such middle.
     #[cfg(feature = "jpeg")]
-    fn photo(&mut self, rect: &Rect) -> Option<bool> {
+    fn photo(&mut self, rect: &Rect) -> bool {
+        self.jpeg(rect).is_some()
+    }
+
+    #[cfg(feature = "jpeg")]
+    fn jpeg(&mut self, rect: &Rect) -> Option<()> {
         let step = self.params.jpeg.filter(|_| self.params.format.bpp > 8 && self.params.format.true_colour)?;
         let format = super::jpeg::pixel_format(self.layout)?;
         if rect.area() < MIN_JPEG {
@@ -113,12 +141,12 @@ impl Tight<'_> {
                 self.copy(&band);
             }
         }
-        Some(false)
+        Some(())
     }
 
     #[cfg(not(feature = "jpeg"))]
-    fn photo(&mut self, _rect: &Rect) -> Option<bool> {
-        None
+    fn photo(&mut self, _rect: &Rect) -> bool {
+        false
     }
 
     /// Sends a part whose palette and indices are in the tools.
