@@ -132,6 +132,14 @@ impl Typist {
             let used = self.spares.remove(i);
             self.spares.push(used);
         }
+        if self.held.values().any(|c| *c == place.code) && !steps.contains(&Step::Up(place.code)) {
+            if self.map.key(place.code).is_some_and(|k| k.modifiers != 0) {
+                self.held.insert(name, place.code);
+                return steps;
+            }
+            // another keysym of the same key is held: the key goes down anew, and up when both are released
+            steps.push(Step::Up(place.code));
+        }
         let mut back = Vec::new();
         for modifier in (0..8).map(|bit| 1u8 << bit).filter(|m| (place.mods ^ state.mods) & m != 0) {
             if place.mods & modifier != 0 {

@@ -218,6 +218,7 @@ fn a_scan_code_counts_when_its_key_has_the_keysym_and_alone() {
     let press = |scan, keysym| KeyInput { down: true, keysym, scancode: Some(scan) };
     assert_eq!(typist.key(press(0x1e, 0x61), state), [Step::Down(38)]);
     assert_eq!(typist.key(press(0x1e, 0xe4), state), [Step::Down(12)], "another layout: the keysym decides");
+    assert_eq!(typist.release_all(), [Step::Up(12), Step::Up(38)]);
     assert_eq!(typist.key(press(0x1e, 0), state), [Step::Down(38)]);
     assert!(typist.key(press(0xffff, 0), state).is_empty());
 }

@@ -1,6 +1,6 @@
 //! The two requests of the X Input extension that tell of pointer motion by others, without polling.
 //!
-//! SOURCE: X Input extension protocol 2.3: XIQueryVersion (47), XISelectEvents (46), RawMotion (17).
+//! SOURCE: X Input extension protocol 2.3: XIQueryVersion (47), XISelectEvents (46), RawMotion (17), Motion (6).
 
 use std::io::IoSlice;
 
@@ -11,7 +11,8 @@ use x11rb::rust_connection::RustConnection;
 
 const NAME: &str = "XInputExtension";
 const ALL_MASTER_DEVICES: u16 = 1;
-const RAW_MOTION: u32 = 17;
+/// Raw motion comes from devices wherever the pointer is; plain motion also when a program moves it.
+const MOTIONS: u32 = 1 << 17 | 1 << 6;
 const GENERIC_EVENT: u8 = 35;
 
 /// Announces version 2.0. Returns the extension's opcode, or none where the server lacks it.
@@ -34,7 +35,7 @@ pub fn select(conn: &RustConnection, opcode: u8, root: u32, on: bool) -> Result<
     for value in [1u16, 0, ALL_MASTER_DEVICES, 1] {
         request.extend(value.to_ne_bytes());
     }
-    request.extend((if on { 1u32 << RAW_MOTION } else { 0 }).to_ne_bytes());
+    request.extend((if on { MOTIONS } else { 0 }).to_ne_bytes());
     conn.send_request_without_reply(&[IoSlice::new(&request)], Vec::new())?;
     Ok(())
 }
