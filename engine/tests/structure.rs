@@ -37,7 +37,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     (
         "session",
         &["security", "auth", "policy", "audit", "input", "clipboard", "backend", "net"],
-        &["rfb", "engine::pipeline", "engine::encode"],
+        // damage: the hub starts an output with the damage stage of its choice
+        &["rfb", "engine::pipeline", "engine::encode", "engine::damage"],
     ),
     ("desktop", &["helper"], &[]),
     ("metrics", &[], &[]),
