@@ -1,5 +1,6 @@
 /* A viewer on LibVNCClient: connects, and after every whole update writes its picture as a PPM file.
- *   libvncclient HOST PORT OUT.ppm ENCODINGS BYTES_PER_PIXEL JPEG(0|1)
+ *   libvncclient HOST PORT OUT.ppm ENCODINGS BYTES_PER_PIXEL JPEG(0|1) CURSOR(0|1)
+ * CURSOR asks for the pointer's shape, which is then not part of the picture.
  * It runs until it is ended; the file is replaced by rename, so that a reader never sees half of one.
  */
 #include <rfb/rfbclient.h>
@@ -37,8 +38,8 @@ static void write_picture(rfbClient *client)
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fprintf(stderr, "usage: %s HOST PORT OUT.ppm ENCODINGS BYTES_PER_PIXEL JPEG\n", argv[0]);
+    if (argc != 8) {
+        fprintf(stderr, "usage: %s HOST PORT OUT.ppm ENCODINGS BYTES_PER_PIXEL JPEG CURSOR\n", argv[0]);
         return 2;
     }
     out_path = argv[3];
@@ -56,7 +57,7 @@ int main(int argc, char **argv)
     client->appData.enableJPEG = atoi(argv[6]);
     client->appData.compressLevel = 6;
     client->appData.qualityLevel = 6;
-    client->appData.useRemoteCursor = FALSE;
+    client->appData.useRemoteCursor = atoi(argv[7]);
     client->canHandleNewFBSize = FALSE;
     client->FinishedFrameBufferUpdate = write_picture;
     client->serverHost = strdup(argv[1]);

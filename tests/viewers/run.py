@@ -46,7 +46,7 @@ class Still:
 
     def __init__(self, children, args, kind="xvfb", security="none", extra=()):
         if args.stand_in:
-            self.server = servers.Xvnc(children)
+            self.server = servers.Xvnc(children, security)
             self.x = self.server.x
         else:
             self.x = XServer(children, kind, ["%dx%d" % servers.SIZE])
@@ -132,14 +132,36 @@ def synthetic(children, args):
     if args.stand_in:
         raise Missing("the stand-in has no built-in scene")
     server = servers.Farpane(children, args.farpane, args.synthetic)
-    first = viewers.LibVncClient(children, server, "raw")
-    until("update", lambda: os.path.exists(first.out), alive=(first.child,))
+    # with the pointer beside the picture, and with it painted in: one pair of viewers for each
+    first = viewers.LibVncClient(children, server, "raw", cursor=True)
+    painted = viewers.LibVncClient(children, server, "raw")
+    until("update", lambda: os.path.exists(first.out) and os.path.exists(painted.out), alive=(first.child, painted.child))
     want = first.picture()
     if (want.width, want.height) != servers.SIZE or want.colours() < 16:
         raise Failed("the scene is %dx%d with %d colours" % (want.width, want.height, want.colours()))
     converges(viewers.TigerVnc(children, server, ("-AutoSelect=0", "-PreferredEncoding=ZRLE", "-NoJPEG=1")), want)
-    converges(viewers.VncDoTool(children, server), want)
+    converges(viewers.VncDoTool(children, server), painted.picture())
+    if picture.difference(want, painted.picture()) is None:
+        raise Failed("the pointer is not painted for a viewer that cannot show its shape")
     server.stop()
+
+
+def refuses_a_wrong_password(children, args):
+    """A viewer with another password gets no picture, and the next one with the right one does."""
+    desktop = Still(children, args, security="vncauth")
+    try:
+        shown = viewers.VncDoTool(children, desktop.server, "not-it").compare(desktop.want)
+    except Failed:
+        shown = "refused"
+    if shown != "refused":
+        raise Failed("a wrong password was let in")
+    converges(viewers.VncDoTool(children, desktop.server, servers.PASSWORD), desktop.want)
+    desktop.server.stop()
+
+
+def with_password(children, server):
+    return viewers.TigerVnc(children, server, ("-passwd", servers.password_file(children), "-AutoSelect=0", "-FullColor=1",
+                                               "-PreferredEncoding=ZRLE", "-NoJPEG=1"))
 
 
 CASES = [
@@ -164,7 +186,11 @@ CASES = [
     ("libvncclient, Raw in 8 bits", lib("raw", bytes_per_pixel=1)),
     ("vncdotool, Raw", still_case(viewers.VncDoTool)),
     ("noVNC in Chromium", still_case(viewers.NoVnc)),
-    ("the built-in scene, three viewers agree", synthetic),
+    ("the built-in scene, viewers agree, pointer beside and painted in", synthetic),
+    ("password, tigervnc", still_case(with_password, security="vncauth")),
+    ("password, vncdotool", still_case(lambda children, server: viewers.VncDoTool(children, server, servers.PASSWORD), security="vncauth")),
+    ("password, noVNC", still_case(lambda children, server: viewers.NoVnc(children, server, servers.PASSWORD), security="vncauth")),
+    ("password, a wrong one is refused", refuses_a_wrong_password),
     ("text typed into tigervnc arrives", typed.text()),
     ("text typed into tigervnc arrives on a German keyboard", typed.text("de")),
     ("a click in tigervnc arrives", typed.click),
@@ -174,7 +200,7 @@ CASES = [
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--farpane", default=os.path.join(viewers.TOP, "target", "ci", "farpane"), help="the binary under test")
-    ap.add_argument("--synthetic", default="synthetic:%dx%d@0:still" % servers.SIZE, help="the built-in scene that stays still")
+    ap.add_argument("--synthetic", default="synthetic:%dx%d:still" % servers.SIZE, help="the built-in scene that stays still")
     ap.add_argument("--only", default="", help="only the cases whose names hold these words")
     ap.add_argument("--stand-in", choices=["xvnc"], help="another server in farpane's place")
     ap.add_argument("--list", action="store_true", help="name the cases and end")

@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -9,8 +10,16 @@ from desktop import Failed, XServer, until
 
 SIZE = (640, 480)
 PASSWORD = "w0rd-8ch"
-# PASSWORD as VNC programs keep it in a file: one DES block under the well-known key
-PASSWORD_FILE = None
+# PASSWORD as VNC programs keep it in a file: one DES block under the key that they all share
+PASSWORD_FILE = bytes.fromhex("e151461225d6a2a4")
+
+
+def password_file(children):
+    """PASSWORD in a file for TigerVNC's programs."""
+    path = children.path("passwd")
+    with open(path, "wb") as out:
+        out.write(PASSWORD_FILE)
+    return path
 
 
 class Farpane:
@@ -20,6 +29,13 @@ class Farpane:
         argv = [binary, "serve", "--source", source, "--listen", "127.0.0.1:0", "--listen", "ws:127.0.0.1:0",
                 "--security", security, *extra]
         self.children = children
+        if security == "vncauth":
+            keep = children.path("farpane-password")
+            made = subprocess.run([binary, "password", keep], input=PASSWORD + "\n", text=True, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=60)
+            if made.returncode:
+                raise Failed("farpane password ended with status %d: %s" % (made.returncode, made.stdout))
+            argv += ["--password-file", keep]
         self.child = children.start("farpane", argv, env)
         self.port = self.listener("127.0.0.1")
         self.web = "ws://127.0.0.1:%d/" % self.listener("ws:127.0.0.1")
@@ -47,17 +63,17 @@ class Farpane:
 class Xvnc:
     """TigerVNC's server: X server and VNC server in one. With it a failure tells whose fault it is, the viewer's or ours."""
 
-    def __init__(self, children):
+    def __init__(self, children, security="none"):
         self.children = children
+        security = ["None"] if security == "none" else ["VncAuth", "-PasswordFile", password_file(children)]
         self.x = XServer.__new__(XServer)
         self.x.children, self.x.env = children, {}
         # Xvnc wants its port beforehand: take one that the kernel has just given out and got back
-        import socket
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.x.display("xvnc", ["Xvnc", "-geometry", "%dx%d" % SIZE, "-depth", "24", "-rfbport", self.port, "-localhost",
-                                "-interface", "127.0.0.1", "-SecurityTypes", "None", "-ac", "-noreset", "-AlwaysShared"])
+                                "-interface", "127.0.0.1", "-SecurityTypes", *security, "-ac", "-noreset", "-AlwaysShared"])
         self.web = None
 
     def stop(self):

@@ -58,7 +58,7 @@ class GtkVnc(Window):
 class LibVncClient:
     """A small program on LibVNCClient, compiled here, that writes what it holds as a PPM file after each update."""
 
-    def __init__(self, children, server, encodings, bytes_per_pixel=4, jpeg=False):
+    def __init__(self, children, server, encodings, bytes_per_pixel=4, jpeg=False, cursor=False):
         # fewer bits a channel: at most one step of the coarsest channel away, whichever way the server rounds
         self.tolerance = {4: 0, 2: 8, 1: 85}[bytes_per_pixel]
         binary = children.path("libvncclient")
@@ -72,7 +72,8 @@ class LibVncClient:
             if built.returncode:
                 raise Failed("libvncclient.c does not compile\n" + built.stderr)
         self.out = children.path("libvncclient-%d.ppm" % len(children.all))
-        self.child = children.start("viewer", [binary, "127.0.0.1", server.port, self.out, encodings, bytes_per_pixel, int(jpeg)])
+        self.child = children.start("viewer", [binary, "127.0.0.1", server.port, self.out, encodings, bytes_per_pixel, int(jpeg),
+                                               int(cursor)])
 
     def picture(self):
         with open(self.out, "rb") as out:
@@ -90,7 +91,8 @@ class VncDoTool:
     tolerance = 0
     child = None
 
-    def __init__(self, children, server):
+    def __init__(self, children, server, password=None):
+        self.options = ["-p", password] if password else []
         self.vncdo = os.path.join(TOP, ".venv", "bin", "vncdo")
         if not os.path.exists(self.vncdo):
             raise Missing("vncdotool is not installed (make deps)")
@@ -98,7 +100,7 @@ class VncDoTool:
         self.out = children.path("vncdotool.png")
 
     def compare(self, want):
-        child = self.children.start("viewer", [self.vncdo, "-s", "127.0.0.1::%d" % self.port, "capture", self.out])
+        child = self.children.start("viewer", [self.vncdo, "-s", "127.0.0.1::%d" % self.port, *self.options, "capture", self.out])
         until("end of vncdotool", lambda: child.poll() is not None)
         if child.returncode:
             raise Failed("vncdotool ended with status %d\n%s" % (child.returncode, child.tail()))
