@@ -486,3 +486,21 @@ fn the_comparison_sees_one_wrong_pixel() {
     wrong[64 * 63 + 63] ^= Layout::BGRX.pixel([0, 0, 1]);
     assert_ne!(client.viewer.decoder().pixels(), wrong);
 }
+
+#[test]
+fn damage_that_comes_late_or_never_is_survived() {
+    use farpane_engine::damage::delayed::{Delay, Delayed};
+    let canvas = Canvas::new(Size::new(320, 200));
+    let plan = [Delay::Polls(3), Delay::For(Duration::from_millis(30)), Delay::Fail, Delay::Polls(1), Delay::Never];
+    let damage = Delayed::new(CpuDamage::new(), plan);
+    let output = Output::spawn(canvas.source(), Box::new(damage), Box::new(|_| {}), Instant::now()).unwrap();
+    let size = output.info().size;
+    let output = Arc::new(output);
+    let view = View { canvas: size, outputs: vec![ViewOutput { output, at: Point::new(0, 0), size }] };
+    let pool = pool();
+    let mut client = Client::new(&view, lossless(Codec::Zrle), true);
+    for i in 0..8u16 {
+        canvas.paint(Rect::new(i * 20, i * 10, 60, 40), move |x, y| noise(x, y + i));
+        client.converge(|| canvas.pixels(), &pool);
+    }
+}

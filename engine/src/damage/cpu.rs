@@ -61,13 +61,6 @@ impl CpuDamage {
         self.stats
     }
 
-    /// Looks for moves from now on, or no longer. Looking keeps a second picture, so it is for when a client can use them.
-    pub fn set_scroll(&mut self, on: bool) {
-        if on != self.scroll.is_some() {
-            self.scroll = on.then(Box::default);
-        }
-    }
-
     /// Works off the frames that may be read, oldest first.
     fn advance(&mut self, mirror: &Mirror, now: Instant) {
         while let Some((_, frame)) = self.waiting.front() {
@@ -153,6 +146,12 @@ impl DamageEngine for CpuDamage {
         self.advance(mirror, now);
         let answer = self.answers.iter().position(|(t, _)| *t == ticket);
         answer.and_then(|i| self.answers.remove(i)).map_or(Progress::Pending, |(_, progress)| progress)
+    }
+
+    fn set_scroll(&mut self, on: bool) {
+        if on != self.scroll.is_some() {
+            self.scroll = on.then(Box::default);
+        }
     }
 
     fn recycle(&mut self, damage: Damage) {

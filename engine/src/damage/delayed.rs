@@ -57,6 +57,10 @@ impl<E: DamageEngine> DamageEngine for Delayed<E> {
         ticket
     }
 
+    fn set_scroll(&mut self, on: bool) {
+        self.inner.set_scroll(on);
+    }
+
     fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress {
         let Some(oldest) = self.held.front_mut().filter(|held| held.ticket == ticket) else {
             return Progress::Pending;

@@ -43,8 +43,6 @@ pub(super) struct Shared {
     pub stopping: AtomicBool,
     /// The mirror holds a picture that was taken since somebody watches. Changed with the gate held for writing.
     pub valid: AtomicBool,
-    /// Some subscriber can make use of copied rectangles.
-    pub copies_wanted: AtomicBool,
     pub cache: Cache,
     pub stats: Stats,
 }
@@ -113,7 +111,6 @@ impl Output {
             subscribers: Mutex::default(),
             stopping: AtomicBool::new(false),
             valid: AtomicBool::new(false),
-            copies_wanted: AtomicBool::new(false),
             cache: Cache::new(CACHE_BYTES),
             stats: Stats::default(),
         });
@@ -189,9 +186,6 @@ impl Subscription {
     /// Says whether the client can carry out CopyRect.
     pub fn set_can_copy(&self, can: bool) {
         self.subscriber.can_copy.store(can, Relaxed);
-        if can {
-            self.shared.copies_wanted.store(true, Relaxed);
-        }
     }
 }
 

@@ -83,8 +83,6 @@ impl Worker {
                 Ok(()) => {
                     self.started = true;
                     self.retry_at = None;
-                    let copies = subscribers.iter().any(|s| s.can_copy.load(Relaxed));
-                    self.shared.copies_wanted.store(copies, Relaxed);
                 }
                 Err(error) => return self.lose(error, now),
             }
@@ -110,7 +108,7 @@ impl Worker {
                     (self.events)(OutputEvent::Back);
                 }
                 self.fit_mirror(frame.size, now);
-                self.damage.set_scroll(self.shared.copies_wanted.load(Relaxed));
+                self.damage.set_scroll(subscribers.iter().any(|s| s.can_copy.load(Relaxed)));
                 let mirror = Arc::clone(&self.gate_read().mirror);
                 // The gate is taken first: from here to the publication no client may look at the mirror.
                 let shared = Arc::clone(&self.shared);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
+use crate::damage::DamageEngine as _;
 use crate::damage::tests::{Noise, feed, whole};
 use crate::damage::{CpuDamage, Damage, Mirror};
 use crate::geometry::{Rect, Size};
