@@ -1,5 +1,6 @@
 //! Sources: where pictures come from. One source per output (monitor).
 
+pub mod replay;
 pub mod synthetic;
 #[cfg(feature = "x11")]
 pub mod x11;

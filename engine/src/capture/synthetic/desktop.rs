@@ -177,12 +177,13 @@ impl Desktop {
         }
         p.shadow(window, self.shadow());
         let bar = Area { h: self.bar_height(), ..window };
+        let mut p = p.within(bar);
         p.fill(bar, if front { BAR_FRONT } else { BAR });
         p.fill(Area { h: s.min(2), ..bar }, mix(BAR_TEXT, BAR_FRONT, 200));
         for (i, colour) in [0x00e0_6c75, 0x00e5_c07b, 0x0098_c379].into_iter().enumerate() {
             p.spot(bar.x + (5 + 10 * i as i32) * s, bar.y + 4 * s, 7 * s, colour);
         }
-        p.within(bar).text(bar.x + 38 * s, bar.y + 2 * s, s, BAR_TEXT, title);
+        p.text(bar.x + 38 * s, bar.y + 2 * s, s, BAR_TEXT, title);
     }
 
     fn paint_terminal(&self, p: &mut Painter<'_>, n: u64) {

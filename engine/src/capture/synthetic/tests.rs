@@ -58,7 +58,7 @@ fn bad_specifications_are_refused_with_the_accepted_range() {
 #[test]
 fn frames_equal_the_pure_pictures_and_hints_cover_every_difference() {
     for scene in Scene::ALL {
-        for (w, h) in [(16, 16), (333, 211)] {
+        for (w, h) in [(16, 16), (64, 80), (333, 211)] {
             let spec = spec(w, h, 30, scene);
             let epoch = Instant::now();
             let mut source = SyntheticSource::new(spec, epoch);
