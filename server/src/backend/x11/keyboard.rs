@@ -76,5 +76,5 @@ fn real(mods: x11rb::protocol::xproto::ModMask) -> u8 {
 pub fn has_xtest(conn: &RustConnection) -> bool {
     use x11rb::connection::RequestConnection;
     conn.extension_information(x11rb::protocol::xtest::X11_EXTENSION_NAME).ok().flatten().is_some()
-        && conn.setup().roots.first().is_some()
+        && !conn.setup().roots.is_empty()
 }
