@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod backend;
 pub mod clipboard;
+pub mod config;
 pub mod helper;
 pub mod input;
 pub mod net;

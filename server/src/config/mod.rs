@@ -1,0 +1,251 @@
+//! The configuration: what the file says, what the command line says over it, and the defaults under both.
+//!
+//! [`Config`] is the effective configuration. It prints as TOML in full, and reading that print gives the same
+//! configuration again. Nothing here touches the environment: the text comes from the caller.
+
+mod nearest;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::SourceSpec;
+use crate::net::ListenAddr;
+use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer};
+
+pub use nearest::nearest;
+pub use sections::{
+    ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError, SecurityList, SessionSection, Shared,
+};
+
+/// The effective configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What to share.
+    pub source: SourceSpec,
+    /// What listeners offer that say nothing themselves.
+    pub security: SecurityList,
+    /// Exceptions from the rule that weak security types stay on this machine.
+    pub insecure_allow: Vec<InsecureAllow>,
+    /// The file with the VncAuth passwords; without one a one-time password is made at every start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Sessions.
+    pub session: SessionSection,
+    /// Connections.
+    pub network: NetworkSection,
+    /// The log.
+    pub log: LogSection,
+    /// Where to listen; 127.0.0.1:5900 when there is none.
+    #[serde(rename = "listener")]
+    pub listeners: Vec<ListenerSection>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            source: SourceSpec::Auto,
+            security: SecurityList(vec![SecurityKind::VncAuth]),
+            insecure_allow: Vec::new(),
+            password_file: None,
+            session: SessionSection::default(),
+            network: NetworkSection::default(),
+            log: LogSection::default(),
+            listeners: Vec::new(),
+        }
+    }
+}
+
+/// What the command line says; what is none leaves the file's word or the default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// What to share.
+    pub source: Option<SourceSpec>,
+    /// Where to listen, in place of all listeners of the file.
+    pub listen: Vec<ListenAddr>,
+    /// What every listener offers, in place of what the file says for each.
+    pub security: Option<SecurityList>,
+    /// More exceptions.
+    pub insecure_allow: Vec<InsecureAllow>,
+    /// The password file.
+    pub password_file: Option<PathBuf>,
+    /// The desktop's name.
+    pub desktop_name: Option<String>,
+    /// Clients see and do not touch.
+    pub view_only: bool,
+    /// Updates a second at most.
+    pub max_fps: Option<u32>,
+    /// Kilobits a second at most.
+    pub max_rate_kbps: Option<u64>,
+    /// Only exact pixels.
+    pub lossless: bool,
+    /// The log's form.
+    pub log_format: Option<LogFormat>,
+    /// The log's level.
+    pub log_level: Option<LogLevel>,
+}
+
+/// What is wrong with a configuration: all of these are for the user to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// The file is no configuration.
+    #[error("configuration{0}: {1}")]
+    Parse(String, String),
+    /// A number is out of its range.
+    #[error("configuration: {0}")]
+    Range(#[from] RangeError),
+    /// A listener is named twice.
+    #[error("listener {0} is named twice (expected each once)")]
+    Twice(ListenAddr),
+    /// Something that may not be offered there.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A part that this build lacks.
+    #[error("{0} is not in this build ({1})")]
+    NotBuilt(String, &'static str),
+    /// It cannot be printed.
+    #[error("configuration cannot be printed: {0}")]
+    Print(#[from] toml::ser::Error),
+}
+
+/// A weak security type that is offered beyond this machine, because somebody asked for it by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// The type.
+    pub kind: SecurityKind,
+    /// Where.
+    pub listener: ListenAddr,
+}
+
+impl Config {
+    /// Reads a configuration. `origin` is where the text came from, for the error.
+    ///
+    /// # Errors
+    /// With the line, what is wrong there and, for an unknown name, the nearest known one.
+    pub fn parse(text: &str, origin: Option<&Path>) -> Result<Self, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|error| {
+            let line = error.span().and_then(|span| text.get(..span.start)).map(|t| t.matches('\n').count() + 1);
+            let place = match (origin, line) {
+                (Some(path), Some(line)) => format!(" file {}, line {line}", path.display()),
+                (Some(path), None) => format!(" file {}", path.display()),
+                (None, Some(line)) => format!(", line {line}"),
+                (None, None) => String::new(),
+            };
+            ConfigError::Parse(place, explain(error.message()))
+        })?;
+        config.session.check()?;
+        config.network.check()?;
+        Ok(config)
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is none.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.to_owned(), error))?;
+        Config::parse(&text, Some(path))
+    }
+
+    /// Lays the command line over it and fills in what follows from the rest, so that nothing is left to be guessed.
+    ///
+    /// # Errors
+    /// When a number is out of range.
+    pub fn with(mut self, over: Overrides) -> Result<Self, ConfigError> {
+        self.source = over.source.unwrap_or(self.source);
+        if !over.listen.is_empty() {
+            self.listeners = over.listen.into_iter().map(ListenerSection::at).collect();
+        }
+        if let Some(list) = over.security {
+            self.listeners.iter_mut().for_each(|l| l.security = None);
+            self.security = list;
+        }
+        self.insecure_allow.extend(over.insecure_allow);
+        self.password_file = over.password_file.or(self.password_file);
+        self.session.desktop_name = over.desktop_name.or(self.session.desktop_name);
+        self.session.view_only |= over.view_only;
+        self.session.max_fps = over.max_fps.unwrap_or(self.session.max_fps);
+        self.session.max_rate_kbps = over.max_rate_kbps.unwrap_or(self.session.max_rate_kbps);
+        self.session.lossless |= over.lossless;
+        self.log.format = over.log_format.unwrap_or(self.log.format);
+        self.log.level = over.log_level.unwrap_or(self.log.level);
+        if self.listeners.is_empty() {
+            self.listeners.push(ListenerSection::default());
+        }
+        for listener in &mut self.listeners {
+            listener.security.get_or_insert_with(|| self.security.clone());
+        }
+        self.session.check()?;
+        self.network.check()?;
+        Ok(self)
+    }
+
+    /// Checks it against the policy and against what this build has; returns the exceptions that were asked for by name.
+    ///
+    /// # Errors
+    /// Before anything listens: the first thing that is refused.
+    pub fn check(&self) -> Result<Vec<Exception>, ConfigError> {
+        let mut exceptions = Vec::new();
+        for (n, listener) in self.listeners.iter().enumerate() {
+            let address = &listener.address;
+            let picked = address.host_port().is_some_and(|hp| hp.port() == 0);
+            if !picked && self.listeners.iter().take(n).any(|other| other.address == *address) {
+                return Err(ConfigError::Twice(address.clone()));
+            }
+            if matches!(address, ListenAddr::Wss(_)) {
+                let instead = "use ws: on loopback, behind a proxy that speaks TLS";
+                return Err(ConfigError::NotBuilt(format!("listener {address}: wss"), instead));
+            }
+            if listener.view != "all" {
+                let what = format!("listener {address}: view {:?}", listener.view);
+                return Err(ConfigError::NotBuilt(what, "expected all"));
+            }
+            let found = check_offer(address, self.offer(listener), &self.insecure_allow)?;
+            exceptions.extend(found.into_iter().map(|kind| Exception { kind, listener: address.clone() }));
+        }
+        for allow in &self.insecure_allow {
+            let used = |l: &ListenerSection| self.offer(l).iter().any(|k| allow.covers(*k, &l.address));
+            if !self.listeners.iter().any(used) {
+                let all: Vec<String> = self.listeners.iter().map(|l| l.address.to_string()).collect();
+                return Err(PolicyError::Unused(allow.clone(), all.join(", ")).into());
+            }
+        }
+        Ok(exceptions)
+    }
+
+    /// What a listener offers.
+    pub fn offer<'a>(&'a self, listener: &'a ListenerSection) -> &'a [SecurityKind] {
+        &listener.security.as_ref().unwrap_or(&self.security).0
+    }
+
+    /// Prints it in full as TOML.
+    ///
+    /// # Errors
+    /// When a path in it is not text.
+    pub fn print(&self) -> Result<String, ConfigError> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+/// A parse error in our words: for an unknown name, the nearest known one in place of the whole list.
+fn explain(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let (Some(wrong), true) = (quoted.next(), message.starts_with("unknown field") || message.starts_with("unknown variant"))
+    else {
+        return message.lines().collect::<Vec<_>>().join("; ");
+    };
+    let known: Vec<&str> = quoted.collect();
+    let what = if message.starts_with("unknown field") { "unknown key" } else { "unknown value" };
+    match nearest(wrong, &known) {
+        Some(near) => format!("{what} `{wrong}`: did you mean `{near}`?"),
+        None => format!("{what} `{wrong}` (expected one of {})", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

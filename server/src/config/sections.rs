@@ -1,0 +1,271 @@
+//! The parts of the configuration, each with its names, units and ranges.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::net::{HostPort, ListenAddr, ListenerSettings};
+use crate::security::SecurityKind;
+use crate::session;
+
+/// A number outside of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {value} (expected {low}..={high})")]
+pub struct RangeError {
+    name: &'static str,
+    value: u64,
+    low: u64,
+    high: u64,
+}
+
+fn range(name: &'static str, value: u64, low: u64, high: u64) -> Result<(), RangeError> {
+    if (low..=high).contains(&value) { Ok(()) } else { Err(RangeError { name, value, low, high }) }
+}
+
+/// Security types, best first. Reads from an array, or from one text with commas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecurityList(pub Vec<SecurityKind>);
+
+impl std::str::FromStr for SecurityList {
+    type Err = crate::security::UnknownSecurity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut list = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            let kind = word.parse()?;
+            if !list.contains(&kind) {
+                list.push(kind);
+            }
+        }
+        Ok(SecurityList(list))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecurityList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = SecurityList;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of security types")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SecurityList, E> {
+                text.parse().map_err(E::custom)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SecurityList, A::Error> {
+                let mut list = Vec::new();
+                while let Some(kind) = seq.next_element()? {
+                    if !list.contains(&kind) {
+                        list.push(kind);
+                    }
+                }
+                Ok(SecurityList(list))
+            }
+        }
+        deserializer.deserialize_any(List)
+    }
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerSection {
+    /// Where.
+    pub address: ListenAddr,
+    /// What it offers, best first; the common `security` when it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<SecurityList>,
+    /// What its clients see: `all` outputs on one canvas.
+    pub view: String,
+    /// Its clients see and do not touch.
+    pub view_only: bool,
+    /// Origins of web pages that may connect over WebSocket, besides loopback ones.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for ListenerSection {
+    fn default() -> Self {
+        ListenerSection::at(ListenAddr::Tcp(HostPort::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5900)))
+    }
+}
+
+impl ListenerSection {
+    /// A listener at this address with everything else by default.
+    pub fn at(address: ListenAddr) -> Self {
+        ListenerSection { address, security: None, view: "all".into(), view_only: false, allowed_origins: Vec::new() }
+    }
+
+    /// As the network takes it.
+    pub fn settings(&self) -> ListenerSettings {
+        ListenerSettings { address: self.address.clone(), allowed_origins: self.allowed_origins.clone() }
+    }
+}
+
+/// How a client that does not want to share is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shared {
+    /// It disconnects the others.
+    #[default]
+    AsAsked,
+    /// Everybody shares.
+    Always,
+    /// Every newcomer disconnects the others.
+    Never,
+}
+
+/// `[session]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionSection {
+    /// The desktop's name as viewers show it; made from the host's and the source's name when none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desktop_name: Option<String>,
+    /// Clients see and do not touch.
+    pub view_only: bool,
+    /// Updates a second at most; 0 for no bound.
+    pub max_fps: u32,
+    /// Kilobits a second at most to each client; 0 for no bound.
+    pub max_rate_kbps: u64,
+    /// Never send anything but exact pixels.
+    pub lossless: bool,
+    /// Pixels sent lossy are sent exactly after this long without change.
+    pub refresh_quiet_ms: u64,
+    /// Texts copied on the desktop reach clients.
+    pub clipboard_to_clients: bool,
+    /// Texts copied by clients reach the desktop.
+    pub clipboard_from_clients: bool,
+    /// Longest text taken, either way.
+    pub clipboard_max_bytes: u64,
+    /// The X11 primary selection (what is marked) counts as copied too.
+    pub primary_selection: bool,
+    /// How a client that does not want to share is treated.
+    pub shared: Shared,
+    /// Clients at once.
+    pub max_clients: u32,
+}
+
+impl Default for SessionSection {
+    fn default() -> Self {
+        let session = session::Settings::default();
+        SessionSection {
+            desktop_name: None,
+            view_only: session.view_only,
+            max_fps: session.max_fps,
+            max_rate_kbps: 0,
+            lossless: session.lossless,
+            refresh_quiet_ms: 1000,
+            clipboard_to_clients: session.clipboard_out,
+            clipboard_from_clients: session.clipboard_in,
+            clipboard_max_bytes: 1 << 20,
+            primary_selection: false,
+            shared: Shared::AsAsked,
+            max_clients: 64,
+        }
+    }
+}
+
+impl SessionSection {
+    /// # Errors
+    /// The first number that is out of its range.
+    pub(super) fn check(&self) -> Result<(), RangeError> {
+        range("max_fps", u64::from(self.max_fps), 0, 1000)?;
+        range("max_rate_kbps", self.max_rate_kbps, 0, 1_000_000_000)?;
+        range("refresh_quiet_ms", self.refresh_quiet_ms, 50, 600_000)?;
+        range("clipboard_max_bytes", self.clipboard_max_bytes, 0, 1 << 20)?;
+        range("max_clients", u64::from(self.max_clients), 1, 10_000)
+    }
+
+    /// As sessions take it. `name` is the desktop's name when none was given.
+    pub fn settings(&self, name: &str, network: &NetworkSection) -> session::Settings {
+        session::Settings {
+            name: self.desktop_name.clone().unwrap_or_else(|| name.to_owned()),
+            view_only: self.view_only,
+            max_fps: self.max_fps,
+            max_rate: (self.max_rate_kbps > 0).then_some(self.max_rate_kbps.saturating_mul(125)),
+            lossless: self.lossless,
+            refresh_quiet: Duration::from_millis(self.refresh_quiet_ms),
+            clipboard_out: self.clipboard_to_clients,
+            clipboard_in: self.clipboard_from_clients,
+            clipboard_max_bytes: usize::try_from(self.clipboard_max_bytes).unwrap_or(usize::MAX),
+            shared: match self.shared {
+                Shared::AsAsked => session::SharedPolicy::AsAsked,
+                Shared::Always => session::SharedPolicy::Always,
+                Shared::Never => session::SharedPolicy::Never,
+            },
+            max_clients: usize::try_from(self.max_clients).unwrap_or(usize::MAX),
+            handshake_limit: network.handshake_limit(),
+        }
+    }
+}
+
+/// `[network]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSection {
+    /// Connections at once that have not proved who they are; more are turned away.
+    pub max_unauthenticated: u32,
+    /// The handshake must be through after this long.
+    pub handshake_timeout_s: u64,
+}
+
+impl Default for NetworkSection {
+    fn default() -> Self {
+        NetworkSection { max_unauthenticated: 32, handshake_timeout_s: 30 }
+    }
+}
+
+impl NetworkSection {
+    /// # Errors
+    /// The first number that is out of its range.
+    pub(super) fn check(&self) -> Result<(), RangeError> {
+        range("max_unauthenticated", u64::from(self.max_unauthenticated), 1, 10_000)?;
+        range("handshake_timeout_s", self.handshake_timeout_s, 1, 600)
+    }
+
+    /// The time a handshake may take.
+    pub fn handshake_limit(&self) -> Duration {
+        Duration::from_secs(self.handshake_timeout_s)
+    }
+}
+
+/// The form of the log on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much the log says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Faults of the server.
+    Error,
+    /// And of the world around it.
+    Warn,
+    /// And what begins and ends.
+    #[default]
+    Info,
+    /// And single happenings.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// Its form.
+    pub format: LogFormat,
+    /// How much.
+    pub level: LogLevel,
+}

@@ -1,0 +1,152 @@
+use super::*;
+use proptest::prelude::*;
+
+fn said(text: &str) -> String {
+    Config::parse(text, None).unwrap_err().to_string()
+}
+
+fn full(text: &str) -> Config {
+    Config::parse(text, None).unwrap().with(Overrides::default()).unwrap()
+}
+
+#[test]
+fn an_empty_file_is_one_listener_on_loopback_with_a_password() {
+    let config = full("");
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:5900");
+    assert_eq!(config.offer(&config.listeners[0]), [SecurityKind::VncAuth]);
+    assert_eq!(config.check().unwrap(), vec![]);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_name() {
+    assert_eq!(said("\nsorce = \"auto\""), "configuration, line 2: unknown key `sorce`: did you mean `source`?");
+    assert!(said("[session]\nmax_fsp = 3").contains("line 2: unknown key `max_fsp`: did you mean `max_fps`?"));
+    assert!(said("[[listener]]\nadress = \"x\"").contains("did you mean `address`?"));
+    assert!(said("[[listeners]]\naddress = \"127.0.0.1:1\"").contains("did you mean `listener`?"));
+    assert!(said("[log]\nformat = \"jsno\"").contains("unknown value `jsno`: did you mean `json`?"));
+    assert!(said("[network]\nwallpaper = 1").contains("expected one of max_unauthenticated, handshake_timeout_s"));
+    let at = Config::parse("x = 1", Some(Path::new("/etc/f.toml"))).unwrap_err().to_string();
+    assert!(at.starts_with("configuration file /etc/f.toml, line 1: unknown key `x`"), "{at}");
+}
+
+#[test]
+fn wrong_values_name_what_was_expected() {
+    for (text, says) in [
+        ("security = \"vnc\"", "unknown security type \"vnc\" (expected none"),
+        ("security = [\"none\", 3]", "invalid type"),
+        ("source = \"x12\"", "unknown source"),
+        ("insecure_allow = [\"plain@0.0.0.0\"]", "expected none@ADDR"),
+        ("[[listener]]\naddress = \"127.0.0.1\"", "expected ADDR:PORT"),
+        ("[session]\nmax_fps = 1001", "max_fps 1001 (expected 0..=1000)"),
+        ("[session]\nmax_fps = -1", "invalid value"),
+        ("[session]\nrefresh_quiet_ms = 1", "expected 50..=600000"),
+        ("[network]\nhandshake_timeout_s = 0", "expected 1..=600"),
+        ("[session", "line 1"),
+    ] {
+        let error = said(text);
+        assert!(error.contains(says), "{text}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn the_command_line_goes_over_the_file_and_the_file_over_the_default() {
+    let file = "security = [\"none\"]\n[session]\nmax_fps = 7\nlossless = true\n[[listener]]\naddress = \"127.0.0.1:1\"\nsecurity = \"vncauth\"";
+    let config = Config::parse(file, None).unwrap();
+    let over = Overrides {
+        max_fps: Some(9),
+        security: Some("none,vncauth".parse().unwrap()),
+        listen: vec!["unix:/x".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        ..Overrides::default()
+    };
+    let config = config.with(over).unwrap();
+    assert_eq!((config.session.max_fps, config.session.lossless, config.session.max_clients), (9, true, 64));
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.offer(&config.listeners[1]), [SecurityKind::None, SecurityKind::VncAuth]);
+    assert_eq!(full(file).offer(&full(file).listeners[0]), [SecurityKind::VncAuth]);
+}
+
+#[test]
+fn policy_refuses_before_anything_listens_and_exceptions_are_told() {
+    let refused = |text: &str| full(text).check().unwrap_err().to_string();
+    let open = "[[listener]]\naddress = \"0.0.0.0:5900\"\nsecurity = \"none\"\n";
+    assert!(refused(open).contains("--insecure-allow none@0.0.0.0:5900"));
+    assert!(refused("[[listener]]\naddress = \"[::]:1\"").contains("security vncauth on [::]:1 is refused"));
+    let allowed = full(&format!("insecure_allow = [\"none@0.0.0.0:5900\"]\n{open}")).check().unwrap();
+    assert_eq!(allowed, [Exception { kind: SecurityKind::None, listener: "0.0.0.0:5900".parse().unwrap() }]);
+    assert!(refused("insecure_allow = [\"none@0.0.0.0:1\"]").contains("names no listener"));
+    assert!(refused("security = \"ra2\"").contains("ra2 on 127.0.0.1:5900 is not in this build"));
+    assert!(refused("[[listener]]\naddress = \"wss:127.0.0.1:1\"").contains("not in this build"));
+    assert!(refused("[[listener]]\nview = \"HDMI-1\"").contains("view \"HDMI-1\" is not in this build"));
+    let twice = "[[listener]]\naddress = \"127.0.0.1:1\"\n";
+    assert!(refused(&twice.repeat(2)).contains("named twice"));
+    assert!(full(&"[[listener]]\naddress = \"127.0.0.1:0\"\n".repeat(2)).check().is_ok(), "port 0 picks two ports");
+}
+
+prop_compose! {
+    fn any_session()(
+        desktop_name in proptest::option::of("[ -~äß€\"\\\\]{0,12}"),
+        view_only: bool, lossless: bool, primary_selection: bool, to: bool, from: bool,
+        max_fps in 0u32..=1000, max_rate_kbps in 0u64..=1_000_000_000, refresh_quiet_ms in 50u64..=600_000,
+        clipboard_max_bytes in 0u64..=1 << 20, max_clients in 1u32..=10_000,
+        shared in prop_oneof![Just(Shared::AsAsked), Just(Shared::Always), Just(Shared::Never)],
+    ) -> SessionSection {
+        SessionSection {
+            desktop_name, view_only, max_fps, max_rate_kbps, lossless, refresh_quiet_ms, clipboard_to_clients: to,
+            clipboard_from_clients: from, clipboard_max_bytes, primary_selection, shared, max_clients,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_listener()(
+        address in prop_oneof!["127\\.0\\.0\\.1:[1-9][0-9]{0,3}", "\\[::1\\]:0", "unix:/[a-z \"]{1,9}", "ws:0\\.0\\.0\\.0:[1-9]"],
+        kinds in proptest::option::of(prop_oneof!["none", "vncauth,none", "ra2,x509plain"]),
+        view in "[a-zA-Z0-9-]{1,8}", view_only: bool,
+        allowed_origins in proptest::collection::vec("https://[a-z]{1,8}(:[0-9]{1,4})?", 0..3),
+    ) -> ListenerSection {
+        let security = kinds.map(|k| k.parse().unwrap());
+        ListenerSection { address: address.parse().unwrap(), security, view, view_only, allowed_origins }
+    }
+}
+
+prop_compose! {
+    fn any_config()(
+        session in any_session(),
+        listeners in proptest::collection::vec(any_listener(), 0..4),
+        source in prop_oneof![Just("auto"), Just("x11::1"), Just("synthetic:64x48@30"), Just("replay:/a b.trace")],
+        allow in proptest::collection::vec("(none|vncauth)@0\\.0\\.0\\.0:[1-9]", 0..2),
+        password_file in proptest::option::of("/[a-z\"']{1,9}"),
+        max_unauthenticated in 1u32..=10_000, handshake_timeout_s in 1u64..=600,
+        json: bool,
+    ) -> Config {
+        Config {
+            source: source.parse().unwrap(),
+            security: "vncauth".parse().unwrap(),
+            insecure_allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
+            password_file: password_file.map(Into::into),
+            session,
+            network: NetworkSection { max_unauthenticated, handshake_timeout_s },
+            log: LogSection { format: if json { LogFormat::Json } else { LogFormat::Text }, level: LogLevel::Debug },
+            listeners,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn what_is_printed_reads_back_as_the_same_and_prints_the_same(config in any_config()) {
+        let effective = config.with(Overrides::default()).unwrap();
+        let print = effective.print().unwrap();
+        let again = Config::parse(&print, None).unwrap().with(Overrides::default()).unwrap();
+        prop_assert_eq!(&again, &effective);
+        prop_assert_eq!(again.print().unwrap(), print);
+    }
+
+    #[test]
+    fn no_text_panics(text in "[\\[\\]a-z_=\" \n0-9.]{0,80}") {
+        let _ = Config::parse(&text, None);
+    }
+}
