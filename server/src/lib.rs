@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod auth;
 pub mod backend;
+pub mod cli;
 pub mod clipboard;
 pub mod config;
 pub mod helper;

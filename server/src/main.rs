@@ -1,2 +1,7 @@
 //! The farpane program.
-fn main() {}
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    farpane_server::cli::main()
+}

@@ -235,7 +235,8 @@ impl Config {
 /// A parse error in our words: for an unknown name, the nearest known one in place of the whole list.
 fn explain(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let (Some(wrong), true) = (quoted.next(), message.starts_with("unknown field") || message.starts_with("unknown variant"))
+    let (Some(wrong), true) =
+        (quoted.next(), message.starts_with("unknown field") || message.starts_with("unknown variant"))
     else {
         return message.lines().collect::<Vec<_>>().join("; ");
     };

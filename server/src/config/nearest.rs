@@ -53,9 +53,12 @@ mod tests {
     #[test]
     fn slips_are_found_and_strangers_are_not() {
         let known = ["source", "security", "listener", "max_fps", "refresh_quiet_ms", "view_only"];
-        for (wrong, right) in
-            [("listners", "listener"), ("Source", "source"), ("max-fps", "max_fps"), ("refresh_quiet", "refresh_quiet_ms")]
-        {
+        for (wrong, right) in [
+            ("listners", "listener"),
+            ("Source", "source"),
+            ("max-fps", "max_fps"),
+            ("refresh_quiet", "refresh_quiet_ms"),
+        ] {
             assert_eq!(nearest(wrong, &known), Some(right), "{wrong}");
         }
         for wrong in ["wallpaper", "x", ""] {

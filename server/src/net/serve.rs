@@ -58,7 +58,7 @@ pub async fn serve(
     let refusals = Slots::new(64);
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok(incoming) => take(incoming, &slots, &refusals, open_limit, &handler, &mut tasks),
@@ -74,6 +74,11 @@ pub async fn serve(
     if drained.is_err() {
         tasks.shutdown().await;
     }
+}
+
+/// Returns once `stop` is true, or nobody is left who could say so.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn take(

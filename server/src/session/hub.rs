@@ -141,6 +141,11 @@ impl Hub {
         !self.lock().desktop.layout.outputs.is_empty()
     }
 
+    /// Ends all sessions.
+    pub fn close_all(&self, reason: &'static str) {
+        self.lock().tell(HubEvent::Close(reason), None);
+    }
+
     /// How many clients are connected.
     pub fn clients(&self) -> usize {
         self.lock().clients.len()

@@ -1,0 +1,168 @@
+//! A server from its start to its end.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::backend::{self, Backend, SourceSpec};
+use crate::clipboard::ClipboardOptions;
+use crate::config::Config;
+use crate::net::{self, ListenAddr, Listener, ListenerId, Slots};
+use crate::session::Hub;
+
+use super::gate::{Gate, Sessions};
+use super::{AppError, environment, logging, passwords};
+
+/// How long a desktop may take to tell its outputs.
+const READY: Duration = Duration::from_secs(10);
+/// The program ends this long after a signal at the latest.
+const LAST_MOMENT: Duration = Duration::from_millis(850);
+
+/// Shares a desktop until a signal ends it. `from` is the file that the configuration was read from.
+///
+/// # Errors
+/// When policy refuses, a listener cannot be had or the desktop cannot be opened.
+pub fn serve(config: Config, from: Option<PathBuf>) -> Result<(), AppError> {
+    run(config, from, bind_all, |_, password| {
+        if let Some(password) = password {
+            println!("farpane: one-time password: {password}");
+        }
+    })
+}
+
+fn bind_all(config: &Config) -> Result<Vec<Listener>, AppError> {
+    let numbered = config.listeners.iter().enumerate();
+    numbered.map(|(n, l)| Listener::bind(ListenerId(n), &l.settings()).map_err(AppError::failed)).collect()
+}
+
+/// Runs a server. `bind` opens its listeners, `welcome` prints what is to be said once clients can connect, given the
+/// addresses and the one-time password if there is one.
+pub(super) fn run(
+    config: Config,
+    from: Option<PathBuf>,
+    bind: impl FnOnce(&Config) -> Result<Vec<Listener>, AppError>,
+    welcome: impl FnOnce(&[ListenAddr], Option<&str>),
+) -> Result<(), AppError> {
+    let exceptions = config.check()?;
+    logging::start(config.log);
+    match from {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::debug!("no configuration file, defaults in force"),
+    }
+    for exception in &exceptions {
+        tracing::warn!(
+            listener = %exception.listener, security = %exception.kind,
+            "insecure by request (--insecure-allow): anybody on the network can listen in and change what is sent"
+        );
+    }
+    let (passwords, one_time) = passwords(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        .thread_name("farpane-net")
+        .enable_all()
+        .build()
+        .map_err(|e| AppError::Failed(format!("no resources to run: {e}")))?;
+    let result = runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate()).map_err(AppError::failed)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(AppError::failed)?;
+        let listeners = bind(&config)?;
+        let gate = Arc::new(Gate::new(&config, passwords));
+        let (stop, stopped) = watch::channel(false);
+        let serving = up(&config, listeners, gate, stopped, |addresses| welcome(addresses, one_time.as_deref()));
+        tokio::pin!(serving);
+        let which = tokio::select! {
+            result = &mut serving => return result,
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        };
+        tracing::info!(signal = which, "ends");
+        stop.send_replace(true);
+        // While the desktop is still being opened nothing has to be said goodbye to.
+        let _ = tokio::time::timeout(LAST_MOMENT, &mut serving).await;
+        Ok(())
+    });
+    // A thread that waits for a dead desktop must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn up(
+    config: &Config,
+    listeners: Vec<Listener>,
+    gate: Arc<Gate>,
+    mut stopped: watch::Receiver<bool>,
+    welcome: impl FnOnce(&[ListenAddr]),
+) -> Result<(), AppError> {
+    let (events, received) = mpsc::unbounded_channel();
+    let backend = open(config, events).await?;
+    let name = backend.name();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .thread_name(|n| format!("farpane-work-{n}"))
+        .start_handler(|_| {
+            // The desktop goes first; where that is not allowed the workers are ordinary threads.
+            let _ = rustix::process::nice(5);
+        })
+        .build()
+        .map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
+    let hub = Hub::start(backend, received, Arc::new(pool));
+    ready(&hub, &name).await?;
+
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let settings = Arc::new(config.session.settings(&format!("{host} {name}"), &config.network));
+    let handler = Arc::new(Sessions { gate, hub: Arc::clone(&hub), settings });
+    let slots = Slots::new(usize::try_from(config.network.max_unauthenticated).unwrap_or(usize::MAX));
+    let addresses: Vec<ListenAddr> = listeners.iter().map(|l| l.address().clone()).collect();
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        let handler: Arc<dyn net::ConnectionHandler> = handler.clone();
+        loops.spawn(net::serve(listener, slots.clone(), config.network.handshake_limit(), handler, stopped.clone()));
+    }
+    let layout = hub.desktop().layout;
+    tracing::info!(
+        source = %name, width = layout.size.w, height = layout.size.h, outputs = layout.outputs.len(), "desktop open"
+    );
+    for (address, listener) in addresses.iter().zip(&config.listeners) {
+        let security: Vec<&str> = config.offer(listener).iter().map(|k| k.name()).collect();
+        tracing::info!(listener = %address, security = security.join(","), view_only = listener.view_only, "listening");
+        println!("farpane: listening on {address}");
+    }
+    welcome(&addresses);
+    // Whoever started this may have closed its end of the pipe; sharing goes on.
+    let _ = std::io::stdout().flush();
+
+    let _ = stopped.wait_for(|stop| *stop).await;
+    hub.close_all("the server ends");
+    while loops.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Opens the desktop off the network threads.
+async fn open(config: &Config, events: backend::Events) -> Result<Arc<dyn Backend>, AppError> {
+    let clipboard = ClipboardOptions {
+        cap_bytes: usize::try_from(config.session.clipboard_max_bytes).unwrap_or(usize::MAX),
+        primary: config.session.primary_selection,
+    };
+    let (source, env): (SourceSpec, _) = (config.source.clone(), environment(clipboard));
+    let opened = tokio::task::spawn_blocking(move || backend::open(&source, &env, events)).await;
+    opened.map_err(AppError::failed)?.map_err(|error| match error {
+        backend::OpenError::NotBuilt(_) => AppError::Usage(error.to_string()),
+        error => AppError::failed(error),
+    })
+}
+
+/// Waits until the desktop has told its outputs.
+async fn ready(hub: &Hub, name: &str) -> Result<(), AppError> {
+    let deadline = Instant::now() + READY;
+    while !hub.is_ready() {
+        if Instant::now() >= deadline {
+            return Err(AppError::Failed(format!("{name} told no outputs within {} s", READY.as_secs())));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}

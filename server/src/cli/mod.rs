@@ -1,0 +1,215 @@
+//! The command line, declared once: `--help` and the man page both come from here.
+
+mod password;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::app::{self, AppError};
+use crate::backend::SourceSpec;
+use crate::config::{LogFormat, LogLevel, LogSection, Overrides, SecurityList};
+use crate::net::ListenAddr;
+use crate::security::InsecureAllow;
+
+/// Share a Linux desktop with any VNC viewer.
+#[derive(Parser, Debug)]
+#[command(
+    name = "farpane",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Exit status: 0 when ended by SIGTERM or SIGINT, 1 on failure, 2 on bad usage or when policy refuses.
+Configuration: ~/.config/farpane/farpane.toml, else /etc/farpane/farpane.toml; `farpane check` prints what is in force."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The form of the log on stderr
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
+    /// How much the log says
+    #[arg(long, global = true, value_enum)]
+    log_level: Option<LogLevel>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Share a desktop
+    Serve(ServeArgs),
+    /// Share a built-in moving 4K scene on loopback, to try farpane out; needs nothing else
+    Demo,
+    /// List what could be shared here, with the reason for every no
+    Probe,
+    /// Print the effective configuration as TOML
+    Check(ServeArgs),
+    /// Make a password file; asks on the terminal, or reads a line of stdin (and a second one for view-only access)
+    Password {
+        /// The file to write, with mode 0600
+        file: PathBuf,
+    },
+    /// Print the man page
+    Man,
+}
+
+#[derive(Args, Debug)]
+struct ServeArgs {
+    /// What to share: auto, x11[:DISPLAY], portal, wlroots, pipewire:NODE, kms[:CARD-CONNECTOR],
+    /// synthetic[:WxH[@FPS][:SCENE]] or replay:FILE [default: auto]
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<SourceSpec>,
+    /// Where to listen: ADDR:PORT, [V6]:PORT, unix:PATH, ws:ADDR:PORT or wss:ADDR:PORT; port 0 picks one; may be given more
+    /// than once [default: 127.0.0.1:5900]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<ListenAddr>,
+    /// Security types offered, best first, with commas: none, vncauth (more in later builds) [default: vncauth]
+    #[arg(long, value_name = "LIST")]
+    security: Option<SecurityList>,
+    /// Allow none@ADDR or vncauth@ADDR on a listener that others on the network can reach
+    #[arg(long, value_name = "TYPE@ADDR")]
+    insecure_allow: Vec<InsecureAllow>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The file with the VNC passwords, made by `farpane password`; without one a one-time password is printed
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// The desktop's name as viewers show it
+    #[arg(long, value_name = "NAME")]
+    desktop_name: Option<String>,
+    /// Clients see and do not touch
+    #[arg(long)]
+    view_only: bool,
+    /// Updates a second at most to each client; 0 for no bound [default: 60]
+    #[arg(long, value_name = "N")]
+    max_fps: Option<u32>,
+    /// Kilobits a second at most to each client (or with a suffix: 20M, 1G); 0 for no bound [default: 0]
+    #[arg(long, value_name = "KBPS", value_parser = rate)]
+    max_rate: Option<u64>,
+    /// Never send anything but exact pixels
+    #[arg(long)]
+    lossless: bool,
+}
+
+/// A rate in kilobits a second: a number, perhaps with k, M or G.
+fn rate(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 1),
+        Some((at, 'm' | 'M')) => (text.get(..at), 1_000),
+        Some((at, 'g' | 'G')) => (text.get(..at), 1_000_000),
+        _ => (Some(text), 1),
+    };
+    let number = digits.and_then(|d| d.parse::<u64>().ok()).and_then(|n| n.checked_mul(factor));
+    number.ok_or_else(|| format!("rate {text:?} (expected kilobits a second, or a number with k, M or G)"))
+}
+
+impl ServeArgs {
+    fn split(self, log_format: Option<LogFormat>, log_level: Option<LogLevel>) -> (Option<PathBuf>, Overrides) {
+        let over = Overrides {
+            source: self.source,
+            listen: self.listen,
+            security: self.security,
+            insecure_allow: self.insecure_allow,
+            password_file: self.password_file,
+            desktop_name: self.desktop_name,
+            view_only: self.view_only,
+            max_fps: self.max_fps,
+            max_rate_kbps: self.max_rate,
+            lossless: self.lossless,
+            log_format,
+            log_level,
+        };
+        (self.config, over)
+    }
+}
+
+/// Prints to stdout; that nobody reads it is no failure.
+fn say(text: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text).and_then(|()| out.flush());
+}
+
+fn man() -> Result<Vec<u8>, AppError> {
+    let mut page = Vec::new();
+    let failed = |e: std::io::Error| AppError::Failed(e.to_string());
+    let command = Cli::command();
+    let render = clap_mangen::Man::new(command.clone()).manual("farpane");
+    render.render(&mut page).map_err(failed)?;
+    for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+        let title = format!(".SH \"{}\"\n", format!("farpane {}", sub.get_name()).to_uppercase());
+        page.extend_from_slice(title.as_bytes());
+        let part = clap_mangen::Man::new(sub.clone());
+        part.render_description_section(&mut page).map_err(failed)?;
+        part.render_options_section(&mut page).map_err(failed)?;
+    }
+    Ok(page)
+}
+
+fn run(cli: Cli) -> Result<(), AppError> {
+    let Cli { command, log_format, log_level } = cli;
+    match command {
+        Command::Serve(args) => {
+            let (file, over) = args.split(log_format, log_level);
+            let (config, from) = app::effective(file, over)?;
+            app::serve(config, from)
+        }
+        Command::Demo => {
+            let log = LogSection::default();
+            let log = LogSection { format: log_format.unwrap_or(log.format), level: log_level.unwrap_or(log.level) };
+            app::demo(log)
+        }
+        Command::Probe => {
+            say(app::probe().as_bytes());
+            Ok(())
+        }
+        Command::Check(args) => {
+            let (file, over) = args.split(log_format, log_level);
+            say(app::check(file, over)?.as_bytes());
+            Ok(())
+        }
+        Command::Password { file } => {
+            password::make_file(&file).map_err(|error| AppError::Failed(format!("{error:#}")))
+        }
+        Command::Man => {
+            say(&man()?);
+            Ok(())
+        }
+    }
+}
+
+/// The program: reads the command line, does what it says and returns the exit status.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("farpane: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound_and_every_command_is_in_the_man_page() {
+        Cli::command().debug_assert();
+        let page = String::from_utf8(man().unwrap()).unwrap();
+        for word in ["SERVE", "DEMO", "PROBE", "CHECK", "PASSWORD", "insecure\\-allow", "max\\-rate"] {
+            assert!(page.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn rates_are_kilobits_with_an_optional_suffix() {
+        for (text, kbps) in [("0", 0), ("800", 800), ("800k", 800), ("20M", 20_000), ("1G", 1_000_000)] {
+            assert_eq!(rate(text), Ok(kbps));
+        }
+        for wrong in ["", "M", "-1", "1.5M", "99999999999999999999", "18446744073709551615G", "1ö"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}
