@@ -3,9 +3,9 @@
 //! ```text
 //! part(rect):
 //!     at most 256 colours: fill (1), mono (2) or indices
+//!     else 256 colours last for some rows: indices of those, the rest by part()                (2)
 //!     else JPEG allowed and photographic cells: JPEG of their bounding box if they fill it,    (1)
 //!          the bands around it by part()
-//!     else 256 colours last for some rows: indices of those, the rest by part()                (2)
 //!     else large: both halves by part(); if both end as copy, one copy
 //!     else copy
 //! ```
@@ -69,10 +69,11 @@ impl Tight<'_> {
                 self.palette(&rest);
                 return false;
             }
-            if self.photo(&rest) {
-                return false;
-            }
-            if rows < MIN_BAND {
+            // a photograph's palette is full at once: text that fills bands is spared the look at its cells
+            if rows < MIN_BAND || u64::from(rows) * u64::from(rest.w) < MIN_SPLIT {
+                if self.photo(&rest) {
+                    return false;
+                }
                 break;
             }
             self.tools.indices.truncate(usize::from(rows) * usize::from(rest.w));

@@ -51,7 +51,7 @@ pub fn colour(content: Content, x: u32, y: u32, seed: u32) -> [u8; 3] {
         Content::Gradient => [(x + seed) as u8, (y / 2) as u8, ((x + y) / 4) as u8],
         Content::Text => {
             let line = y / 18;
-            let ink = y % 18 < 12 && hash(x / 9, line, seed) % 8 != 0 && hash(x / 2, y / 2, seed) % 5 < 2;
+            let ink = y % 18 < 12 && !hash(x / 9, line, seed).is_multiple_of(8) && hash(x / 2, y / 2, seed) % 5 < 2;
             let shade = if ink { hash(x, y, seed ^ 1) as u8 & 0xf0 } else { 0xf8 };
             [shade, shade.max((hash(0, line, seed) >> 3) as u8), shade.max(hash(0, line, seed) as u8)]
         }
