@@ -62,6 +62,8 @@ pub struct Session {
     pub(super) notify: Arc<dyn Fn() + Send + Sync>,
     pub(super) pacer: Pacer,
     pub(super) requested: Region,
+    /// A non-incremental request waits: an update without pixels is no answer to it.
+    pub(super) pixels_owed: bool,
     pub(super) continuous: Option<Rect>,
     /// The canvas as the client knows it.
     pub(super) canvas: Size,
@@ -77,7 +79,7 @@ pub struct Session {
     pub(super) fences_answered: bool,
     fence_announced: bool,
     continuous_announced: bool,
-    /// A fence whose answer goes out with the next message.
+    /// A fence whose answer goes out when the next message is carried out.
     sync_next: Option<Fence>,
     pub(super) wake_at: Option<Instant>,
     pub(super) updates_sent: u64,
@@ -117,6 +119,7 @@ impl Session {
             notify,
             pacer: Pacer::new(settings.max_fps, settings.max_rate),
             requested: Region::new(),
+            pixels_owed: false,
             continuous: None,
             canvas: view.canvas,
             shown_layout: Some(desktop.layout),
@@ -173,7 +176,10 @@ impl Session {
     /// # Errors
     /// When the client is to be closed.
     pub fn on_message(&mut self, message: ClientMessage, now: Instant) -> Result<Outcome, SessionError> {
-        let sync = self.sync_next.take();
+        // The answer to SyncNext parts what the next message affects from what it does not.
+        if let Some(fence) = self.sync_next.take() {
+            self.answer(&fence)?;
+        }
         let mut outcome = Outcome::Nothing;
         match message {
             ClientMessage::SetPixelFormat(format) => self.set_format(&format)?,
@@ -207,9 +213,6 @@ impl Session {
                 }
             }
             ClientMessage::Xvp { .. } | ClientMessage::QemuAudio(_) | ClientMessage::Ignored(_) => {}
-        }
-        if let Some(fence) = sync {
-            self.answer(&fence)?;
         }
         Ok(outcome)
     }
@@ -272,6 +275,7 @@ impl Session {
         let rect = rect.intersect(&self.canvas.rect());
         if !incremental {
             self.ops.push(Box::new(move |p| p.ask(&rect)));
+            self.pixels_owed |= !rect.is_empty();
             if self.caps.extended_desktop_size {
                 self.resize.tell_again();
             }

@@ -95,7 +95,7 @@ impl Session {
         let has_pixels = picture.has_pending(&area) || refresh_at.is_some_and(|t| t <= now);
         if !has_pixels {
             self.wake_at = refresh_at;
-            if self.pseudo.is_due() {
+            if self.pseudo.is_due() && !self.pixels_owed {
                 self.send_update(EncodedUpdate::default(), now);
             }
             return Ok(None);
@@ -105,6 +105,7 @@ impl Session {
         if picture.is_small(&area) {
             let quiet = self.settings.refresh_quiet;
             let update = picture.encode(&area, grant.bytes, &params, quiet, self.hub.pool(), now);
+            self.pixels_owed = false;
             if update.rects > 0 || self.pseudo.is_due() {
                 self.send_update(update, now);
                 self.wake_at = Some(now);
@@ -125,6 +126,7 @@ impl Session {
     /// Takes a finished job back.
     pub fn job_done(&mut self, done: JobDone, now: Instant) {
         self.picture = Some(done.picture);
+        self.pixels_owed = false;
         if done.update.rects > 0 || self.pseudo.is_due() {
             self.send_update(done.update, now);
         }

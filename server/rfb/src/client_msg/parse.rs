@@ -196,8 +196,11 @@ fn set_desktop_size(r: &mut Reader<'_>) -> Option<Layout> {
 }
 
 fn qemu(r: &mut Reader<'_>) -> Result<Read, ProtocolError> {
-    let mut head = || Some((r.u8()?, r.u16()?));
-    let Some((sub, operation)) = head() else { return Ok(None) };
+    let Some(sub) = r.u8() else { return Ok(None) };
+    if sub > 1 {
+        return Err(ProtocolError::UnknownQemuMessage { sub, operation: 0 });
+    }
+    let Some(operation) = r.u16() else { return Ok(None) };
     Ok(match (sub, operation) {
         (0, down) => {
             let mut key = || Some(ClientMessage::QemuKey { down: down != 0, keysym: r.u32()?, keycode: r.u32()? });
