@@ -35,8 +35,8 @@ lint: ## format check, and clippy with every warning an error
 fmt: ## format the sources
 	$(CARGO) fmt --all
 
-doc: ## the documentation of all crates, target/doc
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+doc: ## the documentation of all crates, in target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile $(PROFILE)
 
 audit: ## licences, banned crates and sources of everything we build on
 	@packaging/install-cargo-deny $(TOOLS)
