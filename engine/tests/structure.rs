@@ -26,7 +26,8 @@ const ENGINE: &[(&str, &[&str])] = &[
 /// A module of the server, the server's modules that it may use, and the engine's and other crates' that it may use.
 const SERVER: &[(&str, &[&str], &[&str])] = &[
     ("auth", &["helper"], &[]),
-    ("security", &["auth"], &["rfb", "channel"]),
+    // net: the address of a listener decides what it may offer
+    ("security", &["auth", "net"], &["rfb", "channel"]),
     ("policy", &["auth"], &[]),
     ("audit", &["auth", "policy"], &[]),
     ("helper", &[], &["rfb::limits"]),
@@ -64,7 +65,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
-    ("cli", &["app", "config"], &[]),
+    // backend, net, security: the types that command-line words are parsed into
+    ("cli", &["app", "config", "backend", "net", "security"], &[]),
     ("main", &["cli"], &[]),
 ];
 

@@ -151,8 +151,9 @@ class Children:
 class XServer:
     """A private X server: `xvfb` (with a mappable frame buffer) or `xorg` (dummy driver, 16 RandR outputs)."""
 
-    def __init__(self, children, kind="xvfb", monitors=("1024x768",), largest=None):
+    def __init__(self, children, kind="xvfb", monitors=("1024x768",), largest=None, options=()):
         self.children = children
+        self.options = list(options)
         self.env = {}
         sizes = [tuple(int(v) for v in m.split("x")) for m in monitors]
         getattr(self, kind)(sizes, tuple(int(v) for v in largest.split("x")) if largest else None)
@@ -160,7 +161,7 @@ class XServer:
     def display(self, name, argv):
         # -displayfd lets the server choose a free number and say when it is ready
         r, w = os.pipe()
-        self.server = self.children.start(name, argv + ["-displayfd", w], pass_fds=(w,))
+        self.server = self.children.start(name, argv + self.options + ["-displayfd", w], pass_fds=(w,))
         os.close(w)
         os.set_blocking(r, False)
         said = [b""]

@@ -57,18 +57,19 @@ class Still:
 
 
 def converges(viewer, want):
-    """Waits until the viewer shows `want`, then plants a wrong pixel and wants it seen."""
+    """Waits until the viewer shows `want` (a picture, or what tells the newest one), then plants a wrong pixel."""
     wrong = [None]
+    newest = want if callable(want) else lambda: want
 
     def same():
-        wrong[0] = viewer.compare(want)
+        wrong[0] = viewer.compare(newest())
         return wrong[0] is None
     try:
         until("equal picture", same, alive=(viewer.child,) if viewer.child else ())
     except Failed as failure:
         raise Failed("%s\n    %s" % (failure, wrong[0]))
     # a viewer of few colours may itself be off by the tolerance, the other way
-    fault = want.with_wrong_pixel(by=2 * viewer.tolerance + 1)
+    fault = newest().with_wrong_pixel(by=2 * viewer.tolerance + 1)
     if viewer.compare(fault) is None:
         raise Failed("the comparer does not see a wrong pixel")
 
@@ -135,13 +136,14 @@ def synthetic(children, args):
     # with the pointer beside the picture, and with it painted in: one pair of viewers for each
     first = viewers.LibVncClient(children, server, "raw", cursor=True)
     painted = viewers.LibVncClient(children, server, "raw")
-    until("update", lambda: os.path.exists(first.out) and os.path.exists(painted.out), alive=(first.child, painted.child))
-    want = first.picture()
-    if (want.width, want.height) != servers.SIZE or want.colours() < 16:
-        raise Failed("the scene is %dx%d with %d colours" % (want.width, want.height, want.colours()))
-    converges(viewers.TigerVnc(children, server, ("-AutoSelect=0", "-PreferredEncoding=ZRLE", "-NoJPEG=1")), want)
-    converges(viewers.VncDoTool(children, server), painted.picture())
-    if picture.difference(want, painted.picture()) is None:
+    # the scene starts when somebody looks: what a viewer holds before its first picture is black
+    until("the scene", lambda: all(os.path.exists(v.out) and v.picture().colours() >= 16 for v in (first, painted)),
+          alive=(first.child, painted.child))
+    if (first.picture().width, first.picture().height) != servers.SIZE:
+        raise Failed("the scene is %dx%d" % (first.picture().width, first.picture().height))
+    converges(viewers.TigerVnc(children, server, ("-AutoSelect=0", "-PreferredEncoding=ZRLE", "-NoJPEG=1")), first.picture)
+    converges(viewers.VncDoTool(children, server), painted.picture)
+    if picture.difference(first.picture(), painted.picture()) is None:
         raise Failed("the pointer is not painted for a viewer that cannot show its shape")
     server.stop()
 

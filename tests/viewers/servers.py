@@ -67,7 +67,7 @@ class Xvnc:
         self.children = children
         security = ["None"] if security == "none" else ["VncAuth", "-PasswordFile", password_file(children)]
         self.x = XServer.__new__(XServer)
-        self.x.children, self.x.env = children, {}
+        self.x.children, self.x.env, self.x.options = children, {}, []
         # Xvnc wants its port beforehand: take one that the kernel has just given out and got back
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -32,7 +32,8 @@ class Window:
     tolerance = 0
 
     def __init__(self, children, argv, env=None):
-        self.x = XServer(children, "xvfb", ["1280x960"])
+        # -nocursor: Xvfb paints its pointer into the very pixels that are compared
+        self.x = XServer(children, "xvfb", ["1280x960"], options=["-nocursor"])
         self.child = self.x.start("viewer", *argv, env=env)
 
     def compare(self, want):
