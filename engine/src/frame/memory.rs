@@ -43,7 +43,7 @@ impl Memory {
     /// lie inside or `offset` is not a multiple of four.
     pub fn read(&self, offset: usize, out: &mut [u32]) -> bool {
         let Some(end) = out.len().checked_mul(4).and_then(|n| n.checked_add(offset)) else { return false };
-        if end > self.len() || offset % 4 != 0 {
+        if end > self.len() || !offset.is_multiple_of(4) {
             return false;
         }
         match self {

@@ -261,9 +261,11 @@ impl ClientPicture {
             }
         }
         self.fill_gaps(area, params, &mut update);
-        if jobs.is_empty() && update.rects == 0 && params.jpeg.is_some() {
+        if let (true, 0, Some(_), Some(quiet_since)) =
+            (jobs.is_empty(), update.rects, params.jpeg, now.checked_sub(quiet))
+        {
             for (i, data) in mirrors.iter().enumerate() {
-                self.collect_refresh(i, data, area, side, quiet, now, &mut jobs);
+                self.collect_refresh(i, data, area, side, quiet_since, &mut jobs);
             }
         }
         let mut sent_px = 0u64;
@@ -367,14 +369,13 @@ impl ClientPicture {
         data: &MirrorData,
         area: &Region,
         side: u16,
-        quiet: Duration,
-        now: Instant,
+        quiet_since: Instant,
         jobs: &mut Vec<Job>,
     ) {
         let a = &self.attached[i];
         let mut due = Region::new();
         for_cells(&a.lossy, data, |rect, at| {
-            if at + quiet <= now && area.overlaps_rect(&a.to_canvas(rect)) {
+            if at <= quiet_since && area.overlaps_rect(&a.to_canvas(rect)) {
                 due.add(rect);
             }
         });

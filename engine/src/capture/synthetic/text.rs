@@ -46,7 +46,7 @@ pub(super) fn prose_line(i: u32, columns: usize) -> String {
         if !line.is_empty() {
             line.push(' ');
         }
-        if line.is_empty() && i % 6 == 0 {
+        if line.is_empty() && i.is_multiple_of(6) {
             line.push(char::from(word.as_bytes()[0].to_ascii_uppercase()));
             line.push_str(&word[1..]);
         } else {
