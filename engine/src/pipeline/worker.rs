@@ -89,6 +89,9 @@ impl Worker {
         }
 
         self.collect(now);
+        if !self.started {
+            return Some(now);
+        }
         let demand = subscribers.iter().any(|s| s.wants.load(Relaxed));
         if !demand || self.tickets.len() >= MAX_TICKETS {
             return self.poll_again(now);

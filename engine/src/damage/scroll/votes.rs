@@ -10,6 +10,9 @@ use crate::geometry::Rect;
 use crate::kernel::scroll_vote::{WINDOW, window_hashes};
 use crate::tile::{CELL, CellMap};
 
+/// Widest run of a strip, in pixels.
+const RUN: usize = 64;
+
 /// Rows above and below in which a moved row is looked for.
 const REACH: i32 = 48;
 
@@ -63,8 +66,10 @@ impl Votes {
         self.vertical.clear();
         self.vertical.resize(2 * height + 1, 0);
         let step = (bounds.w / 16).clamp(WINDOW as u16, 256);
-        let mut x = bounds.x + (step - WINDOW as u16) / 2;
-        while usize::from(x) + WINDOW <= bounds.right().into() {
+        // Runs as wide as the strips, within reason: text repeats itself in narrow ones.
+        let run = usize::from(step).min(RUN);
+        let mut x = bounds.x + (step - run as u16) / 2;
+        while usize::from(x) + run <= bounds.right().into() {
             self.clear_table(height);
             for side in [old, &data.pixels] {
                 for y in bounds.y..bounds.bottom() {
@@ -72,8 +77,7 @@ impl Votes {
                         continue;
                     }
                     let at = usize::from(y) * width + usize::from(x);
-                    window_hashes(&side[at..at + WINDOW], &mut self.hashes);
-                    let hash = self.hashes.first().copied().unwrap_or(0);
+                    let hash = self.run_hash(&side[at..at + run]);
                     if hash == 0 {
                         continue;
                     }
@@ -100,6 +104,17 @@ impl Votes {
             self.best.push((0, i as i32 - height as i32));
         }
         most
+    }
+
+    /// One hash of a whole run: of its windows side by side, and of the one at its end; 0 when all of it is flat.
+    fn run_hash(&mut self, run: &[u32]) -> u32 {
+        let mut all = 0u32;
+        let last = run.len() - WINDOW;
+        for start in (0..last).step_by(WINDOW).chain([last]) {
+            window_hashes(&run[start..start + WINDOW], &mut self.hashes);
+            all = all.rotate_left(7) ^ self.hashes.first().copied().unwrap_or(0);
+        }
+        all
     }
 
     /// Votes for displacements in both directions.

@@ -200,7 +200,9 @@ fn unknown_types_are_named() {
         }
     }
     let result = ClientParser::default().parse(&[255, 9, 0, 1]);
-    assert_eq!(result, Err(ProtocolError::UnknownQemuMessage { sub: 9, operation: 1 }));
+    assert_eq!(result, Err(ProtocolError::UnknownQemuMessage { sub: 9, operation: 0 }));
+    let result = ClientParser::default().parse(&[255, 1, 0, 9]);
+    assert_eq!(result, Err(ProtocolError::UnknownQemuMessage { sub: 1, operation: 9 }));
 }
 
 #[test]
