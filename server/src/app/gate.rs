@@ -108,7 +108,8 @@ impl Authenticator for Gate {
 pub(super) struct Sessions {
     pub(super) gate: Arc<Gate>,
     pub(super) hub: Arc<Hub>,
-    pub(super) settings: Arc<session::Settings>,
+    /// Of each listener, in the configuration's order.
+    pub(super) settings: Vec<Arc<session::Settings>>,
 }
 
 fn refusal(reason: String) -> Refusal {
@@ -126,7 +127,8 @@ impl ConnectionHandler for Sessions {
 
     fn connection(&self, transport: Transport) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let authenticator: Arc<dyn Authenticator> = self.gate.clone();
-        Box::pin(session::serve(transport, Arc::clone(&self.hub), Arc::clone(&self.settings), authenticator))
+        let settings = self.settings.get(transport.info().listener.0).map(Arc::clone).unwrap_or_default();
+        Box::pin(session::serve(transport, Arc::clone(&self.hub), settings, authenticator))
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
-use crate::config::Config;
+use crate::config::{Config, ListenerSection};
 use crate::net::{self, ListenAddr, Listener, ListenerId, Slots};
-use crate::session::Hub;
+use crate::session::{self, Hub, ViewSpec};
 
 use super::gate::{Gate, Sessions};
 use super::{AppError, environment, logging, passwords};
@@ -113,7 +113,12 @@ async fn up(
     ready(&hub, &name).await?;
 
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let settings = Arc::new(config.session.settings(&format!("{host} {name}"), &config.network));
+    let common = config.session.settings(&format!("{host} {name}"), &config.network);
+    let of_listener = |l: &ListenerSection| {
+        let Ok(view) = l.view.parse();
+        Arc::new(session::Settings { view, ..common.clone() })
+    };
+    let settings = config.listeners.iter().map(of_listener).collect();
     let handler = Arc::new(Sessions { gate, hub: Arc::clone(&hub), settings });
     let slots = Slots::new(usize::try_from(config.network.max_unauthenticated).unwrap_or(usize::MAX));
     let addresses: Vec<ListenAddr> = listeners.iter().map(|l| l.address().clone()).collect();
@@ -129,6 +134,15 @@ async fn up(
     for (address, listener) in addresses.iter().zip(&config.listeners) {
         let security: Vec<&str> = config.offer(listener).iter().map(|k| k.name()).collect();
         tracing::info!(listener = %address, security = security.join(","), view_only = listener.view_only, "listening");
+        if let Ok(view @ ViewSpec::Output(_)) = listener.view.parse()
+            && hub.seen(&view).is_none()
+        {
+            let there: Vec<&str> = layout.outputs.iter().map(|o| o.name.as_str()).collect();
+            tracing::warn!(
+                listener = %address, %view, there = there.join(","),
+                "no monitor of that name now; clients are refused until there is"
+            );
+        }
         println!("farpane: listening on {address}");
     }
     welcome(&addresses);

@@ -102,6 +102,9 @@ pub enum ConfigError {
     /// A listener is named twice.
     #[error("listener {0} is named twice (expected each once)")]
     Twice(ListenAddr),
+    /// A listener without anything to see.
+    #[error("listener {0} has an empty view (expected all, or a monitor's name)")]
+    NoView(ListenAddr),
     /// Something that may not be offered there.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -201,9 +204,8 @@ impl Config {
                 let instead = "use ws: on loopback, behind a proxy that speaks TLS";
                 return Err(ConfigError::NotBuilt(format!("listener {address}: wss"), instead));
             }
-            if listener.view != "all" {
-                let what = format!("listener {address}: view {:?}", listener.view);
-                return Err(ConfigError::NotBuilt(what, "expected all"));
+            if listener.view.is_empty() {
+                return Err(ConfigError::NoView(address.clone()));
             }
             let found = check_offer(address, self.offer(listener), &self.insecure_allow)?;
             exceptions.extend(found.into_iter().map(|kind| Exception { kind, listener: address.clone() }));

@@ -78,7 +78,7 @@ pub struct ListenerSection {
     /// What it offers, best first; the common `security` when it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<SecurityList>,
-    /// What its clients see: `all` outputs on one canvas.
+    /// What its clients see: `all` monitors on one canvas, or one monitor by name (`farpane probe` and the log name them).
     pub view: String,
     /// Its clients see and do not touch.
     pub view_only: bool,
@@ -182,6 +182,7 @@ impl SessionSection {
     /// As sessions take it. `name` is the desktop's name when none was given.
     pub fn settings(&self, name: &str, network: &NetworkSection) -> session::Settings {
         session::Settings {
+            view: session::ViewSpec::All,
             name: self.desktop_name.clone().unwrap_or_else(|| name.to_owned()),
             view_only: self.view_only,
             max_fps: self.max_fps,

@@ -78,7 +78,8 @@ fn policy_refuses_before_anything_listens_and_exceptions_are_told() {
     assert!(refused("insecure_allow = [\"none@0.0.0.0:1\"]").contains("names no listener"));
     assert!(refused("security = \"ra2\"").contains("ra2 on 127.0.0.1:5900 is not in this build"));
     assert!(refused("[[listener]]\naddress = \"wss:127.0.0.1:1\"").contains("not in this build"));
-    assert!(refused("[[listener]]\nview = \"HDMI-1\"").contains("view \"HDMI-1\" is not in this build"));
+    assert!(refused("[[listener]]\nview = \"\"").contains("empty view"));
+    assert!(full("[[listener]]\nview = \"HDMI-1\"").check().is_ok());
     let twice = "[[listener]]\naddress = \"127.0.0.1:1\"\n";
     assert!(refused(&twice.repeat(2)).contains("named twice"));
     assert!(full(&"[[listener]]\naddress = \"127.0.0.1:0\"\n".repeat(2)).check().is_ok(), "port 0 picks two ports");

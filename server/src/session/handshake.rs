@@ -98,6 +98,10 @@ async fn talk(
     } else {
         None
     };
+    let refusal = refusal.or_else(|| match hub.seen(&settings.view) {
+        Some(_) => None,
+        None => Some(format!("monitor {} is not connected; try again later", settings.view)),
+    });
     let offer = match refusal {
         Some(reason) => Err(Denied { reason, delay: Duration::ZERO }),
         None => authenticator.offer(transport.info()),
@@ -161,7 +165,10 @@ async fn talk(
             }
             Some(ServerEvent::ClientInit { shared }) => {
                 transport.authenticated();
-                let size = hub.desktop().layout.size;
+                let Some(seen) = hub.seen(&settings.view) else {
+                    return Err(HandshakeFailed::Denied(format!("monitor {} is not there", settings.view)));
+                };
+                let size = seen.layout.size;
                 let init = ServerInit {
                     width: size.w.max(1),
                     height: size.h.max(1),

@@ -13,6 +13,7 @@ use farpane_engine::geometry::Point;
 use farpane_engine::pipeline::{Output, OutputEvent, View, ViewOutput};
 use tokio::sync::mpsc;
 
+use super::view::{self, Part, Seen, ViewSpec};
 use crate::backend::{Backend, BackendEvent, Layout, OutputId, ResizeAnswer};
 
 /// Names one client for as long as the server runs.
@@ -40,6 +41,8 @@ pub enum HubEvent {
     Leds(u8),
     /// The bell rang.
     Bell,
+    /// The desktop went, or is back.
+    Presence,
     /// The session has to end, and why.
     Close(&'static str),
 }
@@ -67,7 +70,7 @@ struct State {
     outputs: BTreeMap<OutputId, Arc<Output>>,
     clients: HashMap<ClientId, mpsc::UnboundedSender<HubEvent>>,
     next_client: u64,
-    /// Who last moved the pointer or resized: the event that follows is their doing.
+    /// Who asked for another layout: the change that follows is their doing.
     resizing: Option<ClientId>,
 }
 
@@ -151,14 +154,24 @@ impl Hub {
         self.lock().clients.len()
     }
 
-    /// The outputs as one view of the whole canvas.
-    pub fn view(&self) -> View {
+    /// The desktop as clients of this view see it; none when the view's monitor is not there.
+    pub fn seen(&self, spec: &ViewSpec) -> Option<Seen> {
         let state = self.lock();
-        let outputs = state.desktop.layout.outputs.iter().filter_map(|o| {
+        let desktop = &state.desktop;
+        let Part { layout, origin } = spec.part_of(&desktop.layout)?;
+        let outputs = layout.outputs.iter().filter_map(|o| {
             let output = Arc::clone(state.outputs.get(&o.id)?);
             Some(ViewOutput { output, at: o.rect.origin(), size: o.rect.size() })
         });
-        View { canvas: state.desktop.layout.size, outputs: outputs.collect() }
+        Some(Seen {
+            view: View { canvas: layout.size, outputs: outputs.collect() },
+            origin,
+            cursor: desktop.cursor.clone(),
+            pointer: view::inside(desktop.pointer, origin, layout.size),
+            leds: desktop.leds,
+            lost: desktop.lost.clone(),
+            layout,
+        })
     }
 
     /// Joins. A client that does not share disconnects all others.
@@ -263,11 +276,15 @@ impl Hub {
             BackendEvent::Bell => self.lock().tell(HubEvent::Bell, None),
             BackendEvent::Lost(reason) => {
                 tracing::warn!(%reason, "desktop is gone; clients keep its last picture until it is back");
-                self.lock().desktop.lost = Some(reason);
+                let mut state = self.lock();
+                state.desktop.lost = Some(reason);
+                state.tell(HubEvent::Presence, None);
             }
             BackendEvent::Back => {
                 tracing::info!("desktop is back");
-                self.lock().desktop.lost = None;
+                let mut state = self.lock();
+                state.desktop.lost = None;
+                state.tell(HubEvent::Presence, None);
             }
         }
     }

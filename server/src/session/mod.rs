@@ -14,6 +14,7 @@ mod pseudo;
 mod resize;
 mod state;
 mod updates;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use caps::{Caps, CursorKind};
 pub use handshake::{Authenticator, Denied, HandshakeFailed};
 pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership};
 pub use state::SessionError;
+pub use view::{Seen, ViewSpec};
 
 use crate::net::Transport;
 
@@ -49,6 +51,8 @@ pub enum SharedPolicy {
 pub struct Settings {
     /// The desktop's name as viewers show it.
     pub name: String,
+    /// What clients see of the desktop.
+    pub view: ViewSpec,
     /// Clients see and do not touch.
     pub view_only: bool,
     /// Updates a second at most; 0 for no bound.
@@ -77,6 +81,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "farpane".into(),
+            view: ViewSpec::All,
             view_only: false,
             max_fps: 60,
             max_rate: None,

@@ -6,7 +6,7 @@ use farpane_engine::pixel::ClientFormat;
 use farpane_rfb::Encoding;
 
 use super::caps::{Caps, CursorKind};
-use super::hub::DesktopState;
+use super::view::Seen;
 
 /// What waits. Nothing is written that the client did not list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,14 +54,7 @@ impl Pseudo {
     }
 
     /// Appends the rectangles; returns how many, and what could not be told yet (a shape that is not known).
-    pub fn write(
-        self,
-        caps: &Caps,
-        format: &ClientFormat,
-        desktop: &DesktopState,
-        name: &str,
-        out: &mut Vec<u8>,
-    ) -> (u16, Self) {
+    pub fn write(self, caps: &Caps, format: &ClientFormat, seen: &Seen, name: &str, out: &mut Vec<u8>) -> (u16, Self) {
         let mut count = 0u16;
         let mut left = Self::default();
         let mut rect = |out: &mut Vec<u8>, at: Point, size: Size, encoding: Encoding, body: &[u8]| {
@@ -80,7 +73,7 @@ impl Pseudo {
         if self.cursor
             && let Some(kind) = caps.cursor
         {
-            match &desktop.cursor {
+            match &seen.cursor {
                 Some(image) => {
                     let image = cursor::fit(image);
                     let (encoding, body) = match kind {
@@ -94,22 +87,26 @@ impl Pseudo {
                 None => left.cursor = true,
             }
         }
-        if self.pointer {
+        if let (true, Some(at)) = (self.pointer, seen.pointer) {
             if caps.pointer_pos {
-                rect(out, desktop.pointer, none, Encoding::POINTER_POS, &[]);
+                rect(out, at, none, Encoding::POINTER_POS, &[]);
             }
             if caps.vmware_pointer_pos {
-                rect(out, desktop.pointer, none, Encoding::VMWARE_CURSOR_POSITION, &[]);
+                rect(out, at, none, Encoding::VMWARE_CURSOR_POSITION, &[]);
             }
         }
         if self.leds {
             if caps.leds {
-                rect(out, origin, none, Encoding::LED_STATE, &[desktop.leds]);
+                rect(out, origin, none, Encoding::LED_STATE, &[seen.leds]);
             } else if caps.vmware_leds {
-                rect(out, origin, none, Encoding::VMWARE_LED_STATE, &u32::from(desktop.leds).to_be_bytes());
+                rect(out, origin, none, Encoding::VMWARE_LED_STATE, &u32::from(seen.leds).to_be_bytes());
             }
         }
         if self.name && caps.desktop_name {
+            let name = match &seen.lost {
+                Some(reason) => format!("{name} (desktop is gone: {reason})"),
+                None => name.to_owned(),
+            };
             let mut body = u32::try_from(name.len()).unwrap_or(0).to_be_bytes().to_vec();
             body.extend_from_slice(name.as_bytes());
             rect(out, origin, none, Encoding::DESKTOP_NAME, &body);
@@ -130,15 +127,23 @@ pub(super) fn write_header(out: &mut Vec<u8>, at: Point, size: Size, encoding: E
 mod tests {
     use super::*;
 
-    fn desktop() -> DesktopState {
-        DesktopState { leds: 5, pointer: Point::new(3, 4), ..DesktopState::default() }
+    fn seen() -> Seen {
+        Seen {
+            layout: Default::default(),
+            view: Default::default(),
+            origin: Point::default(),
+            cursor: None,
+            pointer: Some(Point::new(3, 4)),
+            leds: 5,
+            lost: Some("it was ended".into()),
+        }
     }
 
     #[test]
     fn only_what_was_listed_is_written() {
         let all = Pseudo { cursor: true, pointer: true, leds: true, name: true, ..Pseudo::default() };
         let mut out = Vec::new();
-        let (count, left) = all.write(&Caps::default(), &ClientFormat::BGRX, &desktop(), "x", &mut out);
+        let (count, left) = all.write(&Caps::default(), &ClientFormat::BGRX, &seen(), "x", &mut out);
         assert_eq!((count, out.len(), left), (0, 0, Pseudo::default()));
     }
 
@@ -147,10 +152,18 @@ mod tests {
         let caps = Caps::from_encodings(&[-239, -261, -232], None);
         let due = Pseudo { cursor: true, pointer: true, leds: true, ..Pseudo::default() };
         let mut out = Vec::new();
-        let (count, left) = due.write(&caps, &ClientFormat::BGRX, &desktop(), "x", &mut out);
+        let (count, left) = due.write(&caps, &ClientFormat::BGRX, &seen(), "x", &mut out);
         assert_eq!((count, left), (2, Pseudo { cursor: true, ..Pseudo::default() }));
         assert_eq!(out[..12], [0, 3, 0, 4, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x18]);
         assert_eq!(out[24..], [5]);
+    }
+
+    #[test]
+    fn the_name_tells_that_the_desktop_is_gone() {
+        let caps = Caps::from_encodings(&[-307], None);
+        let mut out = Vec::new();
+        Pseudo { name: true, ..Pseudo::default() }.write(&caps, &ClientFormat::BGRX, &seen(), "desk", &mut out);
+        assert_eq!(&out[16..], b"desk (desktop is gone: it was ended)");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use farpane_rfb::wire::Area;
 
 use super::pseudo::write_header;
 use super::state::Session;
+use super::view::ViewSpec;
 use crate::backend::{Layout, LayoutOutput, OutputId, ResizeAnswer};
 
 /// A desktop that agreed to a layout is given this long to show it.
@@ -89,15 +90,20 @@ impl Session {
         if !self.resize.is_due() {
             return false;
         }
-        let desktop = self.hub.desktop();
-        let view = self.hub.view();
+        // A monitor that is gone leaves the canvas as it was.
+        let Some(seen) = self.hub.seen(&self.settings.view) else {
+            self.resize.changed = None;
+            return false;
+        };
+        let (layout, mut view) = (seen.layout, seen.view);
         let changed = self.resize.changed.take();
         let answers = std::mem::take(&mut self.resize.answers);
-        let layout_differs = changed.is_some() && self.shown_layout.as_ref() != Some(&desktop.layout);
+        let layout_differs =
+            changed.is_some() && (self.shown_layout.as_ref() != Some(&layout) || self.origin != seen.origin);
         let size_differs = picture.canvas() != view.canvas;
         if layout_differs || size_differs {
-            self.shown_layout = Some(desktop.layout.clone());
-            let mut view = view;
+            self.shown_layout = Some(layout.clone());
+            self.origin = seen.origin;
             if !self.caps.resizable() {
                 view.canvas = picture.canvas();
             }
@@ -116,7 +122,7 @@ impl Session {
             let mut message = vec![0, 0];
             message.extend_from_slice(&u16::try_from(told.len()).unwrap_or(0).to_be_bytes());
             for (reason, status) in told {
-                write_layout(&mut message, &desktop.layout, reason, status);
+                write_layout(&mut message, &layout, reason, status);
             }
             self.queue_update(message, now);
             return true;
@@ -158,6 +164,11 @@ impl Session {
             return None;
         }
         let current = self.hub.desktop().layout;
+        if self.settings.view != ViewSpec::All && current.outputs.len() > 1 {
+            // one monitor of several cannot be resized from within itself
+            self.resize.refuse(Status::Prohibited);
+            return None;
+        }
         let outputs = wish.screens.iter().map(|s| {
             let id = OutputId(s.id);
             let name = current.outputs.iter().find(|o| o.id == id).map(|o| o.name.clone()).unwrap_or_default();

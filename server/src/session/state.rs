@@ -21,6 +21,7 @@ use super::outbox::{Outbox, Overfull};
 use super::pseudo::Pseudo;
 use super::resize::{ResizeState, rect_of};
 use super::updates::UPDATE_FENCE;
+use super::view::Seen;
 use super::{Access, Settings};
 use crate::backend::Layout;
 use crate::input::{InputSink, KeyInput, PointerInput};
@@ -68,6 +69,8 @@ pub struct Session {
     /// The canvas as the client knows it.
     pub(super) canvas: Size,
     pub(super) shown_layout: Option<Layout>,
+    /// Where the canvas lies on the desktop.
+    pub(super) origin: Point,
     pub(super) resize: ResizeState,
     /// Layouts that the client asked for and the desktop was not asked for yet.
     pub(super) wishes: VecDeque<Layout>,
@@ -102,8 +105,8 @@ impl Session {
         access: &Access,
         notify: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        let desktop = hub.desktop();
-        let view = hub.view();
+        let seen = hub.seen(&settings.view);
+        let (layout, view, origin) = seen.map(|s| (s.layout, s.view, s.origin)).unwrap_or_default();
         let mut picture = ClientPicture::new();
         picture.set_view(&view, &notify);
         let input = if settings.view_only || access.view_only { None } else { hub.backend().input() };
@@ -122,13 +125,14 @@ impl Session {
             pixels_owed: false,
             continuous: None,
             canvas: view.canvas,
-            shown_layout: Some(desktop.layout),
+            shown_layout: Some(layout),
+            origin,
             resize: ResizeState::default(),
             wishes: VecDeque::new(),
             pseudo: Pseudo::default(),
             outbox: Outbox::default(),
             clipboard: Peer::default(),
-            offered_text: desktop.clipboard.filter(|_| settings.clipboard_out),
+            offered_text: hub.desktop().clipboard.filter(|_| settings.clipboard_out),
             fences_answered: false,
             fence_announced: false,
             continuous_announced: false,
@@ -295,6 +299,7 @@ impl Session {
     fn pointer(&mut self, x: u16, y: u16, buttons: u16) {
         let Some(input) = &self.input else { return };
         let at = Point::new(x.min(self.canvas.w.saturating_sub(1)), y.min(self.canvas.h.saturating_sub(1)));
+        let at = Point::new(at.x.saturating_add(self.origin.x), at.y.saturating_add(self.origin.y));
         let pointer = PointerInput { x: at.x, y: at.y, buttons };
         self.held.pointer(pointer);
         input.pointer(pointer);
@@ -358,6 +363,7 @@ impl Session {
             HubEvent::Clipboard(text, _) => self.offer_text(text)?,
             HubEvent::Leds(_) => self.pseudo.leds |= self.caps.leds || self.caps.vmware_leds,
             HubEvent::Bell => self.outbox.push(vec![2])?,
+            HubEvent::Presence => self.pseudo.name |= self.caps.desktop_name,
             HubEvent::Close(reason) => return Err(SessionError::Closed(reason)),
         }
         Ok(())
@@ -365,9 +371,8 @@ impl Session {
 
     /// Draws the pointer into the picture of a client that cannot show one.
     fn show_pointer(&mut self) {
-        let desktop = self.hub.desktop();
-        let pointer = match (&self.caps.cursor, desktop.cursor) {
-            (None, Some(image)) => Some(Pointer { image, at: desktop.pointer }),
+        let pointer = match (self.caps.cursor, self.hub.seen(&self.settings.view)) {
+            (None, Some(Seen { cursor: Some(image), pointer: Some(at), .. })) => Some(Pointer { image, at }),
             _ => None,
         };
         self.ops.push(Box::new(move |p| p.set_pointer(pointer)));

@@ -163,9 +163,12 @@ impl Session {
     }
 
     fn write_pseudo(&mut self, out: &mut Vec<u8>) -> u16 {
-        let desktop = self.hub.desktop();
+        if !self.pseudo.is_due() {
+            return 0;
+        }
+        let Some(seen) = self.hub.seen(&self.settings.view) else { return 0 };
         let pseudo = std::mem::take(&mut self.pseudo);
-        let (count, left) = pseudo.write(&self.caps, &self.format, &desktop, &self.settings.name, out);
+        let (count, left) = pseudo.write(&self.caps, &self.format, &seen, &self.settings.name, out);
         self.pseudo = left;
         count
     }
