@@ -207,6 +207,11 @@ fn fast_typing_of_many_foreign_letters_is_right() {
     let Some(desk) = Desk::open("640x480") else { return };
     let Some(xev) = Xev::start(&desk) else { return };
     desk.point(300, 200, 0);
+    // Xlib reads its keyboard map at a program's first key and asks for news of it only after that: begin with two that it knows
+    for ch in ['a', 'b'] {
+        desk.tap(sym(ch));
+        assert_typed(&xev.keysyms(1), &[sym(ch)]);
+    }
     let want: Vec<u32> = (0x4e00..0x4e00 + 80).filter_map(char::from_u32).map(sym).collect();
     for s in &want {
         desk.tap(*s);
