@@ -23,6 +23,7 @@ pub struct TraceWriter<W: Write> {
     last_us: u64,
     first: bool,
     mask: u32,
+    packer: zstd::bulk::Compressor<'static>,
 }
 
 impl<W: Write> TraceWriter<W> {
@@ -47,20 +48,22 @@ impl<W: Write> TraceWriter<W> {
         }
         to.write_all(name)?;
         let picture = vec![0; info.size.area() as usize];
-        Ok(Self { to, size: info.size, picture, begun: None, last_us: 0, first: true, mask: layout.mask() })
+        let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
+        packer.include_checksum(true)?;
+        Ok(Self { to, size: info.size, picture, begun: None, last_us: 0, first: true, mask: layout.mask(), packer })
     }
 
-    /// Records a frame, at its own time. A frame that changes nothing is left out.
+    /// Records a frame, at its own time; a frame that changes nothing is left out. Returns whether it was recorded.
     ///
     /// # Errors
     /// When the frame has another size than the trace has, its pieces lie outside its memory, or writing fails.
-    pub fn frame(&mut self, frame: &Frame) -> Result<(), TraceError> {
+    pub fn frame(&mut self, frame: &Frame) -> Result<bool, TraceError> {
         if frame.size != self.size {
             return Err(TraceError::Frame(format!("{} in a trace of {}", frame.size, self.size)));
         }
         let changed = self.take_in(frame)?;
         if changed.is_empty() && !self.first {
-            return Ok(());
+            return Ok(false);
         }
         self.first = false;
         let mut raw = Vec::with_capacity(changed.iter().map(|r| r.area() as usize * 4).sum());
@@ -70,14 +73,15 @@ impl<W: Write> TraceWriter<W> {
                 row.iter().for_each(|p| raw.extend_from_slice(&p.to_le_bytes()));
             }
         }
-        let packed = zstd::bulk::compress(&raw, LEVEL)?;
+        let packed = self.packer.compress(&raw)?;
         self.head(KIND_FRAME, frame.captured_at)?;
         self.to.write_all(&(changed.len() as u32).to_le_bytes())?;
         for v in changed.iter().flat_map(|r| [r.x, r.y, r.w, r.h]) {
             self.to.write_all(&v.to_le_bytes())?;
         }
         self.to.write_all(&(packed.len() as u32).to_le_bytes())?;
-        Ok(self.to.write_all(&packed)?)
+        self.to.write_all(&packed)?;
+        Ok(true)
     }
 
     /// Records that the output has another size from now on.
