@@ -149,7 +149,7 @@ fn connect(address: &str) -> TcpStream {
 fn help_names_every_command_and_bad_usage_is_status_2() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for word in ["serve", "demo", "probe", "check", "password", "man", "--log-format"] {
+    for word in ["serve", "demo", "record", "probe", "check", "password", "man", "--log-format"] {
         assert!(stdout(&help).contains(word), "{word}");
     }
     for args in [&["serve", "--lsiten", "x"][..], &[], &["serve", "--listen", "5900"], &["serve", "--security", "vnc"]]

@@ -7,6 +7,7 @@
 mod demo;
 mod gate;
 mod logging;
+mod record;
 mod run;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::helper::InProcess;
 use crate::security::{PasswordError, Passwords, SecurityKind};
 
 pub use demo::demo;
+pub use record::{Recording, record};
 pub use run::serve;
 
 /// Why the program ends before its time; decides its exit status.

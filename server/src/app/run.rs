@@ -19,7 +19,7 @@ use super::gate::{Gate, Sessions};
 use super::{AppError, environment, logging, passwords};
 
 /// How long a desktop may take to tell its outputs.
-const READY: Duration = Duration::from_secs(10);
+pub(super) const READY: Duration = Duration::from_secs(10);
 /// The program ends this long after a signal at the latest.
 const LAST_MOMENT: Duration = Duration::from_millis(850);
 
@@ -99,7 +99,11 @@ async fn up(
     welcome: impl FnOnce(&[ListenAddr]),
 ) -> Result<(), AppError> {
     let (events, received) = mpsc::unbounded_channel();
-    let backend = open(config, events).await?;
+    let clipboard = ClipboardOptions {
+        cap_bytes: usize::try_from(config.session.clipboard_max_bytes).unwrap_or(usize::MAX),
+        primary: config.session.primary_selection,
+    };
+    let backend = open(config.source.clone(), clipboard, events).await?;
     let name = backend.name();
     let pool = rayon::ThreadPoolBuilder::new()
         .thread_name(|n| format!("farpane-work-{n}"))
@@ -155,13 +159,13 @@ async fn up(
     Ok(())
 }
 
-/// Opens the desktop off the network threads.
-async fn open(config: &Config, events: backend::Events) -> Result<Arc<dyn Backend>, AppError> {
-    let clipboard = ClipboardOptions {
-        cap_bytes: usize::try_from(config.session.clipboard_max_bytes).unwrap_or(usize::MAX),
-        primary: config.session.primary_selection,
-    };
-    let (source, env): (SourceSpec, _) = (config.source.clone(), environment(clipboard));
+/// Opens a desktop off the network threads.
+pub(super) async fn open(
+    source: SourceSpec,
+    clipboard: ClipboardOptions,
+    events: backend::Events,
+) -> Result<Arc<dyn Backend>, AppError> {
+    let env = environment(clipboard);
     let opened = tokio::task::spawn_blocking(move || backend::open(&source, &env, events)).await;
     opened.map_err(AppError::failed)?.map_err(|error| match error {
         backend::OpenError::NotBuilt(_) => AppError::Usage(error.to_string()),

@@ -2,6 +2,7 @@
 
 pub mod discover;
 mod open;
+pub mod replay;
 mod source;
 pub mod synthetic;
 #[cfg(feature = "x11")]

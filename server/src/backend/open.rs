@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::discover::{self, Environment, NOT_BUILT};
+use super::replay::{ReplayBackend, ReplayOpenError};
 use super::synthetic::SyntheticBackend;
 use super::{Backend, Events, SourceSpec};
 
@@ -23,6 +24,9 @@ pub enum OpenError {
     #[cfg(feature = "x11")]
     #[error(transparent)]
     X11(#[from] super::x11::X11OpenError),
+    /// The trace cannot be played.
+    #[error(transparent)]
+    Replay(#[from] ReplayOpenError),
     /// The system refused a thread.
     #[error("no resources to open the source: {0}")]
     System(#[from] std::io::Error),
@@ -44,6 +48,7 @@ pub fn open(spec: &SourceSpec, env: &Environment, events: Events) -> Result<Arc<
             open(&chosen, env, events)
         }
         SourceSpec::Synthetic(scene) => Ok(Arc::new(SyntheticBackend::open(*scene, Instant::now(), events)?)),
+        SourceSpec::Replay(file) => Ok(Arc::new(ReplayBackend::open(file, &*env.opener, events)?)),
         #[cfg(feature = "x11")]
         SourceSpec::X11(display) => {
             let display = display.as_ref().or(env.display.as_ref()).ok_or(OpenError::NoDisplay)?;

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
-use crate::app::{self, AppError};
+use crate::app::{self, AppError, Recording};
 use crate::backend::SourceSpec;
 use crate::config::{LogFormat, LogLevel, LogSection, Overrides, SecurityList};
 use crate::net::ListenAddr;
@@ -41,6 +41,8 @@ enum Command {
     Serve(ServeArgs),
     /// Share a built-in moving 4K scene on loopback, to try farpane out; needs nothing else
     Demo,
+    /// Record what one output shows into a file that `serve --source replay:FILE` plays; needs no viewer, ends by Ctrl-C
+    Record(RecordArgs),
     /// List what could be shared here, with the reason for every no
     Probe,
     /// Print the effective configuration as TOML
@@ -91,6 +93,28 @@ struct ServeArgs {
     /// Never send anything but exact pixels
     #[arg(long)]
     lossless: bool,
+}
+
+#[derive(Args, Debug)]
+struct RecordArgs {
+    /// The file to make; only you can read it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What to record: auto, x11[:DISPLAY] or synthetic[:WxH[@FPS][:SCENE]]
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    source: SourceSpec,
+    /// The output to record, by its name [default: the first]
+    #[arg(long, value_name = "NAME")]
+    output: Option<String>,
+    /// End after so many seconds
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
+    /// End after so many pictures; one that is like the picture before does not count
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    frames: Option<u64>,
+    /// Overwrite FILE if it is there
+    #[arg(long)]
+    force: bool,
 }
 
 /// A rate in kilobits a second: a number, perhaps with k, M or G.
@@ -147,6 +171,12 @@ fn man() -> Result<Vec<u8>, AppError> {
     Ok(page)
 }
 
+/// The log of a command without a configuration file.
+fn log(format: Option<LogFormat>, level: Option<LogLevel>) -> LogSection {
+    let log = LogSection::default();
+    LogSection { format: format.unwrap_or(log.format), level: level.unwrap_or(log.level) }
+}
+
 fn run(cli: Cli) -> Result<(), AppError> {
     let Cli { command, log_format, log_level } = cli;
     match command {
@@ -155,10 +185,10 @@ fn run(cli: Cli) -> Result<(), AppError> {
             let (config, from) = app::effective(file, over)?;
             app::serve(config, from)
         }
-        Command::Demo => {
-            let log = LogSection::default();
-            let log = LogSection { format: log_format.unwrap_or(log.format), level: log_level.unwrap_or(log.level) };
-            app::demo(log)
+        Command::Demo => app::demo(log(log_format, log_level)),
+        Command::Record(RecordArgs { file, source, output, seconds, frames, force }) => {
+            let wish = Recording { source, output, file, force, seconds, frames };
+            app::record(wish, log(log_format, log_level))
         }
         Command::Probe => {
             say(app::probe().as_bytes());
@@ -198,7 +228,8 @@ mod tests {
     fn the_declaration_is_sound_and_every_command_is_in_the_man_page() {
         Cli::command().debug_assert();
         let page = String::from_utf8(man().unwrap()).unwrap();
-        for word in ["SERVE", "DEMO", "PROBE", "CHECK", "PASSWORD", "insecure\\-allow", "max\\-rate"] {
+        for word in ["SERVE", "DEMO", "RECORD", "PROBE", "CHECK", "PASSWORD", "insecure\\-allow", "max\\-rate", "force"]
+        {
             assert!(page.contains(word), "{word}");
         }
     }
