@@ -1,6 +1,7 @@
 //! The farpane server as a library: what the binary is made of.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod app;
 pub mod auth;

@@ -16,9 +16,11 @@ mod output;
 mod pacer;
 mod picture;
 mod stats;
+mod view;
 mod worker;
 
 pub use output::{Output, OutputEvent, Subscription};
 pub use pacer::{Grant, MAX_UPDATE, MIN_UPDATE, PaceEvent, Pacer, Verdict};
-pub use picture::{ClientPicture, EncodedUpdate, Pointer, View, ViewOutput};
+pub use picture::{ClientPicture, EncodedUpdate};
 pub use stats::{BUCKETS, Histogram, Stats};
+pub use view::{Pointer, View, ViewOutput};

@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use super::blocks;
 use super::cache::Key;
 use super::inbox::move_region;
-use super::output::{Current, Output, Shared, Subscription};
+use super::output::{Current, Shared, Subscription};
 use super::stats::Stats;
+use super::view::{Pointer, View};
 use crate::damage::{Mirror, MirrorData};
 use crate::encode::{BLOCK, Encoded, Overlay, Params, Streams, encode_rect, number};
-use crate::frame::CursorImage;
 use crate::geometry::{Point, Rect, Region, Size};
 use crate::pixel::Layout;
 
@@ -21,45 +21,6 @@ const INLINE_PX: u64 = 64 * 64;
 
 /// Below this budget in bytes blocks are half as wide and high: an update may exceed its budget by one block.
 const SMALL_BUDGET: usize = 512 * 1024;
-
-/// One output on a client's canvas.
-#[derive(Clone)]
-pub struct ViewOutput {
-    /// The output's pipeline.
-    pub output: Arc<Output>,
-    /// Where its top left corner lies on the canvas.
-    pub at: Point,
-    /// Its size in the layout; pixels of the mirror beyond it are not shown.
-    pub size: Size,
-}
-
-/// The outputs that a client sees, on one canvas.
-#[derive(Clone, Default)]
-pub struct View {
-    /// Size of the canvas; what no output covers is black.
-    pub canvas: Size,
-    /// The outputs.
-    pub outputs: Vec<ViewOutput>,
-}
-
-/// The pointer, for a client that has to have it drawn into the picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer {
-    /// The shape.
-    pub image: Arc<CursorImage>,
-    /// Where its hotspot is on the canvas.
-    pub at: Point,
-}
-
-impl Pointer {
-    /// The pixels of the canvas that it covers.
-    fn rect(&self) -> Rect {
-        self.image.size.rect().translate(
-            i32::from(self.at.x) - i32::from(self.image.hotspot.x),
-            i32::from(self.at.y) - i32::from(self.image.hotspot.y),
-        )
-    }
-}
 
 /// Rectangles of one update, ready for the wire behind a FramebufferUpdate header.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! The nearest known name to a mistyped one.
 
 /// Steps (letters added, dropped, changed or two neighbours swapped) from one text to the other.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "every index is a loop bound of its own slice, and the words are the owner's"
+)]
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
