@@ -4,7 +4,9 @@
 //!
 //! `cargo bench -p farpane-benches --bench encode`; bytes per pixel are printed first.
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+mod cpu_time;
+
+use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use farpane_benches::{Content, mirror};
 use farpane_engine::damage::MirrorData;
@@ -13,45 +15,8 @@ use farpane_engine::geometry::{Point, Rect, Size};
 use farpane_engine::pixel::ClientFormat;
 use farpane_engine::refdec::{Decoder, RectHeader};
 use std::hint::black_box;
-use std::time::Duration;
 
 const SIZE: Size = Size { w: 3840, h: 2160 };
-
-/// CPU time of this thread, from the kernel's scheduler statistics.
-struct CpuTime;
-
-impl Measurement for CpuTime {
-    type Intermediate = Duration;
-    type Value = Duration;
-
-    fn start(&self) -> Duration {
-        // giving the core away for a moment makes the kernel bring its sum up to date
-        std::thread::yield_now();
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("scheduler statistics");
-        let on_cpu_ns = text.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a count first");
-        Duration::from_nanos(on_cpu_ns)
-    }
-
-    fn end(&self, start: Duration) -> Duration {
-        self.start().saturating_sub(start)
-    }
-
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn to_f64(&self, value: &Duration) -> f64 {
-        value.as_nanos() as f64
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
 
 fn blocks() -> Vec<Rect> {
     let side = usize::from(BLOCK);

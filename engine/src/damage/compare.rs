@@ -16,7 +16,8 @@ use super::MirrorData;
 use super::source::{SEGMENT, Source};
 use crate::frame::{Frame, Hint, Piece};
 use crate::geometry::{Rect, Size};
-use crate::kernel::tile_diff;
+use crate::kernel::CpuLevel;
+use crate::kernel::tile_diff::diff_row;
 use crate::pixel::{Fourcc, Modifier};
 use crate::tile::{CELL, CellMap, Extent};
 
@@ -114,9 +115,11 @@ impl Compare {
         let width = usize::from(data.grid.size().w);
         let cols = usize::from(data.grid.cols());
         let words = self.map.words_per_row();
+        let level = CpuLevel::current();
         let band = |(i, ((pixels, extents), words)): (usize, BandSlices<'_>)| {
             let top = (first + i) * usize::from(CELL);
-            Band { source: &source, mask: data.layout.mask(), width, top, pixels, extents, words }.run(&self.jobs)
+            Band { source: &source, level, mask: data.layout.mask(), width, top, pixels, extents, words }
+                .run(&self.jobs)
         };
         let count = usize::from(rows.bottom().div_ceil(CELL)) - first;
         let pixels = &mut data.pixels[first * usize::from(CELL) * width..];
@@ -195,6 +198,7 @@ type BandSlices<'a> = ((&'a mut [u32], &'a mut [Extent]), &'a mut [u64]);
 /// One row of cells: the part of the picture that one core works on.
 struct Band<'a> {
     source: &'a Source<'a>,
+    level: CpuLevel,
     mask: u32,
     width: usize,
     top: usize,
@@ -232,7 +236,7 @@ impl Band<'_> {
             let new = &mut buffer[..end - x];
             self.source.read(start + (x - usize::from(rect.x)) * 4, new);
             let at = (y - self.top) * self.width;
-            if let Some(diff) = tile_diff::diff_row(new, &mut self.pixels[at + x..at + end], self.mask) {
+            if let Some(diff) = diff_row(self.level, new, &mut self.pixels[at + x..at + end], self.mask) {
                 let extent = &mut self.extents[col];
                 if !bits.contains(col as u16) {
                     bits.insert(col as u16);

@@ -5,9 +5,11 @@
 
 use super::scratch::Picture;
 use crate::geometry::Rect;
+use crate::kernel::CpuLevel;
+use crate::kernel::neighbour_steps::{self, Steps, count_row};
 use crate::pixel::Layout;
 
-const CELL: u16 = 16;
+const CELL: u16 = neighbour_steps::CELL as u16;
 /// The largest difference of a channel that counts as little.
 const LITTLE: u8 = 28;
 
@@ -35,19 +37,15 @@ impl Cells {
     /// Judges a part of a picture of mirror words with eight bits a channel.
     pub(super) fn of(words: Picture<'_>, rect: &Rect, layout: Layout) -> Self {
         let columns = usize::from(rect.w.div_ceil(CELL));
-        let mask = layout.mask();
+        let (level, mask) = (CpuLevel::current(), layout.mask());
         let mut cells = Vec::with_capacity(columns * usize::from(rect.h.div_ceil(CELL)));
+        let mut steps = vec![Steps::default(); columns];
         let mut y = rect.y;
         while y < rect.bottom() {
             let band = Rect { y, h: CELL.min(rect.bottom() - y), ..*rect };
-            let mut counts = [[0u32; 3]; 16];
-            let counts = &mut counts[..columns.min(16)];
-            for row in words.rows(&band).step_by(2) {
-                for (count, cell) in counts.iter_mut().zip(row.chunks(CELL.into())) {
-                    measure(cell, mask, count);
-                }
-            }
-            cells.extend(counts.iter().map(|c| judge(*c)));
+            steps.fill(Steps::default());
+            words.rows(&band).step_by(2).for_each(|row| count_row(level, row, mask, LITTLE, &mut steps));
+            cells.extend(steps.iter().map(judge));
             y += band.h;
         }
         Self { rect: *rect, columns, cells }
@@ -90,18 +88,7 @@ impl Cells {
     }
 }
 
-/// Adds a row of a cell: neighbours compared, those that differ, those that differ much.
-fn measure(row: &[u32], mask: u32, [seen, changed, much]: &mut [u32; 3]) {
-    for pair in row.array_windows::<2>() {
-        let [a, b] = pair.map(|v| (v & mask).to_le_bytes());
-        let d = a.iter().zip(b).fold(0, |d, (a, b)| d.max(a.abs_diff(b)));
-        *changed += u32::from(d != 0);
-        *much += u32::from(d > LITTLE);
-    }
-    *seen += row.len().saturating_sub(1) as u32;
-}
-
-fn judge([seen, changed, much]: [u32; 3]) -> Content {
+fn judge(&Steps { seen, changed, much }: &Steps) -> Content {
     if changed * 16 <= seen {
         if much * 4 > changed && changed > 1 { Content::Sharp } else { Content::Flat }
     } else if changed * 100 >= seen * 85 || (changed * 2 >= seen && much * 2 <= changed) {

@@ -6,7 +6,8 @@ use super::deflate::Deflater;
 use super::{Overlay, Params};
 use crate::damage::MirrorData;
 use crate::geometry::Rect;
-use crate::kernel::{Palette, convert};
+use crate::kernel::convert::convert;
+use crate::kernel::{CpuLevel, Palette};
 use crate::pixel::{ClientFormat, Layout, PixelBytes, Plan};
 
 /// Buffers that live as long as their thread.
@@ -95,7 +96,7 @@ impl Scratch {
         }
         self.values.resize(self.words.len(), 0);
         if let Some(plan) = &self.plan {
-            convert(plan, &self.words, &mut self.values);
+            convert(CpuLevel::current(), plan, &self.words, &mut self.values);
         }
     }
 }

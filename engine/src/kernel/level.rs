@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum CpuLevel {
     /// Plain Rust: the definition of every kernel.
     Scalar,
-    /// x86-64 with AVX2.
+    /// x86-64 with AVX2 and the bit instructions that came with it (BMI1, BMI2, LZCNT, POPCNT).
     Avx2,
     /// aarch64 with Advanced SIMD.
     Neon,
@@ -65,7 +65,12 @@ impl CpuLevel {
 
     #[cfg(target_arch = "x86_64")]
     fn detect() -> Self {
-        if std::arch::is_x86_feature_detected!("avx2") { Self::Avx2 } else { Self::Scalar }
+        let has = std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("bmi1")
+            && std::arch::is_x86_feature_detected!("bmi2")
+            && std::arch::is_x86_feature_detected!("lzcnt")
+            && std::arch::is_x86_feature_detected!("popcnt");
+        if has { Self::Avx2 } else { Self::Scalar }
     }
 
     #[cfg(target_arch = "aarch64")]

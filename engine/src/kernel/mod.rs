@@ -1,11 +1,14 @@
 //! Hot loops, each with a scalar twin that defines it.
+//!
+//! One folder a kernel: `mod.rs` the safe front, which checks shapes and takes the [`CpuLevel`] as an argument; `scalar.rs` the definition;
+//! `x86.rs` a level that `benches/kernels` shows to be at least 1.3 times as fast. Every level is tested against the definition.
 
-mod convert;
+pub mod convert;
 mod level;
+pub mod neighbour_steps;
 mod palette_count;
-
-pub use convert::convert;
-pub use level::CpuLevel;
 pub mod scroll_vote;
 pub mod tile_diff;
+
+pub use level::CpuLevel;
 pub use palette_count::Palette;

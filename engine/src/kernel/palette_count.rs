@@ -8,6 +8,8 @@
 //! 1. Desktops are runs: most groups of a page of text are background. The compare is one the compiler turns into vectors.
 //! 2. The same for short runs.
 //! 3. Open addressing in 1,024 slots; a slot counts only if its stamp is the current one, so starting anew costs nothing.
+//!
+//! No level for AVX2: finding the starts of runs eight pixels at a time was only 1.1 to 1.4 times as fast.
 
 const SLOTS: usize = 1024;
 

@@ -1,23 +1,34 @@
 //! Mirror pixels become client values.
 //!
-//! Two of the three loops are plain enough for the compiler's own vectors; the third is bound by its table look-ups.
+//! Only the change of red and blue has levels: the copy is the compiler's, and the tables are bound by their look-ups.
 
+pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use super::CpuLevel;
 use crate::pixel::{Plan, PlanClass};
 
 /// Converts `src` into `dst`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn convert(plan: &Plan, src: &[u32], dst: &mut [u32]) {
+///
+/// ```
+/// use farpane_engine::kernel::{CpuLevel, convert::convert};
+/// use farpane_engine::pixel::{ClientFormat, Layout, Plan};
+/// let mut values = [0; 2];
+/// convert(CpuLevel::current(), &Plan::new(Layout::BGRX, &ClientFormat::RGBX), &[0x0011_2233, 0], &mut values);
+/// assert_eq!(values, [0x0033_2211, 0]);
+/// ```
+pub fn convert(level: CpuLevel, plan: &Plan, src: &[u32], dst: &mut [u32]) {
     assert_eq!(src.len(), dst.len(), "rows of one length");
-    match plan.class() {
-        PlanClass::Same => dst.copy_from_slice(src),
-        PlanClass::Swap => {
-            for (d, s) in dst.iter_mut().zip(src) {
-                *d = (s >> 16 & 0xff) | (s & 0xff00) | (s & 0xff) << 16;
-            }
-        }
-        PlanClass::Tables(tables) => {
+    match (plan.class(), level.usable()) {
+        (PlanClass::Same, _) => dst.copy_from_slice(src),
+        #[cfg(target_arch = "x86_64")]
+        (PlanClass::Swap, CpuLevel::Avx2) => x86::swap(src, dst),
+        (PlanClass::Swap, _) => scalar::swap(src, dst),
+        (PlanClass::Tables(tables), _) => {
             let layout = plan.layout();
             let [red, green, blue] = &**tables;
             for (d, s) in dst.iter_mut().zip(src) {
@@ -71,10 +82,32 @@ mod tests {
                 for format in formats() {
                     prop_assert!(format.is_valid());
                     let plan = Plan::new(layout, &format);
-                    let mut dst = vec![!0; src.len()];
-                    convert(&plan, &src, &mut dst);
-                    for (s, d) in src.iter().zip(&dst) {
-                        prop_assert_eq!(plan.value(*s), *d);
+                    for level in CpuLevel::all() {
+                        let mut dst = vec![!0; src.len()];
+                        convert(level, &plan, &src, &mut dst);
+                        for (s, d) in src.iter().zip(&dst) {
+                            prop_assert_eq!(plan.value(*s), *d);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_swaps_at_every_place_and_width() {
+        let plan = Plan::new(Fourcc::XRGB8888.layout().expect("a 32-bit format"), &ClientFormat::RGBX);
+        let words: Vec<u32> = (0..40u32).map(|i| i.wrapping_mul(0x9e37_79b1) >> 8).collect();
+        for width in 0..=2 * 8 + 1 {
+            for at in 0..9 {
+                let src = &words[at..at + width];
+                for level in CpuLevel::all() {
+                    let mut dst = [0xdead_beef; 30];
+                    convert(level, &plan, src, &mut dst[9 - at..][..width]);
+                    for (i, d) in dst.iter().enumerate() {
+                        let inside = (9 - at..9 - at + width).contains(&i);
+                        let want = if inside { plan.value(src[i + at - 9]) } else { 0xdead_beef };
+                        assert_eq!(*d, want, "{level:?}, {width} px at {at}, word {i}");
                     }
                 }
             }

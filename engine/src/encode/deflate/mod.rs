@@ -1,10 +1,15 @@
 //! Chunks of raw deflate: cold window, ended by a sync flush, never a final block.
 
+mod tiny;
+
 use zlib_rs::{Deflate, DeflateFlush};
 
 /// zlib-rs's level for each compression level of a client. Its level 2 beats C zlib's level 1 in speed and size; its level 1 has
 /// fixed Huffman codes, and above 6 seconds grow much faster than bytes shrink.
 const LEVELS: [i32; 10] = [0, 1, 2, 3, 4, 5, 6, 6, 7, 9];
+
+/// Up to this level a few bytes get fixed codes; clients that ask for more get what the compressor finds.
+const TINY_LEVEL: i32 = 5;
 
 /// The compressors of one thread, one per level, made when first used and reset for every chunk.
 #[derive(Default)]
@@ -16,11 +21,16 @@ pub(super) struct Deflater {
 impl Deflater {
     /// One chunk that holds `data`.
     ///
-    /// Cost: one allocation, the result; resetting a context clears its 128 KiB hash table.
+    /// Cost: one allocation, the result; beyond a few bytes, resetting a context clears its 128 KiB hash table.
     pub(super) fn chunk(&mut self, data: &[u8], compression: u8) -> Vec<u8> {
         let level = LEVELS[usize::from(compression.min(9))];
         if level == 0 {
             return stored(data);
+        }
+        if data.len() <= tiny::MOST && level <= TINY_LEVEL {
+            let mut out = Vec::with_capacity(data.len() + 16);
+            tiny::fixed(data, &mut out);
+            return if out.len() <= stored_len(data) { out } else { stored(data) };
         }
         let context = self.contexts[level as usize].get_or_insert_with(|| Deflate::new(level, false, 15));
         context.reset();
@@ -43,9 +53,14 @@ impl Deflater {
     }
 }
 
+/// Bytes of a chunk of stored blocks.
+fn stored_len(data: &[u8]) -> usize {
+    data.len() + 5 * (data.len().div_ceil(0xffff) + 1)
+}
+
 /// A chunk of stored blocks.
 fn stored(data: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(data.len() + 5 * (data.len() / 0xffff + 2));
+    let mut out = Vec::with_capacity(stored_len(data));
     for block in data.chunks(0xffff).chain(std::iter::once(&[][..])) {
         let len = block.len() as u16;
         out.push(0);

@@ -1,0 +1,112 @@
+//! Kernels at every level of this CPU, one after the other on the same rows; each level is compared with the scalar one before it is timed.
+//!
+//! `cargo bench --profile ci -p farpane-benches --bench kernels`. What is measured is the thread's CPU time.
+
+mod cpu_time;
+
+use std::hint::black_box;
+
+use cpu_time::CpuTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use farpane_benches::{Content, mirror};
+use farpane_engine::geometry::Size;
+use farpane_engine::kernel::CpuLevel;
+use farpane_engine::kernel::convert::convert;
+use farpane_engine::kernel::neighbour_steps::{CELL, Steps, count_row};
+use farpane_engine::kernel::tile_diff::diff_row;
+use farpane_engine::pixel::{ClientFormat, Layout, Plan};
+
+/// A block, which stays in the second cache.
+const SIZE: Size = Size { w: 256, h: 256 };
+
+/// Verifies that a level's result is the scalar one's, then times every level.
+fn levels<T: PartialEq + std::fmt::Debug>(
+    c: &mut Criterion<CpuTime>,
+    name: &str,
+    mut result: impl FnMut(CpuLevel) -> T,
+    mut work: impl FnMut(CpuLevel),
+) {
+    let want = result(CpuLevel::Scalar);
+    for level in CpuLevel::all() {
+        assert_eq!(result(level), want, "{name} at {level:?}");
+    }
+    let mut group: BenchmarkGroup<'_, CpuTime> = c.benchmark_group(format!("kernels/{name}"));
+    group.throughput(Throughput::Elements(SIZE.area()));
+    for level in CpuLevel::all() {
+        group.bench_function(format!("{level:?}").to_lowercase(), |b| b.iter(|| work(level)));
+    }
+}
+
+/// Rows of a cell's width that go to and fro between two pictures.
+fn tile_diff(c: &mut Criterion<CpuTime>) {
+    let a = mirror(SIZE, Content::Photo).read().pixels.clone();
+    let turned = |each: usize, count: usize| -> Vec<u32> {
+        a.iter().enumerate().map(|(i, p)| p ^ u32::from(i % each < count)).collect()
+    };
+    for (name, b) in [("equal", a.clone()), ("letter", turned(64, 8)), ("all", turned(1, 1))] {
+        let run = |level, new: &[u32], old: &mut [u32]| -> Vec<_> {
+            new.chunks(64).zip(old.chunks_mut(64)).map(|(n, o)| diff_row(level, n, o, 0x00ff_ffff)).collect()
+        };
+        let mut old = a.clone();
+        let mut turn = false;
+        levels(
+            c,
+            &format!("tile_diff_{name}"),
+            |level| {
+                let mut old = a.clone();
+                (run(level, &b, &mut old), old)
+            },
+            |level| {
+                turn = !turn;
+                let new = if turn { &b } else { &a };
+                for (n, o) in black_box(new).chunks(64).zip(old.chunks_mut(64)) {
+                    black_box(diff_row(level, n, o, 0x00ff_ffff));
+                }
+            },
+        );
+    }
+}
+
+fn swap(c: &mut Criterion<CpuTime>) {
+    let src = mirror(SIZE, Content::Photo).read().pixels.clone();
+    let plan = Plan::new(Layout::BGRX, &ClientFormat::RGBX);
+    let mut dst = vec![0; src.len()];
+    levels(
+        c,
+        "convert_swap",
+        |level| {
+            let mut dst = vec![0; src.len()];
+            convert(level, &plan, &src, &mut dst);
+            dst
+        },
+        |level| convert(level, &plan, black_box(&src), black_box(&mut dst)),
+    );
+}
+
+fn neighbour_steps(c: &mut Criterion<CpuTime>) {
+    let width = usize::from(SIZE.w);
+    for content in [Content::Photo, Content::Text] {
+        let pixels = mirror(SIZE, content).read().pixels.clone();
+        let run = |level| {
+            let mut cells = vec![Steps::default(); width / CELL];
+            black_box(&pixels).chunks(width).for_each(|row| count_row(level, row, 0x00ff_ffff, 28, &mut cells));
+            cells
+        };
+        levels(c, &format!("neighbour_steps_{content:?}").to_lowercase(), run, |level| {
+            black_box(run(level));
+        });
+    }
+}
+
+fn all(c: &mut Criterion<CpuTime>) {
+    tile_diff(c);
+    swap(c);
+    neighbour_steps(c);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = all
+}
+criterion_main!(benches);
