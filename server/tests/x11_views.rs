@@ -134,7 +134,7 @@ fn each_listener_shows_its_own_monitor_and_takes_its_pointer() {
 }
 
 #[test]
-fn clients_are_told_when_the_x_server_goes() {
+fn clients_are_told_when_the_x_server_goes_and_see_it_when_it_is_back() {
     let Some(mut desk) = Desk::start("goes") else { return };
     let mut client = desk.client(0);
     desk.fill(Rect::new(0, 0, W, H), 0x0012_3456);
@@ -146,5 +146,19 @@ fn clients_are_told_when_the_x_server_goes() {
         .expect("clients are told");
     assert_eq!(client.first_difference(&last), None, "the last picture stays");
     desk.server.wait_for_log("desktop is gone");
+
+    // the same display comes back: the client it had goes on where it was
+    let Some(again) = Xvfb::run(Some(&desk.x.display), &format!("{W}x{H}")) else { return };
+    let (connection, screen) = RustConnection::connect(Some(&again.display)).expect("the desktop");
+    desk.root = connection.setup().roots[screen].root;
+    desk.connection = connection;
+    desk.fill(Rect::new(0, 0, W, H), 0x0065_4321);
+    desk.fill(Rect::new(20, 30, 100, 50), 0x00ab_cdef);
+    let whole = desk.rgb(Rect::new(0, 0, W, H));
+    client.wait_for_picture(&whole).expect("capture resumes");
+    client
+        .wait_until("the name is the old one", |c| c.picture().name().is_some_and(|n| !n.contains("gone")))
+        .expect("clients are told");
+    desk.x = again;
     desk.server.stop();
 }
