@@ -68,6 +68,9 @@ impl Worker {
                 self.source.stop();
                 self.started = false;
                 self.tickets.clear();
+                let stats = &self.shared.stats;
+                let (frames, empty_frames) = (stats.frames.load(Relaxed), stats.empty_frames.load(Relaxed));
+                tracing::debug!(frames, empty_frames, "nobody watches: capture stops");
                 // Nobody watches: what the mirror holds grows old from here.
                 let _gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
                 self.shared.valid.store(false, Relaxed);
