@@ -243,11 +243,21 @@ fn explain(message: &str) -> String {
         return message.lines().collect::<Vec<_>>().join("; ");
     };
     let known: Vec<&str> = quoted.collect();
-    let what = if message.starts_with("unknown field") { "unknown key" } else { "unknown value" };
-    match nearest(wrong, &known) {
-        Some(near) => format!("{what} `{wrong}`: did you mean `{near}`?"),
-        None => format!("{what} `{wrong}` (expected one of {})", known.join(", ")),
+    let is_key = message.starts_with("unknown field");
+    let what = if is_key { "unknown key" } else { "unknown value" };
+    match (nearest(wrong, &known), is_key.then(|| elsewhere(wrong)).flatten()) {
+        (Some(near), _) => format!("{what} `{wrong}`: did you mean `{near}`?"),
+        (None, Some(home)) => format!("{what} `{wrong}` here: it belongs into {home}"),
+        (None, None) => format!("{what} `{wrong}` (expected one of {})", known.join(", ")),
     }
+}
+
+/// The section that a key belongs into, for one that was written somewhere else.
+fn elsewhere(key: &str) -> Option<&'static str> {
+    let tables = toml::Table::try_from(Config::default()).ok()?;
+    let sections = [("session", "[session]"), ("network", "[network]"), ("log", "[log]")];
+    let found = sections.into_iter().find(|(name, _)| tables.get(*name).is_some_and(|t| t.get(key).is_some()));
+    found.map(|(_, shown)| shown)
 }
 
 #[cfg(test)]

@@ -248,16 +248,16 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// Faults of the server.
+    /// Faults of farpane itself.
     Error,
-    /// And of the world around it.
+    /// Also what goes wrong with clients, the network and the desktop.
     Warn,
-    /// And what begins and ends.
+    /// Also what begins and ends.
     #[default]
     Info,
-    /// And single happenings.
+    /// Also single events.
     Debug,
-    /// And everything else.
+    /// Everything.
     Trace,
 }
 

@@ -24,6 +24,9 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_name() {
     assert!(said("[session]\nmax_fsp = 3").contains("line 2: unknown key `max_fsp`: did you mean `max_fps`?"));
     assert!(said("[[listener]]\nadress = \"x\"").contains("did you mean `address`?"));
     assert!(said("[[listeners]]\naddress = \"127.0.0.1:1\"").contains("did you mean `listener`?"));
+    assert!(said("max_fps = 3").contains("line 1: unknown key `max_fps` here: it belongs into [session]"));
+    assert!(said("[session]\nhandshake_timeout_s = 3").ends_with("here: it belongs into [network]"));
+    assert!(said("wallpaper = 3").contains("unknown key `wallpaper` (expected one of source, "));
     assert!(said("[log]\nformat = \"jsno\"").contains("unknown value `jsno`: did you mean `json`?"));
     assert!(said("[network]\nwallpaper = 1").contains("expected one of max_unauthenticated, handshake_timeout_s"));
     let at = Config::parse("x = 1", Some(Path::new("/etc/f.toml"))).unwrap_err().to_string();
