@@ -6,6 +6,7 @@
 #[path = "private_x/mod.rs"]
 mod xvfb;
 
+use farpane_engine::geometry::Rect;
 use farpane_test_support::{Client, PATIENCE, Server, encoding};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ const WATCHED: Duration = Duration::from_secs(2);
 const FEW_SLEEPS: u64 = 10;
 /// Frames for one viewer of a still screen: the first one, and one if the screen told of itself meanwhile.
 const FEW_FRAMES: u64 = 3;
+/// The pseudo-encoding that asks for JPEG quality 8.
+const QUALITY_8: i32 = -24;
 const LETTERS: u16 = 5;
 const LETTER_W: u16 = 10;
 const LETTER_H: u16 = 20;
@@ -178,6 +181,35 @@ fn the_measures_of_stillness_see_a_scene_that_moves() {
     assert!(slept > FEW_SLEEPS, "only {slept} sleeps of a moving scene");
     drop(client);
     assert!(frames_when_left(&server, 0) > FEW_FRAMES);
+}
+
+#[test]
+fn what_moves_is_not_taken_for_still_because_a_viewer_is_slow() {
+    let server = Server::synthetic(FARPANE, "640x400@30:video", &[]);
+    let mut client = server.client().expect("a client");
+    client.set_encodings(&[encoding::TIGHT, QUALITY_8, encoding::LAST_RECT]).expect("a list");
+    let everything = Rect::new(0, 0, 640, 400);
+    client.request(false, everything).expect("asks");
+    client.wait_until("a picture", |c| !c.traffic.updates.is_empty()).expect("a picture");
+    // longer between two requests than lossy pixels have to be quiet to be sent again exactly
+    let pause = Duration::from_millis(1_200);
+    let mut costs = |requests: usize| -> Vec<u64> {
+        let mut cost = || {
+            client.bytes_within(pause).expect("goes on");
+            let (before, updates) = (client.traffic.bytes, client.traffic.updates.len());
+            client.request(true, everything).expect("asks");
+            client.wait_until("an update", |c| c.traffic.updates.len() > updates).expect("an update");
+            client.traffic.bytes - before
+        };
+        (0..requests).map(|_| cost()).collect()
+    };
+    // on a busy machine a frame may be late once
+    let mut rounds = Vec::new();
+    let photograph = 640 * 400 / 2;
+    while rounds.last().is_none_or(|bytes: &Vec<u64>| bytes.iter().any(|b| *b > photograph)) {
+        assert!(rounds.len() < 5, "bytes of updates of a moving photograph: {rounds:?}");
+        rounds.push(costs(6));
+    }
 }
 
 /// Bytes on the wire for each letter typed by the viewer itself, on a desktop of this size.

@@ -65,6 +65,8 @@ pub struct Session {
     pub(super) requested: Region,
     /// A non-incremental request waits: an update without pixels is no answer to it.
     pub(super) pixels_owed: bool,
+    /// Since when the source is asked and nothing waits to be sent; none while something does, or nobody asks.
+    pub(super) caught_up_at: Option<Instant>,
     pub(super) continuous: Option<Rect>,
     /// The canvas as the client knows it.
     pub(super) canvas: Size,
@@ -123,6 +125,7 @@ impl Session {
             pacer: Pacer::new(settings.max_fps, settings.max_rate),
             requested: Region::new(),
             pixels_owed: false,
+            caught_up_at: None,
             continuous: None,
             canvas: view.canvas,
             shown_layout: Some(layout),

@@ -16,6 +16,9 @@ use super::state::{Session, SessionError};
 /// Payload of the fence behind every update.
 pub(super) const UPDATE_FENCE: &[u8] = b"u";
 
+/// A source of anything that moves has a frame within this time.
+const ASKED: Duration = Duration::from_millis(100);
+
 /// An update being encoded away from the session; the picture comes back with it.
 pub(super) struct Job {
     picture: ClientPicture,
@@ -72,6 +75,7 @@ impl Session {
             area.add(&rect);
         }
         if area.is_empty() {
+            self.caught_up_at = None;
             picture.set_wants(false);
             return Ok(None);
         }
@@ -90,10 +94,9 @@ impl Session {
         }
         area.intersect_rect(&picture.canvas().rect());
         picture.set_wants(true);
-        let refresh_at =
-            if self.params().jpeg.is_some() { picture.refresh_at(self.settings.refresh_quiet) } else { None };
-        let has_pixels = picture.has_pending(&area) || refresh_at.is_some_and(|t| t <= now);
-        if !has_pixels {
+        let pending = picture.has_pending(&area);
+        let refresh_at = self.refresh_at(picture, pending, now);
+        if !pending && refresh_at.is_none_or(|t| t > now) {
             self.wake_at = refresh_at;
             if self.pseudo.is_due() && !self.pixels_owed {
                 self.send_update(EncodedUpdate::default(), now);
@@ -102,7 +105,8 @@ impl Session {
         }
         let mut params = self.params();
         params.jpeg = params.jpeg.map(|j| lower(j, grant.quality_step));
-        if picture.is_small(&area) {
+        // exact pixels after lossy ones may be many, and none of them is pending
+        if pending && picture.is_small(&area) {
             let quiet = self.settings.refresh_quiet;
             let update = picture.encode(&area, grant.bytes, &params, quiet, self.hub.pool(), now);
             self.pixels_owed = false;
@@ -121,6 +125,20 @@ impl Session {
             quiet: self.settings.refresh_quiet,
             pool: Arc::clone(self.hub.pool()),
         }))
+    }
+
+    /// When lossy pixels are to be sent again exactly, if any are shown.
+    ///
+    /// While a client takes long for an update nothing is captured for it, and what moves seems still: so the source is
+    /// first asked for a while.
+    fn refresh_at(&mut self, picture: &ClientPicture, pending: bool, now: Instant) -> Option<Instant> {
+        if pending {
+            self.caught_up_at = None;
+            return None;
+        }
+        let asked_since = *self.caught_up_at.get_or_insert(now);
+        self.params().jpeg?;
+        Some(picture.refresh_at(self.settings.refresh_quiet)?.max(asked_since + ASKED))
     }
 
     /// Takes a finished job back.
