@@ -3,16 +3,19 @@
 import contextlib
 import io
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
-sys.path[:0] = [HERE, os.path.join(HERE, "desktops")]
+sys.path[:0] = [HERE, os.path.join(HERE, "desktops"), os.path.join(HERE, "figures")]
 
 import desktop  # noqa: E402
+import rfb  # noqa: E402
 import run  # noqa: E402
 
 
@@ -84,6 +87,33 @@ def a_program_that_is_not_there_is_named():
         raise AssertionError("it was found")
 
 
+def framed(transcript, bits):
+    """The sizes of the updates that the measuring viewer finds in a recorded session, and those of the session's index."""
+    folder = os.path.join(TOP, "engine", "tests", "golden", transcript)
+    with open(os.path.join(folder, "s2c.bin"), "rb") as sent, open(os.path.join(folder, "index.tsv")) as index:
+        sent, rows = sent.read(), [line.rstrip("\n").split("\t") for line in index]
+    near, far = socket.socketpair()
+    with near, far:
+        threading.Thread(target=lambda: (far.sendall(sent), far.shutdown(socket.SHUT_WR)), daemon=True).start()
+        near.settimeout(20)
+        viewer, sizes = rfb.Client(near, [rfb.CONTINUOUS_UPDATES], bits), []
+        try:
+            while True:
+                sizes.append(viewer.next_update(20).size)
+        except rfb.Broken as broken:
+            sizes += [] if "closed" in str(broken) and len(viewer.buffer) == viewer.start else [str(broken)]
+    return sizes, [int(row[1]) for row in rows if len(row) == 3 and row[2].startswith("FramebufferUpdate")]
+
+
+def the_measuring_viewer_frames_recorded_sessions():
+    for transcript, bits in (("seq-raw", 32), ("seq-hextile", 32), ("seq-tight", 32), ("seq-tight-jpeg-q5", 32), ("seq-zrle", 32),
+                             ("fmt-332-raw", 8), ("fmt-332-tight", 8), ("fmt-332-zrle", 8), ("fmt-565le-tight", 16)):
+        found, recorded = framed(transcript, bits)
+        assert recorded and found == recorded, (transcript, found, recorded)
+    found, recorded = framed("seq-raw", 16)
+    assert found != recorded, "a wrong pixel size goes unseen"
+
+
 def every_package_line_is_well_formed():
     with open(os.path.join(TOP, "packaging", "debian-packages.txt")) as listing:
         lines = [line.split() for line in listing if line.strip() and not line.startswith("#")]
@@ -113,7 +143,7 @@ def missing_packages_without_rights_are_one_clear_line():
 
 def main():
     tests = [value for value in list(globals().values()) if callable(value) and getattr(value, "__module__", "") == __name__
-             and value not in (main, tally)]
+             and value not in (main, tally, framed)]
     failed = 0
     for test in tests:
         try:

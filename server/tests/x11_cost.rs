@@ -89,7 +89,8 @@ fn typewriter(x: &Xvfb) {
 
 fn share(x: &Xvfb) -> Server {
     let source = format!("x11:{}", x.display);
-    let arguments = ["serve", "--source", &source, "--listen", "127.0.0.1:0", "--security", "none", "--log-level", "debug"];
+    let arguments =
+        ["serve", "--source", &source, "--listen", "127.0.0.1:0", "--security", "none", "--log-level", "debug"];
     Server::start(FARPANE, &arguments)
 }
 

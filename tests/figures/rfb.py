@@ -34,11 +34,14 @@ class Update:
 
 
 class Client:
-    """A viewer on a loopback port without security."""
+    """A viewer on a loopback port, or on a socket that is connected already; without security."""
 
     def __init__(self, port, encodings, bits=32):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(port, socket.socket):
+            self.sock = port
+        else:
+            self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer, self.start, self.total = bytearray(), 0, 0
         self.bytes_per_pixel, self.closed = bits // 8, False
         # a pixel of Tight leaves out the byte that nothing is in
