@@ -72,7 +72,7 @@ impl ClientPicture {
         }
     }
 
-    /// Shows these outputs from now on; everything becomes pending. `notify` as in [`Output::subscribe`].
+    /// Shows these outputs from now on; everything becomes pending. `notify` as in [`Output::subscribe`](super::Output::subscribe).
     pub fn set_view(&mut self, view: &View, notify: &Arc<dyn Fn() + Send + Sync>) {
         self.canvas = view.canvas;
         self.gaps = Region::from(view.canvas.rect());
