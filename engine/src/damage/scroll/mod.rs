@@ -23,6 +23,13 @@ const GAIN_PX: u64 = 64 * 64;
 /// Copies found in one frame at most.
 const COPIES: usize = 4;
 
+/// Searches in vain, one after the other, before frames go by without one: a first picture and a new window are none.
+const FREE_MISSES: u32 = 2;
+
+/// After more searches in vain so many large frames go by without one, one more each time, up to this many: moving pictures
+/// rarely scroll.
+const MOST_REST: u32 = 4;
+
 /// Side of a block of the exact comparison.
 const BLOCK: u16 = 16;
 
@@ -34,6 +41,10 @@ pub(super) struct Scroll {
     of: (usize, u64),
     votes: Votes,
     blocks: Blocks,
+    /// Searches in vain, one after the other.
+    misses: u32,
+    /// Large frames to let by without a search.
+    rest: u32,
 }
 
 /// The exact comparison, block by block.
@@ -74,12 +85,18 @@ impl Scroll {
         if changed.area() < SEARCH_PX {
             return;
         }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
         let bounds = changed.bounds();
         let mut votes = std::mem::take(&mut self.votes);
         for &moved in votes.count(&self.previous, data, map, &bounds) {
             while copied.len() < COPIES && self.take(data, &bounds, moved, changed, copied) {}
         }
         self.votes = votes;
+        self.misses = if copied.is_empty() { self.misses.saturating_add(1) } else { 0 };
+        self.rest = self.misses.saturating_sub(FREE_MISSES).min(MOST_REST);
     }
 
     /// Finds the rectangle that a displacement explains best; false when there is none worth it.
