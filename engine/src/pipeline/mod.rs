@@ -11,6 +11,7 @@
 
 mod blocks;
 mod cache;
+mod encode_blocks;
 mod inbox;
 mod output;
 mod pacer;

@@ -3,21 +3,15 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-
 use super::blocks;
-use super::cache::Key;
+use super::encode_blocks::{INLINE_PX, Job, Place, encode_blocks};
 use super::inbox::move_region;
 use super::output::{Current, Shared, Subscription};
-use super::stats::Stats;
 use super::view::{Pointer, View};
 use crate::damage::{Mirror, MirrorData};
-use crate::encode::{BLOCK, Encoded, Overlay, Params, Streams, encode_rect, number};
+use crate::encode::{BLOCK, Encoded, Params, Streams, encode_rect, number};
 use crate::geometry::{Point, Rect, Region, Size};
 use crate::pixel::Layout;
-
-/// Updates of up to this many pixels are encoded where they are asked for: a hop to the pool would take longer.
-const INLINE_PX: u64 = 64 * 64;
 
 /// Below this budget in bytes blocks are half as wide and high: an update may exceed its budget by one block.
 const SMALL_BUDGET: usize = 512 * 1024;
@@ -50,12 +44,16 @@ pub struct ClientPicture {
     can_copy: bool,
     /// Smoothed bytes per pixel of this client's updates: how many blocks fill a budget.
     bytes_per_px: f32,
+    buffers: Buffers,
 }
 
-struct Job {
-    attached: usize,
-    rect: Rect,
-    exact: bool,
+/// Buffers that serve update after update.
+#[derive(Default)]
+struct Buffers {
+    ready: Region,
+    wanted: Region,
+    rects: Vec<Rect>,
+    jobs: Vec<Job>,
 }
 
 impl ClientPicture {
@@ -69,6 +67,7 @@ impl ClientPicture {
             pointer: None,
             can_copy: false,
             bytes_per_px: 0.5,
+            buffers: Buffers::default(),
         }
     }
 
@@ -199,6 +198,9 @@ impl ClientPicture {
     ///
     /// Lossy pixels that have been quiet since before `now - quiet` are sent again exactly once nothing else waits. Returns no
     /// rectangles when nothing is pending. Takes the read side of each output's gate: not to be called from a worker of `pool`.
+    ///
+    /// Cost: two allocations a rectangle, its bytes and the list it is in (Tight about four); besides these at most 16 for an
+    /// update of one output. `tests/allocations.rs` counts.
     pub fn encode(
         &mut self,
         area: &Region,
@@ -215,28 +217,32 @@ impl ClientPicture {
 
         let side = if budget < SMALL_BUDGET { BLOCK / 2 } else { BLOCK };
         let mut update = EncodedUpdate::default();
-        let mut jobs = Vec::new();
+        let mut all = std::mem::take(&mut self.buffers.jobs);
+        all.clear();
         for (i, data) in mirrors.iter().enumerate() {
             if shared[i].is_valid() {
-                self.collect(i, data, area, side, &mut update, &mut jobs);
+                self.collect(i, data, area, side, &mut update, &mut all);
             }
         }
         self.fill_gaps(area, params, &mut update);
         if let (true, 0, Some(_), Some(quiet_since)) =
-            (jobs.is_empty(), update.rects, params.jpeg, now.checked_sub(quiet))
+            (all.is_empty(), update.rects, params.jpeg, now.checked_sub(quiet))
         {
             for (i, data) in mirrors.iter().enumerate() {
-                self.collect_refresh(i, data, area, side, quiet_since, &mut jobs);
+                self.collect_refresh(i, data, area, side, quiet_since, &mut all);
             }
         }
         let mut sent_px = 0u64;
-        let mut jobs = &jobs[..];
+        let mut jobs = &all[..];
         while !jobs.is_empty() && update.bytes.len() < budget {
             let wave = self.wave(jobs, budget - update.bytes.len());
             let (now_jobs, later) = jobs.split_at(wave);
             jobs = later;
-            let results = self.run(now_jobs, &gates, &mirrors, params, pool);
+            let results = encode_blocks(now_jobs, &self.places(&gates, &mirrors), self.pointer.as_ref(), params, pool);
             let (mut wave_px, before) = (0u64, update.bytes.len());
+            let wire: usize = results.iter().flat_map(|r| r.iter()).map(Encoded::wire_len).sum();
+            // beside them at most five headers of streams that begin
+            update.bytes.reserve(wire + 16);
             for (job, encoded) in now_jobs.iter().zip(&results) {
                 let a = &mut self.attached[job.attached];
                 a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
@@ -262,6 +268,7 @@ impl ClientPicture {
         if let (Some(s), true) = (shared.first(), sent_px > 0) {
             s.stats.encode.add(started.elapsed());
         }
+        self.buffers.jobs = all;
         update
     }
 
@@ -311,16 +318,17 @@ impl ClientPicture {
             update.rects += 1;
         }
         inbox.pending.intersect_rect(&shown);
-        let mut ready = inbox.pending.clone();
+        let Buffers { ready, wanted, rects, .. } = &mut self.buffers;
+        ready.clone_from(&inbox.pending);
         drop(inbox);
-        let mut wanted = area.clone();
+        wanted.clone_from(area);
         wanted.intersect_rect(&to_canvas(a.at, &shown));
         wanted.translate(-i32::from(a.at.x), -i32::from(a.at.y));
-        ready.intersect(&wanted);
-        let mut rects = Vec::new();
-        blocks::cut(&ready, side, &mut rects);
-        blocks::order(&mut rects, |r| data.newest(r));
-        jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: false }));
+        ready.intersect(wanted);
+        rects.clear();
+        blocks::cut(ready, side, rects);
+        blocks::order(rects, |r| data.newest(r));
+        jobs.extend(rects.iter().map(|&rect| Job { attached: i, rect, exact: false }));
     }
 
     /// Blocks of one output that were sent lossy and have been quiet.
@@ -370,60 +378,20 @@ impl ClientPicture {
         self.gaps.subtract(&ready);
     }
 
-    fn run<G, M>(
-        &self,
-        jobs: &[Job],
-        gates: &[G],
-        mirrors: &[M],
-        params: &Params,
-        pool: &rayon::ThreadPool,
-    ) -> Vec<Arc<[Encoded]>>
+    /// What encoding needs to know of each output.
+    fn places<'a, G, M>(&'a self, gates: &[G], mirrors: &'a [M]) -> Vec<Place<'a>>
     where
         G: std::ops::Deref<Target = Current>,
         M: std::ops::Deref<Target = MirrorData>,
     {
-        let gates: Vec<(u64, &MirrorData)> = gates.iter().zip(mirrors).map(|(g, m)| (g.epoch, &**m)).collect();
-        let sharing: Vec<bool> = self.attached.iter().map(|a| a.subscription.shared.count_clients() > 1).collect();
-        let places: Vec<(&Shared, Point)> = self.attached.iter().map(|a| (&*a.subscription.shared, a.at)).collect();
-        let pointer = self.pointer.as_ref();
-        let one = |job: &Job| -> Arc<[Encoded]> {
-            let (epoch, data) = gates[job.attached];
-            let (shared, at) = places[job.attached];
-            let params = if job.exact { Params { jpeg: None, ..*params } } else { *params };
-            let overlay = pointer.filter(|p| p.rect().overlaps(&to_canvas(at, &job.rect))).map(|p| Overlay {
-                image: &p.image,
-                x: i32::from(p.at.x) - i32::from(p.image.hotspot.x) - i32::from(at.x),
-                y: i32::from(p.at.y) - i32::from(p.image.hotspot.y) - i32::from(at.y),
-            });
-            let make = || {
-                let mut out = Vec::new();
-                encode_rect(data, &job.rect, overlay.as_ref(), &params, &mut out);
-                Stats::count(&shared.stats.encoded_rects, out.len() as u64);
-                Stats::count(&shared.stats.encoded_px, job.rect.area());
-                Stats::count(&shared.stats.encoded_bytes, out.iter().map(Encoded::wire_len).sum::<usize>() as u64);
-                out
-            };
-            if !sharing[job.attached] {
-                return make().into();
-            }
-            let key = Key {
-                rect: job.rect,
-                seq: data.newest(&job.rect),
-                epoch,
-                params,
-                overlay: overlay.map(|o| (o.image.serial, o.x, o.y)),
-            };
-            let (encoded, was_shared) = shared.cache.get(key, make);
-            if was_shared {
-                Stats::count(&shared.stats.shared_rects, encoded.len() as u64);
-            }
-            encoded
-        };
-        if jobs.iter().map(|j| j.rect.area()).sum::<u64>() <= INLINE_PX {
-            jobs.iter().map(one).collect()
-        } else {
-            pool.install(|| jobs.par_iter().with_max_len(1).map(one).collect())
-        }
+        let places = self.attached.iter().zip(gates).zip(mirrors).map(|((a, gate), data)| Place {
+            shared: &a.subscription.shared,
+            at: a.at,
+            data,
+            epoch: gate.epoch,
+            sharing: a.subscription.shared.count_clients() > 1,
+        });
+        places.collect()
     }
 }
 
@@ -448,7 +416,7 @@ impl Attached {
     }
 }
 
-fn to_canvas(at: Point, rect: &Rect) -> Rect {
+pub(super) fn to_canvas(at: Point, rect: &Rect) -> Rect {
     rect.translate(i32::from(at.x), i32::from(at.y))
 }
 
