@@ -82,11 +82,21 @@ impl Session {
     }
 
     fn text_from_client(&mut self, text: &str) {
-        if self.may_use_clipboard() && text.len() <= self.settings.clipboard_max_bytes {
+        if !self.may_use_clipboard() || self.is_echo(text) {
+            return;
+        }
+        if text.len() <= self.settings.clipboard_max_bytes {
             let text: Arc<str> = text.into();
             self.offered_text = Some(Arc::clone(&text));
             self.hub.clipboard_from(self.id, text);
         }
+    }
+
+    /// Whether this is the text that everybody has already, perhaps without what Latin-1 lacks: many viewers send back
+    /// what they were given, and two of them would chase it round for ever.
+    fn is_echo(&self, text: &str) -> bool {
+        let known = self.hub.desktop().clipboard;
+        known.is_some_and(|known| *known == *text || cut_text::from_latin1(&cut_text::to_latin1(&known)) == text)
     }
 
     fn send_extended(&mut self, message: &ExtendedClipboard) -> Result<(), SessionError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
+use farpane_engine::geometry::Size;
 use farpane_rfb::client_msg::{ClientMessage, ClientParser};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -27,6 +28,7 @@ const BATCH: usize = 256;
 pub(super) async fn run(
     transport: Transport,
     mut input: BytesMut,
+    told: Size,
     mut membership: Membership,
     hub: Arc<Hub>,
     settings: Arc<Settings>,
@@ -38,7 +40,8 @@ pub(super) async fn run(
         let bell = Arc::clone(&bell);
         Arc::new(move || bell.notify_one())
     };
-    let session = Session::new(membership.id, Arc::clone(&hub), settings, &access, notify);
+    let mut session = Session::new(membership.id, Arc::clone(&hub), settings, &access, notify);
+    session.was_told(told);
     let mut client =
         Client { session, parser: ClientParser::default(), held_back: None, resizing: None, encoding: None };
 
@@ -77,7 +80,6 @@ pub(super) async fn run(
         }
     }
     .await;
-    client.session.release();
     let _ = tokio::time::timeout(std::time::Duration::from_millis(100), writer.shutdown()).await;
     result
 }
@@ -123,10 +125,10 @@ impl Client {
 
     /// Asks the desktop for the next layout that the client wished for, one at a time.
     fn start_resize(&mut self, hub: &Arc<Hub>) {
-        if self.resizing.is_some() || self.session.is_settling() {
+        if self.resizing.is_some() {
             return;
         }
-        if let Some(layout) = self.session.wishes.pop_front() {
+        if let Some(layout) = self.session.next_wish() {
             let (hub, id) = (Arc::clone(hub), self.session.id);
             self.resizing = Some(tokio::task::spawn_blocking(move || hub.resize(id, &layout)));
         }

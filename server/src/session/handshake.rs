@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use farpane_engine::geometry::Size;
 use farpane_rfb::handshake::{HandshakeError, SecurityType, ServerEvent, ServerHandshake, ServerInit};
 use farpane_rfb::{PixelFormat, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,6 +72,8 @@ pub(super) struct Entered {
     pub shared: bool,
     /// Bytes read beyond the handshake.
     pub early: BytesMut,
+    /// The canvas that ServerInit told.
+    pub told: Size,
 }
 
 /// Takes a connection through the handshake.
@@ -183,7 +186,8 @@ async fn talk(
                     SharedPolicy::Always => true,
                     SharedPolicy::Never => false,
                 };
-                return Ok(Entered { transport, access, shared, early: input });
+                let told = Size::new(init.width, init.height);
+                return Ok(Entered { transport, access, shared, early: input, told });
             }
             Some(ServerEvent::Refused(error)) => {
                 drain(&mut transport).await;

@@ -94,6 +94,7 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         state.clients.remove(&self.id);
+        state.resizing.take_if(|id| *id == self.id);
         if state.clients.is_empty() {
             self.hub.backend.watch(false);
         }
@@ -174,10 +175,13 @@ impl Hub {
         })
     }
 
-    /// Joins. A client that does not share disconnects all others.
-    pub fn join(self: &Arc<Self>, shared: bool) -> Membership {
+    /// Joins, unless `most` are there already. A client that does not share disconnects all others.
+    pub fn join(self: &Arc<Self>, shared: bool, most: usize) -> Option<Membership> {
         let (tx, events) = mpsc::unbounded_channel();
         let mut state = self.lock();
+        if state.clients.len() >= most {
+            return None;
+        }
         if !shared {
             for other in state.clients.values() {
                 let _ = other.send(HubEvent::Close("another client asked for the desktop alone"));
@@ -190,7 +194,7 @@ impl Hub {
         let id = ClientId(state.next_client);
         state.clients.insert(id, tx);
         drop(state);
-        Membership { id, events, hub: Arc::clone(self) }
+        Some(Membership { id, events, hub: Arc::clone(self) })
     }
 
     /// A client moved the pointer there: the others are told.
@@ -218,6 +222,11 @@ impl Hub {
             self.lock().resizing = None;
         }
         answer
+    }
+
+    /// A layout that the desktop agreed to has not shown, and nothing is left to show: the next change is nobody's wish.
+    pub fn settled(&self, id: ClientId) {
+        self.lock().resizing.take_if(|by| *by == id);
     }
 
     fn on_backend(self: &Arc<Self>, event: BackendEvent, weak: &Weak<Hub>) {

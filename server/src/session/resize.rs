@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use farpane_engine::geometry::{Rect, Size};
-use farpane_engine::pipeline::ClientPicture;
+use farpane_engine::pipeline::{ClientPicture, View};
 use farpane_rfb::Encoding;
 use farpane_rfb::ext::desktop_size::{Layout as WireLayout, Reason, Screen, Status};
 use farpane_rfb::wire::Area;
@@ -28,6 +28,8 @@ pub(super) struct ResizeState {
     answers: Vec<Status>,
     /// The desktop agreed; its new layout is awaited until then.
     settling: Option<Instant>,
+    /// A layout came by this client's wish before the desktop's answer to it did.
+    early: bool,
 }
 
 impl ResizeState {
@@ -38,7 +40,8 @@ impl ResizeState {
             (false, true) => Reason::OtherClient,
             _ => Reason::Server,
         };
-        if by_this && self.settling.take().is_some() {
+        if by_this {
+            self.early = self.settling.take().is_none();
             self.answers.push(Status::Ok);
         }
         self.changed = Some(reason);
@@ -51,7 +54,9 @@ impl ResizeState {
 
     /// A wish was refused, or agreed to and about to happen.
     pub fn answered(&mut self, answer: ResizeAnswer, now: Instant) {
+        let early = std::mem::take(&mut self.early);
         match answer {
+            ResizeAnswer::Done if early => {}
             ResizeAnswer::Done => self.settling = Some(now + SETTLE),
             ResizeAnswer::Prohibited => self.answers.push(Status::Prohibited),
             ResizeAnswer::OutOfResources => self.answers.push(Status::OutOfResources),
@@ -69,11 +74,13 @@ impl ResizeState {
         self.settling
     }
 
-    fn settle(&mut self, now: Instant) {
-        if self.settling.is_some_and(|t| t <= now) {
-            self.settling = None;
+    /// Stops waiting for an agreed layout when it is time; returns whether it was.
+    fn settle(&mut self, now: Instant) -> bool {
+        let late = self.settling.take_if(|t| *t <= now).is_some();
+        if late {
             self.answers.push(Status::Ok);
         }
+        late
     }
 
     fn is_due(&self) -> bool {
@@ -86,7 +93,9 @@ impl Session {
     ///
     /// A client that cannot be told keeps its canvas; what lies beyond it is not shown, what is missing is black.
     pub(super) fn tell_layout(&mut self, picture: &mut ClientPicture, now: Instant) -> bool {
-        self.resize.settle(now);
+        if self.resize.settle(now) {
+            self.hub.settled(self.id);
+        }
         if !self.resize.is_due() {
             return false;
         }
@@ -136,6 +145,19 @@ impl Session {
         false
     }
 
+    /// The canvas that ServerInit told, which the desktop may have left since.
+    pub(super) fn was_told(&mut self, canvas: Size) {
+        if canvas == self.canvas {
+            return;
+        }
+        if let (Some(picture), Some(seen)) = (&mut self.picture, self.hub.seen(&self.settings.view)) {
+            picture.set_view(&View { canvas, ..seen.view }, &self.notify);
+        }
+        self.shown_layout = None;
+        self.resize.tell_again();
+        self.clip_to(canvas);
+    }
+
     fn clip_to(&mut self, canvas: Size) {
         self.canvas = canvas;
         self.requested.intersect_rect(&canvas.rect());
@@ -151,6 +173,15 @@ impl Session {
         } else {
             self.resize.refuse(Status::OutOfResources);
         }
+    }
+
+    /// The wish that the desktop is to be asked for now: none before the one before it has shown.
+    pub(super) fn next_wish(&mut self) -> Option<Layout> {
+        if self.resize.settle_at().is_some() {
+            return None;
+        }
+        self.resize.early = false;
+        self.wishes.pop_front()
     }
 
     /// Checks a client's wish; returns the layout to ask the desktop for.

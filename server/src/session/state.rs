@@ -268,7 +268,9 @@ impl Session {
             self.continuous_announced = true;
             self.outbox.push(vec![150])?;
         }
-        if self.caps.extended_desktop_size && !old.extended_desktop_size {
+        if (self.caps.extended_desktop_size && !old.extended_desktop_size)
+            || (self.caps.desktop_size && !old.desktop_size)
+        {
             self.resize.tell_again();
         }
         if self.caps.extended_clipboard {
@@ -336,11 +338,6 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a layout that the desktop agreed to has not shown yet.
-    pub fn is_settling(&self) -> bool {
-        self.resize.settle_at().is_some()
-    }
-
     /// The desktop answered a wish for another layout.
     pub fn resized(&mut self, answer: crate::backend::ResizeAnswer, now: Instant) {
         self.resize.answered(answer, now);
@@ -380,9 +377,11 @@ impl Session {
         };
         self.ops.push(Box::new(move |p| p.set_pointer(pointer)));
     }
+}
 
-    /// Releases what the client holds down; for when it goes.
-    pub fn release(&mut self) {
+impl Drop for Session {
+    /// However the session ends, nothing stays held down.
+    fn drop(&mut self) {
         if let Some(input) = &self.input {
             self.held.release(&**input);
         }

@@ -23,6 +23,8 @@ const ASKED: Duration = Duration::from_millis(100);
 pub(super) struct Job {
     picture: ClientPicture,
     area: Region,
+    requested: Region,
+    pixels_owed: bool,
     budget: usize,
     params: Params,
     quiet: Duration,
@@ -33,13 +35,16 @@ pub(super) struct Job {
 pub(super) struct JobDone {
     picture: ClientPicture,
     update: EncodedUpdate,
+    /// The requests that it answers, and whether one of them was for pixels whatever the client shows.
+    requested: Region,
+    pixels_owed: bool,
 }
 
 impl Job {
     /// Encodes. Waits for pixels that are being written: not for the network threads, nor for the encoding pool.
     pub fn run(mut self, now: Instant) -> JobDone {
         let update = self.picture.encode(&self.area, self.budget, &self.params, self.quiet, &self.pool, now);
-        JobDone { picture: self.picture, update }
+        JobDone { picture: self.picture, update, requested: self.requested, pixels_owed: self.pixels_owed }
     }
 }
 
@@ -110,16 +115,18 @@ impl Session {
             let quiet = self.settings.refresh_quiet;
             let update = picture.encode(&area, grant.bytes, &params, quiet, self.hub.pool(), now);
             self.pixels_owed = false;
-            if update.rects > 0 || self.pseudo.is_due() {
-                self.send_update(update, now);
+            if self.send_update(update, now) {
                 self.wake_at = Some(now);
             }
             return Ok(None);
         }
         picture.set_wants(false);
+        // What is requested from here on gets an update of its own.
         Ok(Some(Job {
             picture: ClientPicture::new(),
             area,
+            requested: std::mem::take(&mut self.requested),
+            pixels_owed: std::mem::take(&mut self.pixels_owed),
             budget: grant.bytes,
             params,
             quiet: self.settings.refresh_quiet,
@@ -144,10 +151,12 @@ impl Session {
     /// Takes a finished job back.
     pub fn job_done(&mut self, done: JobDone, now: Instant) {
         self.picture = Some(done.picture);
-        self.pixels_owed = false;
-        if done.update.rects > 0 || self.pseudo.is_due() {
-            self.send_update(done.update, now);
+        let mut requested = std::mem::take(&mut self.requested);
+        if !self.send_update(done.update, now) {
+            requested.union(&done.requested);
+            self.pixels_owed |= done.pixels_owed;
         }
+        self.requested = requested;
     }
 
     /// Whether an update is being encoded: messages that change how updates look wait for it.
@@ -155,16 +164,21 @@ impl Session {
         self.picture.is_none()
     }
 
-    /// Queues one FramebufferUpdate: the pseudo-rectangles that are due, then the encoded ones, then a fence.
-    fn send_update(&mut self, update: EncodedUpdate, now: Instant) {
+    /// Queues one FramebufferUpdate: the pseudo-rectangles that are due, then the encoded ones, then a fence. Without any
+    /// rectangle nothing is sent (a pointer's shape may be due that nobody knows yet); returns whether something was.
+    fn send_update(&mut self, update: EncodedUpdate, now: Instant) -> bool {
         let mut message = vec![0, 0, 0, 0];
         let pseudo = self.write_pseudo(&mut message);
         let count = pseudo.saturating_add(update.rects);
+        if count == 0 {
+            return false;
+        }
         if let Some(slot) = message.get_mut(2..4) {
             slot.copy_from_slice(&count.to_be_bytes());
         }
         message.extend_from_slice(&update.bytes);
         self.queue_update(message, now);
+        true
     }
 
     /// Queues a whole update message and its fence; it answers all requests so far.
