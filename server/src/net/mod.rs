@@ -17,7 +17,7 @@ pub use transport::{
     ByteStream, ConnInfo, Identity, ListenerId, ReadStream, Transport, TransportParts, TransportReader,
     TransportWriter, WriteStream,
 };
-pub use websocket::{WebSocketError, WsStream, origin_allowed};
+pub use websocket::{WebSocketError, WsStream, accept as accept_websocket, origin_allowed};
 
 /// TCP keeps at most about this much data that was written and not yet sent (`TCP_NOTSENT_LOWAT`); beyond it writes wait.
 ///
