@@ -35,6 +35,8 @@ pub(super) struct Desktop {
     clock: Area,
     note: Area,
     photo: Photo,
+    /// Everything that never changes behind the windows that do: wallpaper, panel, document.
+    back: Vec<u32>,
 }
 
 impl std::fmt::Debug for Desktop {
@@ -52,7 +54,7 @@ impl Desktop {
         };
         let photo_window = part(54, 9, 40, 46);
         let inner = (photo_window.w as usize, photo_window.h as usize);
-        Self {
+        let mut desktop = Self {
             size: spec.size,
             fps: u64::from(spec.fps),
             moving: spec.scene == Scene::Desktop,
@@ -64,7 +66,12 @@ impl Desktop {
             clock: part(75, 66, 20, 24),
             note: part(8, 68, 22, 22),
             photo: Photo::new((inner.0 * 2).clamp(64, 3_072), inner.1.clamp(16, 2_160)),
-        }
+            back: Vec::new(),
+        };
+        let mut back = vec![0; usize::from(spec.size.w) * usize::from(spec.size.h)];
+        desktop.paint_back(&mut back);
+        desktop.back = back;
+        desktop
     }
 
     fn ms(&self, n: u64) -> u64 {
@@ -132,8 +139,8 @@ impl Desktop {
         self.moving.then_some(n + 1)
     }
 
-    pub(super) fn paint(&self, px: &mut [u32], clip: Rect, n: u64) {
-        let mut p = Painter::new(px, usize::from(self.size.w), clip);
+    fn paint_back(&self, px: &mut [u32]) {
+        let mut p = Painter::new(px, usize::from(self.size.w), self.size.rect());
         self.wallpaper(&mut p);
         p.fill(self.panel, PANEL);
         let s = self.scale;
@@ -145,6 +152,16 @@ impl Desktop {
             "farpane  |  demo desktop  |  every pixel is made by rule",
         );
         self.paint_document(&mut p);
+    }
+
+    pub(super) fn paint(&self, px: &mut [u32], clip: Rect, n: u64) {
+        let width = usize::from(self.size.w);
+        let mut p = Painter::new(px, width, clip);
+        let (w, h) = (i32::from(self.size.w), i32::from(self.size.h));
+        p.rows(Area::new(0, 0, w, h), |x, y, px| {
+            let at = y as usize * width + x as usize;
+            px.copy_from_slice(&self.back[at..at + px.len()]);
+        });
         self.paint_photo(&mut p, n);
         self.paint_terminal(&mut p, n);
         self.paint_clock(&mut p, n);

@@ -105,7 +105,21 @@ impl<'a> Painter<'a> {
 
     /// The soft dark edge around a window, `depth` pixels wide.
     pub(super) fn shadow(&mut self, window: Area, depth: i32) {
-        self.rows(window.grown(depth), |x0, y, px| {
+        // the window itself covers what is within: only the four edges around it are painted
+        let Area { x, y, w, h } = window;
+        let edges = [
+            Area::new(x - depth, y - depth, w + 2 * depth, depth),
+            Area::new(x - depth, y, depth, h),
+            Area::new(x + w, y, depth, h),
+            Area::new(x - depth, y + h, w + 2 * depth, depth),
+        ];
+        for edge in edges {
+            self.shadow_edge(window, depth, edge);
+        }
+    }
+
+    fn shadow_edge(&mut self, window: Area, depth: i32, edge: Area) {
+        self.rows(edge, |x0, y, px| {
             let dy = (window.y - y).max(y - (window.y + window.h - 1)).max(0);
             for (i, p) in px.iter_mut().enumerate() {
                 let x = x0 + i as i32;
