@@ -216,14 +216,23 @@ fn a_target_that_breaks_is_noticed() {
     assert!(found.starts_with(b"good\xff"), "{found:?}");
 }
 
+/// Writes the seeds where cargo-fuzz looks for them, when FARPANE_CORPUS names the folder (`fuzz/corpus`); else to a folder of
+/// the test's own, to see that every target has some.
 #[test]
-#[ignore = "writes fuzz/corpus for cargo fuzz"]
-fn write_the_corpus() {
+fn every_target_has_a_corpus_that_can_be_written() {
+    let asked = std::env::var_os("FARPANE_CORPUS").map(std::path::PathBuf::from);
+    let own = std::env::temp_dir().join(format!("farpane-corpus-{}", std::process::id()));
+    let corpus = asked.as_ref().unwrap_or(&own);
     for (name, _) in targets::TARGETS {
-        let folder = top().join("fuzz/corpus").join(name);
+        let folder = corpus.join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
-        for (n, seed) in seeds(name).iter().enumerate() {
+        let seeds = seeds(name);
+        assert!(!seeds.is_empty(), "{name} has no seed");
+        for (n, seed) in seeds.iter().enumerate() {
             std::fs::write(folder.join(format!("seed-{n:03}")), seed).expect("a file");
         }
+    }
+    if asked.is_none() {
+        std::fs::remove_dir_all(&own).expect("our own folder");
     }
 }

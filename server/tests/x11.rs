@@ -39,20 +39,30 @@ fn environment(server: &Xvfb) -> Environment {
 
 impl Desk {
     fn open(screen: &str) -> Option<Self> {
+        Self::open_with(screen, false)
+    }
+
+    fn open_with(screen: &str, primary: bool) -> Option<Self> {
         let server = Xvfb::start(screen)?;
         let (send, events) = unbounded_channel();
         let spec = SourceSpec::X11(Some(server.display.clone()));
-        let backend = open(&spec, &environment(&server), send).expect("opens");
+        let mut env = environment(&server);
+        env.clipboard.primary = primary;
+        let backend = open(&spec, &env, send).expect("opens");
         Some(Self { backend, events, server })
     }
 
     /// A watched desktop, its first events taken out.
     fn watched(screen: &str) -> Option<Self> {
-        let mut desk = Self::open(screen)?;
+        Self::open(screen)?.watch()
+    }
+
+    fn watch(mut self) -> Option<Self> {
+        let desk = &mut self;
         desk.wait("lock keys", |e| matches!(e, BackendEvent::Leds(_)).then_some(()));
         desk.backend.watch(true);
         desk.wait("the pointer's place", |e| matches!(e, BackendEvent::PointerMoved(_)).then_some(()));
-        Some(desk)
+        Some(self)
     }
 
     /// Waits for an event; others before it are dropped.
@@ -287,11 +297,11 @@ fn a_pointer_moved_by_someone_else_is_told() {
 }
 
 /// Pastes until the selection has the wanted text, or the time is over.
-fn paste(desk: &Desk, want: &str) -> Option<String> {
+fn paste(desk: &Desk, selection: &str, want: &str) -> Option<String> {
     let end = Instant::now() + PATIENCE;
     let mut got;
     loop {
-        let out = desk.server.command("xclip").args(["-o", "-selection", "clipboard", "-t", "UTF8_STRING"]).output();
+        let out = desk.server.command("xclip").args(["-o", "-selection", selection, "-t", "UTF8_STRING"]).output();
         match out {
             Ok(out) => got = String::from_utf8_lossy(&out.stdout).into_owned(),
             Err(error) => {
@@ -306,8 +316,8 @@ fn paste(desk: &Desk, want: &str) -> Option<String> {
     }
 }
 
-fn copy(desk: &Desk, text: &str) -> bool {
-    let started = desk.server.command("xclip").args(["-i", "-selection", "clipboard"]).stdin(Stdio::piped()).spawn();
+fn copy(desk: &Desk, selection: &str, text: &str) -> bool {
+    let started = desk.server.command("xclip").args(["-i", "-selection", selection]).stdin(Stdio::piped()).spawn();
     let Ok(mut child) = started else {
         xvfb::skip("xclip does not start");
         return false;
@@ -323,7 +333,7 @@ fn texts_of_clients_can_be_pasted_small_and_in_pieces() {
     let clipboard = desk.backend.clipboard().expect("has one");
     for text in ["plain", "äöü € 😀\nsecond line", &"0123456789abcdeé\n".repeat(40_000)] {
         clipboard.offer(text.into());
-        let Some(got) = paste(&desk, text) else { return };
+        let Some(got) = paste(&desk, "clipboard", text) else { return };
         assert!(got == text, "{} bytes instead of {}", got.len(), text.len());
     }
     let targets = desk.server.command("xclip").args(["-o", "-selection", "clipboard", "-t", "TARGETS"]).output();
@@ -332,7 +342,7 @@ fn texts_of_clients_can_be_pasted_small_and_in_pieces() {
         assert!(targets.lines().any(|l| l == name), "{name} in {targets}");
     }
     // our own offers were not told as copies of the desktop: the first copy told is the desktop's
-    assert!(copy(&desk, "from the desktop"));
+    assert!(copy(&desk, "clipboard", "from the desktop"));
     let text = desk.wait("a copy", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
     assert_eq!(&*text, "from the desktop");
 }
@@ -343,17 +353,36 @@ fn copies_of_the_desktop_are_told_up_to_the_cap() {
     let large = "wörter mit Zeilen\r\n".repeat(40_000);
     let small = "a\r\nb\rc";
     for text in [small, &large] {
-        if !copy(&desk, text) {
+        if !copy(&desk, "clipboard", text) {
             return;
         }
         let got = desk.wait("a copy", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
         let want = text.replace("\r\n", "\n").replace('\r', "\n");
         assert!(*got == *want, "{} bytes instead of {}", got.len(), want.len());
     }
-    copy(&desk, &"x".repeat((1 << 20) + 1));
-    copy(&desk, "after it");
+    copy(&desk, "clipboard", &"x".repeat((1 << 20) + 1));
+    copy(&desk, "clipboard", "after it");
     let got = desk.wait("a copy", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
     assert_eq!(&*got, "after it", "what is past the cap is not told, and what follows is");
+}
+
+#[test]
+fn what_the_mouse_selects_is_shared_when_asked_for() {
+    let Some(mut desk) = Desk::open_with("640x480", true).and_then(Desk::watch) else { return };
+    desk.backend.clipboard().expect("has one").offer("from a client".into());
+    for selection in ["primary", "clipboard"] {
+        let Some(got) = paste(&desk, selection, "from a client") else { return };
+        assert_eq!(got, "from a client", "{selection}");
+    }
+    copy(&desk, "primary", "selected");
+    let got = desk.wait("a selection", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
+    assert_eq!(&*got, "selected");
+
+    let Some(mut plain) = Desk::watched("640x480") else { return };
+    copy(&plain, "primary", "selected");
+    copy(&plain, "clipboard", "copied");
+    let got = plain.wait("a copy", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
+    assert_eq!(&*got, "copied", "PRIMARY is not shared unless asked for");
 }
 
 fn wish(size: (u16, u16), rects: &[[u16; 4]]) -> Layout {
