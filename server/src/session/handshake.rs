@@ -1,5 +1,6 @@
 //! The handshake of one connection: version, security, ClientInit, ServerInit, all under one deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -8,7 +9,7 @@ use farpane_rfb::handshake::{HandshakeError, SecurityType, ServerEvent, ServerHa
 use farpane_rfb::{PixelFormat, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::hub::Hub;
+use super::hub::{Hub, Membership};
 use super::{Access, Settings, SharedPolicy};
 use crate::net::{ConnInfo, Transport};
 
@@ -69,7 +70,9 @@ pub enum HandshakeFailed {
 pub(super) struct Entered {
     pub transport: Transport,
     pub access: Access,
-    pub shared: bool,
+    /// Its place among the clients. Taken before ServerInit: who has been told of the desktop is one of them, and clients
+    /// come in the order in which they were told.
+    pub membership: Membership,
     /// Bytes read beyond the handshake.
     pub early: BytesMut,
     /// The canvas that ServerInit told.
@@ -79,7 +82,7 @@ pub(super) struct Entered {
 /// Takes a connection through the handshake.
 pub(super) async fn run(
     transport: Transport,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     settings: &Settings,
     authenticator: &dyn Authenticator,
 ) -> Result<Entered, HandshakeFailed> {
@@ -92,7 +95,7 @@ pub(super) async fn run(
 
 async fn talk(
     mut transport: Transport,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     settings: &Settings,
     authenticator: &dyn Authenticator,
 ) -> Result<Entered, HandshakeFailed> {
@@ -171,6 +174,16 @@ async fn talk(
                 let Some(seen) = hub.seen(&settings.view) else {
                     return Err(HandshakeFailed::Denied(format!("monitor {} is not there", settings.view)));
                 };
+                let shared = match settings.shared {
+                    SharedPolicy::AsAsked => shared,
+                    SharedPolicy::Always => true,
+                    SharedPolicy::Never => false,
+                };
+                // those who shook hands at the same time may have taken the last place
+                let most = settings.max_clients;
+                let Some(membership) = hub.join(shared, most) else {
+                    return Err(HandshakeFailed::Denied(format!("too many clients (at most {most})")));
+                };
                 let size = seen.layout.size;
                 let init = ServerInit {
                     width: size.w.max(1),
@@ -181,13 +194,8 @@ async fn talk(
                 let output = handshake.server_init(&init)?;
                 transport.write_all(&output).await?;
                 transport.flush().await?;
-                let shared = match settings.shared {
-                    SharedPolicy::AsAsked => shared,
-                    SharedPolicy::Always => true,
-                    SharedPolicy::Never => false,
-                };
                 let told = Size::new(init.width, init.height);
-                return Ok(Entered { transport, access, shared, early: input, told });
+                return Ok(Entered { transport, access, membership, early: input, told });
             }
             Some(ServerEvent::Refused(error)) => {
                 drain(&mut transport).await;

@@ -108,12 +108,7 @@ pub async fn serve(
     let listener = Arc::clone(&transport.info().listener_name);
     match handshake::run(transport, &hub, &settings, &*authenticator).await {
         Ok(entered) => {
-            let handshake::Entered { transport, access, shared, early, told } = entered;
-            // Those who shook hands at the same time may have taken the last place.
-            let Some(membership) = hub.join(shared, settings.max_clients) else {
-                tracing::warn!(%peer, %listener, most = settings.max_clients, "refused: too many clients");
-                return;
-            };
+            let handshake::Entered { transport, access, membership, early, told } = entered;
             let id = membership.id;
             tracing::info!(client = %id, %peer, %listener, view_only = access.view_only || settings.view_only, "client connected");
             match driver::run(transport, early, told, membership, Arc::clone(&hub), settings, access).await {
