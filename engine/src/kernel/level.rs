@@ -12,7 +12,7 @@ pub enum CpuLevel {
     Scalar,
     /// x86-64 with AVX2 and the bit instructions that came with it (BMI1, BMI2, LZCNT, POPCNT).
     Avx2,
-    /// aarch64 with Advanced SIMD.
+    /// aarch64, little-endian, with Advanced SIMD.
     Neon,
 }
 
@@ -73,12 +73,12 @@ impl CpuLevel {
         if has { Self::Avx2 } else { Self::Scalar }
     }
 
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     fn detect() -> Self {
         if std::arch::is_aarch64_feature_detected!("neon") { Self::Neon } else { Self::Scalar }
     }
 
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
     fn detect() -> Self {
         Self::Scalar
     }

@@ -1,7 +1,8 @@
 //! Hot loops, each with a scalar twin that defines it.
 //!
 //! One folder a kernel: `mod.rs` the safe front, which checks shapes and takes the [`CpuLevel`] as an argument; `scalar.rs` the definition;
-//! `x86.rs` a level that `benches/kernels` shows to be at least 1.3 times as fast. Every level is tested against the definition.
+//! `x86.rs` a level that `benches/kernels` shows to be at least 1.3 times as fast; `aarch64.rs` its NEON twin, which `make aarch64` runs
+//! under emulation. Every level is tested against the definition.
 
 pub mod convert;
 mod level;

@@ -2,6 +2,8 @@
 //!
 //! Only the change of red and blue has levels: the copy is the compiler's, and the tables are bound by their look-ups.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -27,6 +29,8 @@ pub fn convert(level: CpuLevel, plan: &Plan, src: &[u32], dst: &mut [u32]) {
         (PlanClass::Same, _) => dst.copy_from_slice(src),
         #[cfg(target_arch = "x86_64")]
         (PlanClass::Swap, CpuLevel::Avx2) => x86::swap(src, dst),
+        #[cfg(target_arch = "aarch64")]
+        (PlanClass::Swap, CpuLevel::Neon) => aarch64::swap(src, dst),
         (PlanClass::Swap, _) => scalar::swap(src, dst),
         (PlanClass::Tables(tables), _) => {
             let layout = plan.layout();

@@ -1,5 +1,7 @@
 //! How often and how much pixels differ from their left neighbours, per cell of a row: what tells photographs from text.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -38,6 +40,8 @@ pub fn count_row(level: CpuLevel, row: &[u32], mask: u32, step: u8, cells: &mut 
     match level.usable() {
         #[cfg(target_arch = "x86_64")]
         CpuLevel::Avx2 => x86::count_row(row, mask, step, cells),
+        #[cfg(target_arch = "aarch64")]
+        CpuLevel::Neon => aarch64::count_row(row, mask, step, cells),
         _ => scalar::count_row(row, mask, step, cells),
     }
 }

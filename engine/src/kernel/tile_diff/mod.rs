@@ -1,5 +1,7 @@
 //! Compares a row of new pixels with the mirror's and brings the mirror up to date.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -36,6 +38,8 @@ pub fn diff_row(level: CpuLevel, new: &[u32], old: &mut [u32], mask: u32) -> Opt
     match level.usable() {
         #[cfg(target_arch = "x86_64")]
         CpuLevel::Avx2 => x86::diff_row(new, old, mask),
+        #[cfg(target_arch = "aarch64")]
+        CpuLevel::Neon => aarch64::diff_row(new, old, mask),
         _ => scalar::diff_row(new, old, mask),
     }
 }
