@@ -42,7 +42,7 @@ audit: ## licences, banned crates and sources of everything we build on
 	@packaging/install-cargo-deny $(TOOLS)
 	$(TOOLS)/bin/cargo-deny --offline --log-level error check licenses bans sources
 
-aarch64: ## type-check the server for 64-bit ARM, without default features
+aarch64: ## 64-bit ARM: type-check the server, run the kernel tests under qemu
 	@packaging/install-packages build aarch64
 	packaging/check-aarch64
 

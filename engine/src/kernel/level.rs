@@ -101,4 +101,10 @@ mod tests {
         assert_eq!(levels.first(), Some(&CpuLevel::Scalar));
         assert_eq!(levels.last(), Some(&CpuLevel::detected()));
     }
+    /// Without this a CPU whose NEON is not detected would pass every kernel's test by comparing scalar with scalar.
+    #[test]
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    fn every_arm_cpu_of_64_bits_has_neon() {
+        assert_eq!(CpuLevel::detected(), CpuLevel::Neon);
+    }
 }
