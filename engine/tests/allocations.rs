@@ -339,6 +339,8 @@ fn an_update_allocates_its_bytes_and_little_more_and_nothing_grows() {
         ("letters", &letters, Codec::Zrle, 2),
         ("mixed", &mixed, Codec::Zrle, 2),
         ("mixed", &mixed, Codec::Tight, 5),
+        ("mixed", &mixed, Codec::ZstdRle, 2),
+        ("mixed", &mixed, Codec::TightZstd, 5),
         ("mixed", &mixed, Codec::Raw, 2),
     ] {
         let rounds = updates(pictures, codec, 3);

@@ -243,7 +243,7 @@ fn every_codec_converges_to_the_source_picture() {
     let canvas = Canvas::new(Size::new(700, 300));
     let (view, _output, _) = one_output(&canvas);
     let pool = pool();
-    for codec in [Codec::Raw, Codec::Rre, Codec::Hextile, Codec::Zlib, Codec::Zrle, Codec::Tight] {
+    for codec in Codec::ALL {
         let mut client = Client::new(&view, lossless(codec), true);
         client.converge(|| canvas.pixels(), &pool);
         canvas.paint(Rect::new(13, 7, 300, 111), noise);

@@ -4,8 +4,10 @@
 //! and shared by every client that wants the same. What is bound to one client is only whether a
 //! compressed stream has begun: each [`Encoded`] carries at most one chunk of raw deflate that refers to nothing before it
 //! and ends with a sync flush, so chunks from different threads simply follow each other in a client's stream; the
-//! two-byte zlib header goes in front of a stream's first chunk ([`Streams`]).
+//! two-byte zlib header goes in front of a stream's first chunk ([`Streams`]). The zstd twins of Zlib, Tight and ZRLE have a whole
+//! frame for each rectangle instead, which belongs to no stream.
 
+mod compress;
 mod content;
 pub mod cursor;
 mod deflate;
@@ -19,6 +21,7 @@ mod select;
 mod streams;
 mod tight;
 mod zrle;
+mod zstd;
 
 pub use select::{DEFAULT_COMPRESSION, LADDER, codec, compression, jpeg_step, lower};
 pub use streams::Streams;
@@ -46,6 +49,12 @@ pub mod number {
     pub const TIGHT: i32 = 7;
     /// 64x64 tiles, palettes and runs through zlib.
     pub const ZRLE: i32 = 16;
+    /// Raw pixels through zstd (UltraVNC).
+    pub const ZSTD: i32 = 25;
+    /// Tight through zstd (UltraVNC, bVNC).
+    pub const TIGHT_ZSTD: i32 = 26;
+    /// ZRLE through zstd (UltraVNC).
+    pub const ZSTD_RLE: i32 = 28;
 }
 
 /// The encoding family of one client: the first of its list that the engine has.
@@ -63,6 +72,52 @@ pub enum Codec {
     Tight,
     /// Encoding 16.
     Zrle,
+    /// Encoding 25: Zlib with another compressor.
+    Zstd,
+    /// Encoding 26: Tight with another compressor.
+    TightZstd,
+    /// Encoding 28: ZRLE with another compressor.
+    ZstdRle,
+}
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Raw,
+        Self::Rre,
+        Self::Hextile,
+        Self::Zlib,
+        Self::Tight,
+        Self::Zrle,
+        Self::Zstd,
+        Self::TightZstd,
+        Self::ZstdRle,
+    ];
+
+    /// The encoding's number.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Raw => number::RAW,
+            Self::Rre => number::RRE,
+            Self::Hextile => number::HEXTILE,
+            Self::Zlib => number::ZLIB,
+            Self::Tight => number::TIGHT,
+            Self::Zrle => number::ZRLE,
+            Self::Zstd => number::ZSTD,
+            Self::TightZstd => number::TIGHT_ZSTD,
+            Self::ZstdRle => number::ZSTD_RLE,
+        }
+    }
+
+    /// Whether it is Tight, with either compressor: fills, palettes, JPEG and compact lengths.
+    const fn is_tight(self) -> bool {
+        matches!(self, Self::Tight | Self::TightZstd)
+    }
+
+    /// Whether its compressor is zstd.
+    const fn is_zstd(self) -> bool {
+        matches!(self, Self::Zstd | Self::TightZstd | Self::ZstdRle)
+    }
 }
 
 /// Chroma subsampling of JPEG.
@@ -94,7 +149,7 @@ pub struct Params {
     pub codec: Codec,
     /// The client's pixels.
     pub format: ClientFormat,
-    /// Effort, 0 (none) to 9, as the client asked; the server's own table maps it to deflate levels.
+    /// Effort, 0 (none) to 9, as the client asked; the server's own tables map it to levels of deflate and zstd.
     pub compression: u8,
     /// Lossy allowed for photographic content, and how; only Tight has it.
     pub jpeg: Option<JpegStep>,
@@ -122,19 +177,20 @@ pub enum StreamId {
     Tight(u8),
 }
 
-/// A piece of a client's compressed stream: raw deflate with a cold window, ended by a sync flush.
+/// The compressed part of a rectangle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Where it goes.
-    pub stream: StreamId,
-    /// The deflated bytes.
+    /// The client's stream that it is a piece of: raw deflate with a cold window, ended by a sync flush. None: a whole zstd frame,
+    /// which belongs to no stream.
+    pub stream: Option<StreamId>,
+    /// The compressed bytes.
     pub data: Vec<u8>,
 }
 
 /// One RFB rectangle, ready but for its place on the client's canvas and the zlib header of a stream's first chunk.
 ///
 /// On the wire: the 12-byte rectangle header, `head`, then, if there is a chunk, its length (u32 for
-/// Zlib and Zrle, Tight's compact form for Tight) and its bytes.
+/// Zlib, ZRLE and their zstd twins, Tight's compact form for both kinds of Tight) and its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// Its place on the output.
@@ -177,14 +233,14 @@ pub fn encode_rect(
     scratch::with(|scratch| {
         scratch.load(mirror, &rect, overlay);
         let (form, from_words) = match params.codec {
-            Codec::Tight => scratch::tpixel(mirror.layout, params),
+            Codec::Tight | Codec::TightZstd => scratch::tpixel(mirror.layout, params),
             _ => (PixelBytes::pixel(&params.format), false),
         };
         if !from_words {
             scratch.convert(mirror.layout, &params.format);
         }
         let mut layout = mirror.layout;
-        if params.codec == Codec::Tight && params.jpeg.is_some() && layout.bits != 8 {
+        if params.codec.is_tight() && params.jpeg.is_some() && layout.bits != 8 {
             layout = scratch.narrow(layout);
         }
         let Scratch { words, values, tools, .. } = scratch;
@@ -194,9 +250,9 @@ pub fn encode_rect(
             Codec::Raw => out.push(plain::raw(picture, params)),
             Codec::Rre => out.push(rre::encode(picture, params, tools)),
             Codec::Hextile => out.push(hextile::encode(picture, params, tools)),
-            Codec::Zlib => out.push(plain::zlib(picture, params, tools)),
-            Codec::Zrle => out.push(zrle::encode(picture, params, tools)),
-            Codec::Tight => Tight { picture, words, layout, form, params, tools, out }.run(),
+            Codec::Zlib | Codec::Zstd => out.push(plain::compressed(picture, params, tools)),
+            Codec::Zrle | Codec::ZstdRle => out.push(zrle::encode(picture, params, tools)),
+            Codec::Tight | Codec::TightZstd => Tight { picture, words, layout, form, params, tools, out }.run(),
         }
     });
 }

@@ -1,7 +1,7 @@
-//! Encodings 0 and 6: the pixels as they are, and the same through zlib.
+//! Encodings 0, 6 and 25: the pixels as they are, and the same through zlib or zstd.
 
 use super::scratch::{Picture, Tools};
-use super::{Chunk, Encoded, Params, StreamId, number};
+use super::{Encoded, Params, StreamId, number};
 use crate::pixel::PixelBytes;
 
 /// Encoding 0.
@@ -11,16 +11,15 @@ pub(super) fn raw(picture: Picture<'_>, params: &Params) -> Encoded {
     Encoded { rect: picture.rect, encoding: number::RAW, head, chunk: None, lossy: false }
 }
 
-/// Encoding 6.
-pub(super) fn zlib(picture: Picture<'_>, params: &Params, tools: &mut Tools) -> Encoded {
+/// Encodings 6 and 25.
+pub(super) fn compressed(picture: Picture<'_>, params: &Params, tools: &mut Tools) -> Encoded {
     tools.bytes.clear();
     PixelBytes::pixel(&params.format).push_row(picture.values, &mut tools.bytes);
-    let data = tools.deflater.chunk(&tools.bytes, params.compression);
     Encoded {
         rect: picture.rect,
-        encoding: number::ZLIB,
+        encoding: params.codec.number(),
         head: Vec::new(),
-        chunk: Some(Chunk { stream: StreamId::Zlib, data }),
+        chunk: Some(tools.compressors.chunk(&tools.bytes, params, StreamId::Zlib)),
         lossy: false,
     }
 }

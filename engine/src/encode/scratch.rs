@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::deflate::Deflater;
+use super::compress::Compressors;
 use super::{Overlay, Params};
 use crate::damage::MirrorData;
 use crate::geometry::Rect;
@@ -24,7 +24,7 @@ pub(super) struct Scratch {
 /// What encoders work with besides pixels.
 #[derive(Default)]
 pub(super) struct Tools {
-    pub(super) deflater: Deflater,
+    pub(super) compressors: Compressors,
     pub(super) palette: Palette,
     pub(super) indices: Vec<u8>,
     pub(super) bytes: Vec<u8>,

@@ -1,6 +1,6 @@
 //! From a client's list of encodings to the codec and the quality that it gets.
 
-use super::{Codec, JpegStep, Subsampling, number};
+use super::{Codec, JpegStep, Subsampling};
 
 /// JPEG quality levels, -32 (0) to -23 (9).
 const QUALITY: std::ops::RangeInclusive<i32> = -32..=-23;
@@ -33,15 +33,7 @@ pub const DEFAULT_COMPRESSION: u8 = 2;
 /// assert_eq!(codec(&[-239, 1, 7, 16]), Codec::Tight);
 /// ```
 pub fn codec(client_encodings: &[i32]) -> Codec {
-    let known = |n: &i32| match *n {
-        number::RAW => Some(Codec::Raw),
-        number::RRE => Some(Codec::Rre),
-        number::HEXTILE => Some(Codec::Hextile),
-        number::ZLIB => Some(Codec::Zlib),
-        number::TIGHT => Some(Codec::Tight),
-        number::ZRLE => Some(Codec::Zrle),
-        _ => None,
-    };
+    let known = |n: &i32| Codec::ALL.into_iter().find(|codec| codec.number() == *n);
     client_encodings.iter().find_map(known).unwrap_or(Codec::Raw)
 }
 
@@ -108,6 +100,19 @@ mod tests {
         assert_eq!(codec(&[1, 15, 50, -260, 16, 7]), Codec::Zrle);
         assert_eq!(codec(&[5, 5, 0]), Codec::Hextile);
         assert_eq!(codec(&[i32::MIN, i32::MAX, 6]), Codec::Zlib);
+        for known in Codec::ALL {
+            assert_eq!(codec(&[-239, known.number(), 7]), known);
+        }
+    }
+
+    #[test]
+    fn of_a_zlib_and_a_zstd_twin_the_one_listed_first_counts() {
+        for (zlib, zstd) in
+            [(Codec::Zlib, Codec::Zstd), (Codec::Tight, Codec::TightZstd), (Codec::Zrle, Codec::ZstdRle)]
+        {
+            assert_eq!(codec(&[zlib.number(), zstd.number()]), zlib);
+            assert_eq!(codec(&[zstd.number(), zlib.number()]), zstd);
+        }
     }
 
     #[test]

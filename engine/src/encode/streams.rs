@@ -1,6 +1,6 @@
 //! What is bound to one client: which of its compressed streams have begun.
 
-use super::{Chunk, Encoded, StreamId};
+use super::{Chunk, Encoded, StreamId, number};
 use crate::geometry::Point;
 
 /// First bytes of a zlib stream: deflate, 32 KiB window, no dictionary (RFC 1950).
@@ -28,28 +28,28 @@ impl Streams {
         out.extend_from_slice(&encoded.encoding.to_be_bytes());
         out.extend_from_slice(&encoded.head);
         if let Some(chunk) = &encoded.chunk {
-            self.write_chunk(chunk, out);
+            let header = self.header(chunk);
+            let len = header.len() + chunk.data.len();
+            match encoded.encoding {
+                number::TIGHT | number::TIGHT_ZSTD => push_compact(len, out),
+                _ => out.extend_from_slice(&(len as u32).to_be_bytes()),
+            }
+            out.extend_from_slice(header);
+            out.extend_from_slice(&chunk.data);
         }
     }
 
-    fn write_chunk(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
-        let bit = 1u8
-            << match chunk.stream {
-                StreamId::Zlib => 0,
-                StreamId::Zrle => 1,
-                StreamId::Tight(n) => 2 + (n & 3),
-            };
+    /// What goes in front of a chunk: the zlib header where its stream begins.
+    fn header(&mut self, chunk: &Chunk) -> &'static [u8] {
+        let bit = match chunk.stream {
+            None => return &[],
+            Some(StreamId::Zlib) => 1,
+            Some(StreamId::Zrle) => 2,
+            Some(StreamId::Tight(n)) => 4 << (n & 3),
+        };
         let first = self.begun & bit == 0;
         self.begun |= bit;
-        let len = chunk.data.len() + if first { ZLIB_HEADER.len() } else { 0 };
-        match chunk.stream {
-            StreamId::Tight(_) => push_compact(len, out),
-            StreamId::Zlib | StreamId::Zrle => out.extend_from_slice(&(len as u32).to_be_bytes()),
-        }
-        if first {
-            out.extend_from_slice(&ZLIB_HEADER);
-        }
-        out.extend_from_slice(&chunk.data);
+        if first { &ZLIB_HEADER } else { &[] }
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
             rect: crate::geometry::Rect::new(1, 2, 3, 4),
             encoding: 16,
             head: Vec::new(),
-            chunk: Some(Chunk { stream: StreamId::Zrle, data: vec![9] }),
+            chunk: Some(Chunk { stream: Some(StreamId::Zrle), data: vec![9] }),
             lossy: false,
         };
         let mut s = Streams::new();
@@ -98,5 +98,21 @@ mod tests {
         out.clear();
         s.write_rect(&e, Point::new(0, 0), &mut out);
         assert_eq!(out[12..], [0, 0, 0, 1, 9]);
+    }
+
+    #[test]
+    fn a_zstd_frame_has_a_length_and_no_header() {
+        for (encoding, length) in [(25, &[0, 0, 0, 1][..]), (28, &[0, 0, 0, 1]), (26, &[1])] {
+            let e = Encoded {
+                rect: crate::geometry::Rect::new(0, 0, 1, 1),
+                encoding,
+                head: Vec::new(),
+                chunk: Some(Chunk { stream: None, data: vec![9] }),
+                lossy: false,
+            };
+            let mut out = Vec::new();
+            Streams::new().write_rect(&e, Point::new(0, 0), &mut out);
+            assert_eq!(out[12..], [length, &[9]].concat());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Encoding 7, Tight: every part in the form that suits its content.
+//! Encodings 7 and 26, Tight: every part in the form that suits its content.
 //!
 //! ```text
 //! part(rect):
@@ -18,7 +18,7 @@ use super::content::{self, Cells};
 use super::scratch::{Picture, Tools};
 use super::streams::push_compact;
 use super::zrle::pack;
-use super::{Chunk, Encoded, Params, StreamId, number};
+use super::{Encoded, Params, StreamId};
 use crate::geometry::Rect;
 use crate::pixel::{Layout, PixelBytes};
 
@@ -136,7 +136,7 @@ impl Tight<'_> {
         head.push(JPEG);
         push_compact(data.len(), &mut head);
         head.extend_from_slice(data);
-        self.out.push(Encoded { rect: middle, encoding: number::TIGHT, head, chunk: None, lossy: true });
+        self.out.push(Encoded { rect: middle, encoding: self.params.codec.number(), head, chunk: None, lossy: true });
         for band in content::around(rect, &middle) {
             if self.part(&band) {
                 self.copy(&band);
@@ -156,7 +156,13 @@ impl Tight<'_> {
         if let [colour] = colours {
             let mut head = vec![FILL];
             self.form.push(*colour, &mut head);
-            self.out.push(Encoded { rect: *rect, encoding: number::TIGHT, head, chunk: None, lossy: false });
+            self.out.push(Encoded {
+                rect: *rect,
+                encoding: self.params.codec.number(),
+                head,
+                chunk: None,
+                lossy: false,
+            });
             return;
         }
         let stream = if colours.len() == 2 { 1 } else { 2 };
@@ -195,14 +201,14 @@ impl Tight<'_> {
 
     /// Sends the filtered data in the tools.
     fn filtered(&mut self, rect: &Rect, mut head: Vec<u8>, stream: u8) {
-        let Tools { bytes, deflater, .. } = &mut *self.tools;
+        let Tools { bytes, compressors, .. } = &mut *self.tools;
         let chunk = if bytes.len() < MIN_COMPRESS {
             head.extend_from_slice(bytes);
             None
         } else {
-            Some(Chunk { stream: StreamId::Tight(stream), data: deflater.chunk(bytes, self.params.compression) })
+            Some(compressors.chunk(bytes, self.params, StreamId::Tight(stream)))
         };
-        self.out.push(Encoded { rect: *rect, encoding: number::TIGHT, head, chunk, lossy: false });
+        self.out.push(Encoded { rect: *rect, encoding: self.params.codec.number(), head, chunk, lossy: false });
     }
 }
 

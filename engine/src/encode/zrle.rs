@@ -1,10 +1,10 @@
-//! Encoding 16, ZRLE: tiles of 64x64 pixels as palettes and runs, all through one zlib stream.
+//! Encodings 16 and 28, ZRLE: tiles of 64x64 pixels as palettes and runs, all through one zlib stream or a zstd frame.
 //!
 //! Source: RFC 6143 section 7.7.6. A tile's kind is chosen by its size before deflate, with runs weighed up: deflate
 //! finds them by itself but must be fed every pixel.
 
 use super::scratch::{Picture, Tools};
-use super::{Chunk, Encoded, Params, StreamId, number};
+use super::{Encoded, Params, StreamId};
 use crate::geometry::Rect;
 use crate::kernel::Palette;
 use crate::pixel::PixelBytes;
@@ -15,9 +15,9 @@ const MAX_PALETTE: usize = 127;
 /// The largest palette of a tile of packed indices.
 const MAX_PACKED: usize = 16;
 
-/// Encoding 16.
+/// Encodings 16 and 28.
 pub(super) fn encode(picture: Picture<'_>, params: &Params, tools: &mut Tools) -> Encoded {
-    let Tools { deflater, palette, indices, bytes, .. } = tools;
+    let Tools { compressors, palette, indices, bytes, .. } = tools;
     let form = PixelBytes::cpixel(&params.format);
     bytes.clear();
     let r = picture.rect;
@@ -28,12 +28,11 @@ pub(super) fn encode(picture: Picture<'_>, params: &Params, tools: &mut Tools) -
             tile(picture, &part, form, palette, indices, bytes);
         }
     }
-    let data = deflater.chunk(bytes, params.compression);
     Encoded {
         rect: r,
-        encoding: number::ZRLE,
+        encoding: params.codec.number(),
         head: Vec::new(),
-        chunk: Some(Chunk { stream: StreamId::Zrle, data }),
+        chunk: Some(compressors.chunk(bytes, params, StreamId::Zrle)),
         lossy: false,
     }
 }

@@ -51,6 +51,11 @@ impl RectHeader {
     }
 }
 
+/// Whether an encoding's rectangles carry pixels.
+pub(super) fn is_pixels(number: i32) -> bool {
+    (encoding::RAW..=encoding::ZSTD_RLE).contains(&number)
+}
+
 /// Client pixel values of one rectangle, row by row.
 #[derive(Debug)]
 pub(super) struct Block {
@@ -138,6 +143,9 @@ pub struct Decoder {
     pub(super) zlib: Inflater,
     pub(super) zrle: Inflater,
     pub(super) tight: [Inflater; 4],
+    pub(super) zstd: Inflater,
+    pub(super) zstd_rle: Inflater,
+    pub(super) tight_zstd: [Inflater; 4],
     counts: BTreeMap<&'static str, u64>,
     pub(super) cursor: Option<CursorShape>,
     pub(super) pointer: Option<Point>,
@@ -153,7 +161,7 @@ impl Decoder {
     /// A black picture.
     ///
     /// # Errors
-    /// When the format breaks its invariant or the size is beyond 16384 a side.
+    /// When the format breaks its invariant, the size is beyond 16384 a side, or a codec's decoder cannot be made.
     pub fn new(format: ClientFormat, size: Size) -> Result<Self, DecodeError> {
         let mut new = Self {
             format: ClientFormat::BGRX,
@@ -163,6 +171,14 @@ impl Decoder {
             zlib: Inflater::new("zlib stream"),
             zrle: Inflater::new("zrle stream"),
             tight: ["tight stream 0", "tight stream 1", "tight stream 2", "tight stream 3"].map(Inflater::new),
+            zstd: Inflater::zstd("zstd")?,
+            zstd_rle: Inflater::zstd("zstd rle")?,
+            tight_zstd: [
+                Inflater::zstd("tight zstd 0")?,
+                Inflater::zstd("tight zstd 1")?,
+                Inflater::zstd("tight zstd 2")?,
+                Inflater::zstd("tight zstd 3")?,
+            ],
             counts: BTreeMap::new(),
             cursor: None,
             pointer: None,
@@ -291,7 +307,7 @@ impl Decoder {
     pub fn decode_prefix(&mut self, head: &RectHeader, body: &[u8]) -> Result<usize, DecodeError> {
         let mut r = Reader::stream(body);
         let name = match head.encoding {
-            encoding::RAW..=encoding::ZRLE => {
+            n if is_pixels(n) => {
                 head.check_inside(self.size, "rectangle")?;
                 self.pixel_rect(&mut r, head)?
             }
@@ -323,6 +339,9 @@ impl Decoder {
             encoding::TIGHT => ("tight", self.tight(r, head)),
             encoding::TRLE => ("trle", self.trle(r, head)),
             encoding::ZRLE => ("zrle", self.zrle(r, head)),
+            encoding::ZSTD => ("zstd", self.zlib(r, head)),
+            encoding::TIGHT_ZSTD => ("tight zstd", self.tight(r, head)),
+            encoding::ZSTD_RLE => ("zstd rle", self.zrle(r, head)),
             other => return Err(DecodeError::UnknownEncoding(other)),
         };
         result.map(|()| name)

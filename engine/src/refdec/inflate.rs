@@ -1,27 +1,75 @@
-//! One zlib stream that lives as long as the connection.
+//! One compressed stream that lives as long as the connection: zlib, or zstd frames one after the other.
 
 use super::DecodeError;
 use flate2::{Decompress, FlushDecompress, Status};
+use zstd::stream::raw::{DParameter, Decoder as Unzstd, InBuffer, Operation, OutBuffer};
 
 /// Largest compressed chunk taken, TigerVNC's buffer.
 const MAX_CHUNK: usize = 32 << 20;
+/// Largest window of a zstd frame taken: 8 MiB.
+const WINDOW_BITS: u32 = 23;
 
-/// A zlib stream and its history.
+/// A stream and its history.
 pub(super) struct Inflater {
     stream: &'static str,
-    state: Decompress,
-    /// Whether the stream's last block may come; gtk-vnc takes none in its streams.
+    state: State,
+    /// Whether a zlib stream's last block may come; gtk-vnc takes none in its streams.
     may_finish: bool,
+}
+
+enum State {
+    Zlib(Decompress),
+    /// As UltraVNC's viewer has it: one decoder for all frames. Each chunk must be one whole frame, for bVNC's sake.
+    Zstd(Unzstd<'static>),
+}
+
+/// What one step of a decoder did.
+struct Step {
+    taken: usize,
+    given: usize,
+    ended: bool,
+}
+
+impl State {
+    fn step(&mut self, chunk: &[u8], out: &mut [u8]) -> Result<Step, String> {
+        match self {
+            Self::Zlib(state) => {
+                let (taken, given) = (state.total_in(), state.total_out());
+                let status = state.decompress(chunk, out, FlushDecompress::Sync).map_err(|e| e.to_string())?;
+                Ok(Step {
+                    taken: (state.total_in() - taken) as usize,
+                    given: (state.total_out() - given) as usize,
+                    ended: status == Status::StreamEnd,
+                })
+            }
+            Self::Zstd(state) => {
+                let (mut from, mut to) = (InBuffer::around(chunk), OutBuffer::around(out));
+                let hint = state.run(&mut from, &mut to).map_err(|e| e.to_string())?;
+                Ok(Step { taken: from.pos(), given: to.pos(), ended: hint == 0 })
+            }
+        }
+    }
 }
 
 impl Inflater {
     pub(super) fn new(stream: &'static str) -> Self {
-        Self { stream, state: Decompress::new(true), may_finish: false }
+        Self { stream, state: State::Zlib(Decompress::new(true)), may_finish: false }
     }
 
-    /// Forgets the stream: the next chunk starts with a zlib header.
+    /// A stream of zstd frames.
+    ///
+    /// # Errors
+    /// When the decoder cannot be made.
+    pub(super) fn zstd(stream: &'static str) -> Result<Self, DecodeError> {
+        let fault = |e: std::io::Error| DecodeError::Inflate { stream, fault: e.to_string() };
+        let mut state = Unzstd::new().map_err(fault)?;
+        state.set_parameter(DParameter::WindowLogMax(WINDOW_BITS)).map_err(fault)?;
+        Ok(Self { stream, state: State::Zstd(state), may_finish: true })
+    }
+
+    /// Forgets a zlib stream: the next chunk starts with a zlib header.
     pub(super) fn reset(&mut self) {
-        self.state = Decompress::new(true);
+        self.state = State::Zlib(Decompress::new(true));
     }
 
     /// Inflates one chunk, which must be used up and give at most `limit` bytes.
@@ -34,25 +82,22 @@ impl Inflater {
         let mut block = vec![0; (limit + 1).min(1 << 16)];
         let mut used = 0;
         loop {
-            let (in_before, out_before) = (self.state.total_in(), self.state.total_out());
-            let status = self
-                .state
-                .decompress(&chunk[used..], &mut block, FlushDecompress::Sync)
-                .map_err(|e| fault(&e.to_string()))?;
-            let taken = (self.state.total_in() - in_before) as usize;
-            let given = (self.state.total_out() - out_before) as usize;
+            let Step { taken, given, ended } = self.state.step(&chunk[used..], &mut block).map_err(|e| fault(&e))?;
             used += taken;
             out.extend_from_slice(&block[..given]);
             if out.len() > limit {
                 return Err(fault("more bytes than the rectangle holds"));
             }
-            if status == Status::StreamEnd {
+            if ended {
                 if !self.may_finish {
                     return Err(fault("the stream was finished"));
                 }
                 break;
             }
             if taken == 0 && given == 0 || used == chunk.len() && given < block.len() {
+                if matches!(self.state, State::Zstd(_)) {
+                    return Err(fault("the frame goes on after its rectangle"));
+                }
                 break;
             }
         }
@@ -85,6 +130,6 @@ pub fn inflate_message(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeErro
 
 impl std::fmt::Debug for Inflater {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inflater({}, {} in, {} out)", self.stream, self.state.total_in(), self.state.total_out())
+        write!(f, "Inflater({})", self.stream)
     }
 }

@@ -45,6 +45,12 @@ pub mod encoding {
     pub const TRLE: i32 = 15;
     /// 64-pixel tiles of palettes and runs, deflated.
     pub const ZRLE: i32 = 16;
+    /// Plain pixels, each rectangle a zstd frame.
+    pub const ZSTD: i32 = 25;
+    /// As Tight, with zstd frames.
+    pub const TIGHT_ZSTD: i32 = 26;
+    /// As ZRLE, with zstd frames.
+    pub const ZSTD_RLE: i32 = 28;
     /// Pointer shape in client pixels with a mask.
     pub const CURSOR: i32 = -239;
     /// Pointer shape in two colours.
@@ -87,3 +93,5 @@ pub mod encoding {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zstd_tests;

@@ -1,8 +1,8 @@
-//! Raw, CopyRect, RRE, CoRRE, Hextile and Zlib.
+//! Raw, CopyRect, RRE, CoRRE, Hextile, Zlib and Zstd.
 
-use super::DecodeError;
 use super::decoder::{Block, Decoder, RectHeader};
 use super::reader::Reader;
+use super::{DecodeError, encoding};
 
 impl Decoder {
     pub(super) fn raw(&mut self, r: &mut Reader<'_>, head: &RectHeader) -> Result<(), DecodeError> {
@@ -19,7 +19,8 @@ impl Decoder {
         if size == 0 {
             return Err(DecodeError::Rule("an empty Zlib rectangle"));
         }
-        let bytes = self.zlib.inflate_exact(chunk, size)?;
+        let stream = if head.encoding == encoding::ZSTD { &mut self.zstd } else { &mut self.zlib };
+        let bytes = stream.inflate_exact(chunk, size)?;
         let block = self.pixels_of(&bytes, head, "zlib pixels")?;
         self.put(head, block);
         Ok(())

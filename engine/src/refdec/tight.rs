@@ -1,8 +1,8 @@
-//! Tight: fill, JPEG, and palette, gradient or plain pixels through four zlib streams.
+//! Tight and its zstd twin: fill, JPEG, and palette, gradient or plain pixels through four streams.
 
-use super::DecodeError;
 use super::decoder::{Block, Decoder, RectHeader};
 use super::reader::{Reader, tpixel_bytes};
+use super::{DecodeError, encoding};
 use crate::pixel::ClientFormat;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -35,6 +35,10 @@ impl Decoder {
         let f = self.format;
         let control = r.u8()?;
         let resets = control & 15;
+        if head.encoding == encoding::TIGHT_ZSTD && resets != 0 {
+            // UltraVNC's viewer does not reset its zstd decoder
+            return Err(DecodeError::Rule("a stream reset in Tight with zstd"));
+        }
         let (block, hit) = match control >> 4 {
             8 => {
                 let v = r.tpixel(&f)?;
@@ -108,7 +112,8 @@ impl Decoder {
             self.reset(control & 15);
             let stream = usize::from(control >> 4 & 3);
             self.hit(["tight stream 0", "tight stream 1", "tight stream 2", "tight stream 3"][stream]);
-            plain = self.tight[stream].inflate_exact(chunk, size)?;
+            let streams = if head.encoding == encoding::TIGHT_ZSTD { &mut self.tight_zstd } else { &mut self.tight };
+            plain = streams[stream].inflate_exact(chunk, size)?;
             &plain[..]
         };
         let mut block = Block::new(head.w, head.h);

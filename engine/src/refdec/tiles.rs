@@ -1,8 +1,8 @@
-//! ZRLE and TRLE: tiles of raw pixels, palettes and runs.
+//! ZRLE, its zstd twin and TRLE: tiles of raw pixels, palettes and runs.
 
-use super::DecodeError;
 use super::decoder::{Block, Decoder, RectHeader};
 use super::reader::Reader;
+use super::{DecodeError, encoding};
 use crate::pixel::ClientFormat;
 
 /// Largest ZRLE chunk taken: TigerVNC's buffer.
@@ -16,7 +16,8 @@ impl Decoder {
         }
         let chunk = r.take(len as usize)?;
         // LibVNCClient's buffer holds twice the raw pixels
-        let bytes = self.zrle.inflate(chunk, head.area() * self.format.bytes() * 2)?;
+        let stream = if head.encoding == encoding::ZSTD_RLE { &mut self.zstd_rle } else { &mut self.zrle };
+        let bytes = stream.inflate(chunk, head.area() * self.format.bytes() * 2)?;
         let mut r = Reader::chunk(&bytes, "zrle tiles");
         let (block, hits) = tiles_of(&mut r, head, 64, &self.format)?;
         r.finish()?;

@@ -1,6 +1,6 @@
 //! The framing of the server's stream after ServerInit.
 
-use super::decoder::{Decoder, RectHeader};
+use super::decoder::{Decoder, RectHeader, is_pixels};
 use super::reader::Reader;
 use super::{DecodeError, encoding};
 use crate::geometry::Size;
@@ -296,7 +296,7 @@ impl Viewer {
         r.take(used)?;
         open.desktop_size |= head.encoding == encoding::DESKTOP_SIZE;
         open.resized |= matches!(head.encoding, encoding::DESKTOP_SIZE | encoding::EXTENDED_DESKTOP_SIZE);
-        open.carries_pixels |= (encoding::RAW..=encoding::ZRLE).contains(&head.encoding);
+        open.carries_pixels |= is_pixels(head.encoding);
         if open.resized && open.carries_pixels {
             return Err(DecodeError::Rule("pixels and a new size in one update"));
         }

@@ -3,3 +3,4 @@
 mod exact;
 mod support;
 mod tight;
+mod zstd;

@@ -119,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn zstd_has_no_streams_that_bar_others() {
+        let ultravnc = [number::ZSTD_RLE, number::ZSTD, number::ZLIB, number::ZRLE];
+        assert_eq!(Caps::from_encodings(&ultravnc, Some(Codec::Zlib)).codec, Codec::ZstdRle);
+        assert_eq!(Caps::from_encodings(&ultravnc[1..], Some(Codec::Zrle)).codec, Codec::Zstd);
+        assert_eq!(Caps::from_encodings(&[number::TIGHT, number::TIGHT_ZSTD], None).codec, Codec::Tight);
+    }
+
+    #[test]
     fn nothing_listed_means_nothing_but_raw() {
         let caps = Caps::default();
         assert_eq!((caps.codec, caps.cursor, caps.jpeg), (Codec::Raw, None, None));

@@ -1,0 +1,25 @@
+//! A thread's compressors, and which of them a codec uses.
+
+use super::deflate::Deflater;
+use super::zstd::Zstd;
+use super::{Chunk, Params, StreamId};
+
+/// The compressors of one thread.
+#[derive(Default)]
+pub(super) struct Compressors {
+    deflater: Deflater,
+    zstd: Zstd,
+}
+
+impl Compressors {
+    /// The chunk that holds `data`: a piece of `stream`, or a frame of its own for the codecs that have zstd.
+    ///
+    /// Cost: one allocation, the result.
+    pub(super) fn chunk(&mut self, data: &[u8], params: &Params, stream: StreamId) -> Chunk {
+        if params.codec.is_zstd() {
+            Chunk { stream: None, data: self.zstd.frame(data, params.compression) }
+        } else {
+            Chunk { stream: Some(stream), data: self.deflater.chunk(data, params.compression) }
+        }
+    }
+}
