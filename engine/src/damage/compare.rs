@@ -6,13 +6,17 @@
 //!     for each row, from left to right, cut at the cells' edges
 //!       copy the segment out of the source          1
 //!       compare with the mirror, store, grow extent  2
+//!       keep what was there, if moves are looked for 3
 //! ```
 //! 1. The source may change under us: a byte read twice may be two bytes. One copy, at most 256 bytes, stays in L1.
 //! 2. The store happens in the same pass, so the extent is true of what the mirror now holds.
+//! 3. Only where something differed: the old pixels are at hand, and a still cell costs nothing.
 
+use rayon::iter::Either;
 use rayon::prelude::*;
 
 use super::MirrorData;
+use super::kept::{Kept, KeptBand};
 use super::source::{SEGMENT, Source};
 use crate::frame::{Frame, Hint, Piece};
 use crate::geometry::{Rect, Size};
@@ -22,7 +26,7 @@ use crate::pixel::{Fourcc, Modifier};
 use crate::tile::{CELL, CellMap, Extent};
 
 /// From this many pixels on several cores compare.
-const PARALLEL_PX: u64 = 512 * 512;
+pub(super) const PARALLEL_PX: u64 = 512 * 512;
 
 /// Why a frame cannot be compared with a mirror on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,8 +103,14 @@ pub(super) struct Counted {
 }
 
 impl Compare {
-    /// Brings the mirror's pixels up to date with the frame; leaves its sequences alone.
-    pub(super) fn run(&mut self, frame: &Frame, data: &mut MirrorData) -> Result<Counted, FrameError> {
+    /// Brings the mirror's pixels up to date with the frame; leaves its sequences alone. What they were goes into `kept`, which is
+    /// ready for this frame.
+    pub(super) fn run(
+        &mut self,
+        frame: &Frame,
+        data: &mut MirrorData,
+        kept: Option<&mut Kept>,
+    ) -> Result<Counted, FrameError> {
         let source = Source::new(&frame.memory);
         check(frame, data, source.len())?;
         self.map.reset(&data.grid);
@@ -116,29 +126,44 @@ impl Compare {
         let cols = usize::from(data.grid.cols());
         let words = self.map.words_per_row();
         let level = CpuLevel::current();
-        let band = |(i, ((pixels, extents), words)): (usize, BandSlices<'_>)| {
+        let band = |(i, (((pixels, extents), words), kept)): (usize, BandSlices<'_>)| {
             let top = (first + i) * usize::from(CELL);
-            Band { source: &source, level, mask: data.layout.mask(), width, top, pixels, extents, words }
+            Band { source: &source, level, mask: data.layout.mask(), width, top, pixels, extents, words, kept }
                 .run(&self.jobs)
         };
         let count = usize::from(rows.bottom().div_ceil(CELL)) - first;
-        let pixels = &mut data.pixels[first * usize::from(CELL) * width..];
+        let height = usize::from(CELL) * width;
+        let pixels = &mut data.pixels[first * height..];
         let extents = &mut self.extents[first * cols..];
         let bits = &mut self.map.words_mut()[first * words..];
+        let kept = kept.map(|k| (&mut k.pixels[first * height..], &mut k.rows[first * cols..]));
         let changed = if compared >= PARALLEL_PX {
+            let kept = match kept {
+                Some((pixels, rows)) => Either::Left(
+                    pixels
+                        .par_chunks_mut(height)
+                        .zip(rows.par_chunks_mut(cols))
+                        .map(|(pixels, rows)| Some(KeptBand { pixels, rows })),
+                ),
+                None => Either::Right((0..count).into_par_iter().map(|_| None)),
+            };
             pixels
-                .par_chunks_mut(usize::from(CELL) * width)
+                .par_chunks_mut(height)
                 .zip(extents.par_chunks_mut(cols))
                 .zip(bits.par_chunks_mut(words))
+                .zip(kept)
                 .take(count)
                 .enumerate()
                 .map(band)
                 .sum()
         } else {
+            let mut kept = kept.map(|(pixels, rows)| pixels.chunks_mut(height).zip(rows.chunks_mut(cols)));
+            let mut next = || kept.as_mut()?.next().map(|(pixels, rows)| KeptBand { pixels, rows });
             pixels
-                .chunks_mut(usize::from(CELL) * width)
+                .chunks_mut(height)
                 .zip(extents.chunks_mut(cols))
                 .zip(bits.chunks_mut(words))
+                .map(|band| (band, next()))
                 .take(count)
                 .enumerate()
                 .map(band)
@@ -192,8 +217,8 @@ fn check(frame: &Frame, data: &MirrorData, len: usize) -> Result<(), FrameError>
     Ok(())
 }
 
-/// A row of cells as its pixels, extents and bits of the cell map.
-type BandSlices<'a> = ((&'a mut [u32], &'a mut [Extent]), &'a mut [u64]);
+/// A row of cells as its pixels, extents, bits of the cell map and what is kept of it.
+type BandSlices<'a> = (((&'a mut [u32], &'a mut [Extent]), &'a mut [u64]), Option<KeptBand<'a>>);
 
 /// One row of cells: the part of the picture that one core works on.
 struct Band<'a> {
@@ -205,6 +230,7 @@ struct Band<'a> {
     pixels: &'a mut [u32],
     extents: &'a mut [Extent],
     words: &'a mut [u64],
+    kept: Option<KeptBand<'a>>,
 }
 
 impl Band<'_> {
@@ -228,6 +254,9 @@ impl Band<'_> {
         let start = offset + (y - usize::from(rect.y)) * stride;
         let mut bits = CellMap::bits(self.words);
         let mut buffer = [0u32; SEGMENT];
+        let mut before = [0u32; SEGMENT];
+        let row = y - self.top;
+        let at = row * self.width;
         let mut changed = 0;
         let (mut x, right) = (usize::from(job.rect.x), usize::from(job.rect.right()));
         while x < right {
@@ -235,7 +264,11 @@ impl Band<'_> {
             let end = right.min((col + 1) * cell);
             let new = &mut buffer[..end - x];
             self.source.read(start + (x - usize::from(rect.x)) * 4, new);
-            let at = (y - self.top) * self.width;
+            let wide = cell.min(self.width - col * cell);
+            let keeps = self.kept.as_ref().is_some_and(|kept| !kept.has(col, row));
+            if keeps {
+                before[..wide].copy_from_slice(&self.pixels[at + col * cell..][..wide]);
+            }
             if let Some(diff) = diff_row(self.level, new, &mut self.pixels[at + x..at + end], self.mask) {
                 let extent = &mut self.extents[col];
                 if !bits.contains(col as u16) {
@@ -243,8 +276,11 @@ impl Band<'_> {
                     *extent = Extent::EMPTY;
                 }
                 let left = x - col * cell;
-                extent.add_span((y - self.top) as u8, (left + diff.first) as u8, (left + diff.end) as u8);
+                extent.add_span(row as u8, (left + diff.first) as u8, (left + diff.end) as u8);
                 changed += diff.count as u64;
+                if let (true, Some(kept)) = (keeps, &mut self.kept) {
+                    kept.keep(col, row, self.width, &before[..wide]);
+                }
             }
             x = end;
         }

@@ -95,10 +95,8 @@ impl CpuDamage {
         let data = &mut *guard;
         damage.seq = data.seq;
         let Some((_, frame)) = self.waiting.front() else { return Ok(damage) };
-        if let Some(scroll) = &mut self.scroll {
-            scroll.before(data);
-        }
-        let counted = self.compare.run(frame, data)?;
+        let kept = self.scroll.as_mut().and_then(|scroll| scroll.before(frame, data));
+        let counted = self.compare.run(frame, data, kept)?;
         self.stats.compared_px += counted.compared;
         self.stats.source_bytes += counted.compared * 4;
         self.stats.changed_px += counted.changed;
@@ -114,8 +112,7 @@ impl CpuDamage {
         }
         self.coalesce.run(&data.grid, &self.compare.map, &self.compare.extents, &mut damage.changed);
         if let Some(scroll) = &mut self.scroll {
-            scroll.find(data, &self.compare.map, &mut damage.changed, &mut damage.copied);
-            scroll.after(data, &self.compare.map, &self.compare.extents);
+            scroll.find(data, &self.compare.map, &self.compare.extents, &mut damage.changed, &mut damage.copied);
             self.stats.copies += damage.copied.len() as u64;
         }
         Ok(damage)

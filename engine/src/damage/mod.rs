@@ -3,6 +3,7 @@
 mod compare;
 mod cpu;
 pub mod delayed;
+mod kept;
 mod mirror;
 mod scroll;
 mod source;
@@ -25,6 +26,13 @@ pub struct Copied {
     pub to: Rect,
     /// Where its top left corner was.
     pub from: Point,
+}
+
+impl Copied {
+    /// Where it was.
+    pub const fn source(&self) -> Rect {
+        Rect { x: self.from.x, y: self.from.y, ..self.to }
+    }
 }
 
 /// What changed between two pictures of one output.

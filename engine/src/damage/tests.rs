@@ -78,7 +78,7 @@ fn fault(size: Size, old: &[u32], new: &[u32], changed: &Region) -> Option<Strin
 }
 
 /// A picture in odd memory: a shifted start, wide rows, noise in padding bits, row gaps and before the start.
-fn poisoned(size: Size, rects: &[Rect], picture: &[u32], noise: &mut Noise) -> (Vec<Piece>, Memory) {
+pub(super) fn poisoned(size: Size, rects: &[Rect], picture: &[u32], noise: &mut Noise) -> (Vec<Piece>, Memory) {
     let mut bytes = Vec::new();
     let mut pieces = Vec::new();
     for rect in rects {
@@ -102,7 +102,7 @@ fn poisoned(size: Size, rects: &[Rect], picture: &[u32], noise: &mut Noise) -> (
     (pieces, Memory::Heap(words.into()))
 }
 
-fn random_rect(size: Size, noise: &mut Noise) -> Rect {
+pub(super) fn random_rect(size: Size, noise: &mut Noise) -> Rect {
     let (x, y) = (noise.below(size.w.into()), noise.below(size.h.into()));
     let (w, h) = (noise.below(usize::from(size.w) - x + 1), noise.below(usize::from(size.h) - y + 1));
     Rect::new(x as u16, y as u16, w as u16, h as u16)

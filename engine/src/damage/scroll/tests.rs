@@ -5,9 +5,10 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use crate::damage::DamageEngine as _;
-use crate::damage::tests::{Noise, feed, whole};
+use crate::damage::tests::{Noise, feed, frame, poisoned, whole};
 use crate::damage::{CpuDamage, Damage, Mirror};
-use crate::geometry::{Rect, Size};
+use crate::frame::Hint;
+use crate::geometry::{Rect, Region, Size};
 use crate::pixel::Layout;
 
 /// A picture to draw on.
@@ -205,4 +206,118 @@ proptest! {
             old = new;
         }
     }
+}
+
+/// Windows that scroll, are dragged (also past the edges), and change; on a desk of gradients, so that nothing is flat.
+fn desk(size: Size, windows: &[(i32, i32, u64, u16)]) -> Canvas {
+    let mut canvas = Canvas::new(size.w, size.h, 0);
+    canvas.fill(&size.rect(), |x, y| (u32::from(x) * 3) ^ (u32::from(y) << 9) & 0xff_ffff);
+    for (i, &(x, y, seed, scrolled)) in windows.iter().enumerate() {
+        // a window half out of the picture: drawn whole beside it, and the part inside is taken
+        let whole = Rect::new(0, 0, 260 + 40 * i as u16, 220);
+        let mut window = Canvas::new(whole.w, whole.h, 0);
+        window.window(&whole, seed, scrolled);
+        for v in 0..i32::from(whole.h) {
+            for u in 0..i32::from(whole.w) {
+                if (0..i32::from(size.w)).contains(&(x + u)) && (0..i32::from(size.h)).contains(&(y + v)) {
+                    let at = (y + v) as usize * usize::from(size.w) + (x + u) as usize;
+                    canvas.pixels[at] = window.pixels[v as usize * usize::from(whole.w) + u as usize];
+                }
+            }
+        }
+    }
+    canvas
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn large_pictures_with_several_moves_at_once_end_exact(
+        w in 700u16..1100, h in 560u16..800, seed in any::<u64>(), hinted in any::<bool>()
+    ) {
+        let size = Size::new(w, h);
+        let mut noise = Noise(seed);
+        let at = |noise: &mut Noise, most: u16| noise.below(usize::from(most)) as i32 - 120;
+        let mut windows: Vec<_> = (0..4).map(|i| (at(&mut noise, w), at(&mut noise, h), i, 0u16)).collect();
+        let mirror = Mirror::new(size, Layout::BGRX, Instant::now());
+        let mut engine = CpuDamage::new();
+        engine.set_scroll(true);
+        let mut old = Canvas::new(w, h, 0);
+        for turn in 0..4 {
+            for (x, y, seed, scrolled) in &mut windows {
+                match noise.below(4) {
+                    0 => (*x, *y) = (*x + noise.below(80) as i32 - 40, *y + noise.below(80) as i32 - 40),
+                    1 | 2 => *scrolled += 1 + noise.below(100) as u16,
+                    _ => *seed += 9,
+                }
+            }
+            let mut new = desk(size, &windows);
+            new.fill(&Rect::new(noise.below(usize::from(w)) as u16, 100, 90, 70), |_, _| noise.next() & 0xff_ffff);
+            let mut given = whole(size, &new.pixels);
+            if hinted && turn > 0 {
+                let mut rows = Region::new();
+                for y in 0..h {
+                    let span = usize::from(y) * usize::from(w)..(usize::from(y) + 1) * usize::from(w);
+                    if old.pixels[span.clone()] != new.pixels[span] {
+                        rows.add(&Rect::new(0, y, w, 1));
+                    }
+                }
+                let half = w / 2 + 5;
+                let halves = [Rect::new(0, 0, half, h), Rect::new(half - 9, 0, w - half + 9, h)];
+                let (pieces, memory) = poisoned(size, &halves, &new.pixels, &mut noise);
+                given = frame(size, pieces, memory, Hint::Only(rows));
+            }
+            let damage = feed(&mut engine, &mirror, given);
+            prop_assert_eq!(fault(&old, &new, &damage), None);
+            prop_assert_eq!(&mirror.read().pixels, &new.pixels);
+            old = new;
+        }
+    }
+}
+
+#[test]
+fn windows_that_move_differently_are_copies_each() {
+    let size = Size::new(1600, 1000);
+    let old = desk(size, &[(100, 60, 1, 0), (700, 500, 2, 0), (1100, 100, 3, 0)]);
+    let new = desk(size, &[(100, 60, 1, 28), (714, 493, 2, 0), (1087, 100, 3, 0)]);
+    let damage = damage(&old, &new);
+    let moves: Vec<_> = damage
+        .copied
+        .iter()
+        .map(|c| (i32::from(c.to.x) - i32::from(c.from.x), i32::from(c.to.y) - i32::from(c.from.y)))
+        .collect();
+    for moved in [(0, -28), (14, -7), (-13, 0)] {
+        assert!(moves.contains(&moved), "{moved:?} not in {moves:?}");
+    }
+    let windows = (260 + 300 + 340) * 220;
+    assert!(damage.changed.area() < windows / 3, "{} px left", damage.changed.area());
+}
+
+#[test]
+fn a_window_dragged_past_the_edge_is_a_copy_of_what_stays() {
+    let size = Size::new(900, 700);
+    for (from, to) in [((-40, 300), (-90, 320)), ((700, 500), (760, 530)), ((300, -50), (300, -120))] {
+        let old = desk(size, &[(from.0, from.1, 5, 0)]);
+        let new = desk(size, &[(to.0, to.1, 5, 0)]);
+        let damage = damage(&old, &new);
+        let copy = damage.copied.first().unwrap_or_else(|| panic!("no copy from {from:?} to {to:?}"));
+        let moved = (i32::from(copy.to.x) - i32::from(copy.from.x), i32::from(copy.to.y) - i32::from(copy.from.y));
+        assert_eq!(moved, (to.0 - from.0, to.1 - from.1));
+    }
+}
+
+#[test]
+fn small_changes_are_not_searched_and_nothing_is_kept_for_them() {
+    let size = Size::new(600, 400);
+    let mirror = Mirror::new(size, Layout::BGRX, Instant::now());
+    let mut old = Canvas::new(600, 400, 1);
+    old.window(&Rect::new(0, 0, 600, 400), 3, 0);
+    let mut scroll = super::Scroll::default();
+    let mut given = whole(size, &old.pixels);
+    assert!(scroll.before(&given, &mirror.read()).is_none(), "there was no picture before");
+    mirror.write().seq = 1;
+    assert!(scroll.before(&given, &mirror.read()).is_some());
+    given.hint = Hint::Only(Region::from(Rect::new(5, 5, 128, 127)));
+    assert!(scroll.before(&given, &mirror.read()).is_none());
 }

@@ -19,6 +19,7 @@ const FLAT: u32 = {
 /// See [`super::window_hashes`].
 ///
 /// A run of `2n` is `hash(first n) * factor + hash(last n)`: four passes give all runs of 16.
+#[inline(always)] // compiled once more for each SIMD level
 pub fn window_hashes(row: &[u32], out: &mut Vec<u32>) {
     out.clear();
     if row.len() < WINDOW {
