@@ -1,8 +1,6 @@
 //! Capture of a real X server, a private Xvfb for each test.
 #![cfg(feature = "x11")]
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -11,7 +9,7 @@ use farpane_engine::capture::x11::{Fetch, Monitor, X11Display, X11Error, X11Even
 use farpane_engine::capture::{Doorbell, Source, SourceEvent};
 use farpane_engine::frame::{Frame, Hint};
 use farpane_engine::geometry::{Rect, Region, Size};
-use support::xvfb::Xvfb;
+use farpane_test_support::xvfb::Xvfb;
 use x11rb::connection::Connection;
 use x11rb::protocol::randr::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{self, ConnectionExt as _, CreateGCAux, ImageFormat, Rectangle};
@@ -154,7 +152,7 @@ fn every_way_of_fetching_shows_what_the_server_shows() {
         (&["-extension", "MIT-SHM"][..], false, Fetch::Plain),
         (&["-fbdir", "{dir}"][..], true, Fetch::Framebuffer),
     ] {
-        let Some(x) = Xvfb::start("640x480x24", more) else { return };
+        let Some(x) = Xvfb::with("640x480", more) else { return };
         let painter = Painter::new(&x);
         painter.fill(Rect::new(0, 0, 640, 480), 0x20_4060);
         let (display, _events) = display(&x, framebuffer);
@@ -195,7 +193,7 @@ fn three_monitors(painter: &Painter) {
 
 #[test]
 fn damage_across_the_seams_of_three_monitors_reaches_each() {
-    let Some(x) = Xvfb::start("800x600x24", &[]) else { return };
+    let Some(x) = Xvfb::start("800x600") else { return };
     let painter = Painter::new(&x);
     three_monitors(&painter);
     let (display, _events) = display(&x, false);
@@ -219,7 +217,7 @@ fn damage_across_the_seams_of_three_monitors_reaches_each() {
 
 #[test]
 fn new_monitors_are_told_and_old_sources_follow_or_end() {
-    let Some(x) = Xvfb::start("800x600x24", &[]) else { return };
+    let Some(x) = Xvfb::start("800x600") else { return };
     let painter = Painter::new(&x);
     let (display, events) = display(&x, false);
     let mut viewer = Viewer::new(&display, &display.monitors()[0]);
@@ -271,7 +269,7 @@ fn resize(painter: &Painter, w: u16, h: u16) {
 #[test]
 fn a_new_size_while_running_gives_resized_and_then_a_whole_frame() {
     for framebuffer in [false, true] {
-        let Some(x) = Xvfb::start("800x600x24", &["-fbdir", "{dir}"]) else { return };
+        let Some(x) = Xvfb::with("800x600", &["-fbdir", "{dir}"]) else { return };
         let painter = Painter::new(&x);
         painter.fill(Rect::new(0, 0, 800, 600), 0x66_2200);
         let (display, events) = display(&x, framebuffer);
@@ -292,7 +290,7 @@ fn a_new_size_while_running_gives_resized_and_then_a_whole_frame() {
 
 #[test]
 fn one_letter_costs_little_and_stillness_or_stopping_nothing() {
-    let Some(x) = Xvfb::start("3840x2160x24", &[]) else { return };
+    let Some(x) = Xvfb::start("3840x2160") else { return };
     let painter = Painter::new(&x);
     let (display, _events) = display(&x, false);
     let mut viewer = Viewer::new(&display, &display.monitors()[0]);
@@ -327,7 +325,7 @@ fn one_letter_costs_little_and_stillness_or_stopping_nothing() {
 
 #[test]
 fn frames_kept_alive_are_never_written_over() {
-    let Some(x) = Xvfb::start("320x200x24", &[]) else { return };
+    let Some(x) = Xvfb::start("320x200") else { return };
     let painter = Painter::new(&x);
     let (display, _events) = display(&x, false);
     let mut viewer = Viewer::new(&display, &display.monitors()[0]);
@@ -354,7 +352,7 @@ fn frames_kept_alive_are_never_written_over() {
 
 #[test]
 fn a_killed_server_is_told_once_by_source_and_display() {
-    let Some(mut x) = Xvfb::start("320x200x24", &[]) else { return };
+    let Some(mut x) = Xvfb::start("320x200") else { return };
     let (display, events) = display(&x, false);
     let mut viewer = Viewer::new(&display, &display.monitors()[0]);
     viewer.until("the first frame", |_, e| matches!(e, Some(SourceEvent::Frame(_))));
@@ -370,7 +368,7 @@ fn a_killed_server_is_told_once_by_source_and_display() {
 
 #[test]
 fn the_pointers_shape_is_told_when_watched() {
-    let Some(x) = Xvfb::start("320x200x24", &[]) else { return };
+    let Some(x) = Xvfb::start("320x200") else { return };
     let painter = Painter::new(&x);
     let (display, events) = display(&x, false);
     let (c, root) = (&painter.c, painter.root);
@@ -403,7 +401,7 @@ fn the_pointers_shape_is_told_when_watched() {
 
 #[test]
 fn what_cannot_be_captured_is_refused_with_the_reason() {
-    let Some(x) = Xvfb::start("320x200x16", &[]) else { return };
+    let Some(x) = Xvfb::start("320x200x16") else { return };
     let (c, screen) = connect(&x.display, None).expect("the display opens");
     let error = X11Display::new(c, screen, None, Box::new(|_| {})).expect_err("16 bits");
     assert!(matches!(error, X11Error::Pixels(_)));
@@ -412,7 +410,7 @@ fn what_cannot_be_captured_is_refused_with_the_reason() {
     assert!(matches!(X11Display::new(c, 3, None, Box::new(|_| {})), Err(X11Error::Screen { screen: 3, screens: 1 })));
     drop(x);
 
-    let Some(x) = Xvfb::start("320x200x24", &["-extension", "DAMAGE"]) else { return };
+    let Some(x) = Xvfb::with("320x200", &["-extension", "DAMAGE"]) else { return };
     let (c, screen) = connect(&x.display, None).expect("the display opens");
     let error = X11Display::new(c, screen, None, Box::new(|_| {})).expect_err("no DAMAGE");
     assert!(matches!(error, X11Error::Extension("DAMAGE")), "{error}");
@@ -431,7 +429,7 @@ fn the_authority_files_cookie_opens_a_guarded_display() {
         entry.extend_from_slice(part);
     }
     std::fs::write(&path, entry).expect("an authority file");
-    let Some(x) = Xvfb::start("320x200x24", &["-auth", path.to_str().expect("a plain path")]) else { return };
+    let Some(x) = Xvfb::with("320x200", &["-auth", path.to_str().expect("a plain path")]) else { return };
     assert!(connect(&x.display, Some(&path)).is_ok());
     let error = connect(&x.display, None).expect_err("no cookie").to_string();
     assert!(error.contains(&x.display), "{error}");
@@ -440,7 +438,7 @@ fn the_authority_files_cookie_opens_a_guarded_display() {
 
 #[test]
 fn a_closed_display_ends_its_sources() {
-    let Some(x) = Xvfb::start("320x200x24", &[]) else { return };
+    let Some(x) = Xvfb::start("320x200") else { return };
     let (display, events) = display(&x, false);
     let mut viewer = Viewer::new(&display, &display.monitors()[0]);
     drop(display);

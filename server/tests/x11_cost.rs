@@ -3,10 +3,8 @@
 
 #![cfg(feature = "x11")]
 
-#[path = "private_x/mod.rs"]
-mod xvfb;
-
 use farpane_engine::geometry::Rect;
+use farpane_test_support::xvfb::{Xvfb, skip};
 use farpane_test_support::{Client, PATIENCE, Server, encoding};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,7 +15,6 @@ use x11rb::protocol::xproto::{
     ConnectionExt as _, CreateGCAux, CreateWindowAux, EventMask, ImageFormat, InputFocus, WindowClass,
 };
 use x11rb::wrapper::ConnectionExt as _;
-use xvfb::Xvfb;
 
 const FARPANE: &str = env!("CARGO_BIN_EXE_farpane");
 /// How long stillness is looked at.
@@ -162,7 +159,7 @@ fn a_still_desktop_costs_nothing_and_without_a_viewer_nothing_is_captured() {
         let painted = x.command("xrefresh").args(["-solid", colour]).status();
         match painted {
             Ok(status) => assert!(status.success(), "xrefresh: {status}"),
-            Err(error) => return xvfb::skip(&format!("xrefresh: {error}")),
+            Err(error) => return skip(&format!("xrefresh: {error}")),
         }
     }
     let client = settled(&server, encoding::ZRLE);

@@ -2,15 +2,12 @@
 
 #![cfg(feature = "x11")]
 
-#[path = "private_x/mod.rs"]
-mod xvfb;
-
 use std::path::{Path, PathBuf};
 
 use farpane_engine::capture::replay::{RecordKind, TraceReader};
 use farpane_engine::geometry::{Rect, Size};
+use farpane_test_support::xvfb::{Xvfb, skip};
 use farpane_test_support::{PATIENCE, Server};
-use xvfb::Xvfb;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
 const SIZE: Size = Size::new(320, 200);
@@ -38,7 +35,7 @@ fn paint(server: &Xvfb, colour: &str) -> bool {
             true
         }
         Err(error) => {
-            xvfb::skip(&format!("xsetroot: {error}"));
+            skip(&format!("xsetroot: {error}"));
             false
         }
     }

@@ -2,17 +2,14 @@
 
 #![cfg(feature = "x11")]
 
-#[path = "private_x/mod.rs"]
-mod xvfb;
-
 use std::time::{Duration, Instant};
 
 use farpane_engine::geometry::{Rect, Size};
+use farpane_test_support::xvfb::Xvfb;
 use farpane_test_support::{Client, Raw, Security, Server};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, ImageFormat, Rectangle};
 use x11rb::rust_connection::RustConnection;
-use xvfb::Xvfb;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -148,7 +145,7 @@ fn clients_are_told_when_the_x_server_goes_and_see_it_when_it_is_back() {
     desk.server.wait_for_log("desktop is gone");
 
     // the same display comes back: the client it had goes on where it was
-    let Some(again) = Xvfb::run(Some(&desk.x.display), &format!("{W}x{H}")) else { return };
+    let Some(again) = Xvfb::again(&desk.x.display, &format!("{W}x{H}")) else { return };
     let (connection, screen) = RustConnection::connect(Some(&again.display)).expect("the desktop");
     desk.root = connection.setup().roots[screen].root;
     desk.connection = connection;

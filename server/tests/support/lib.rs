@@ -10,6 +10,7 @@ mod client;
 mod clipboard;
 mod raw;
 mod server;
+pub mod xvfb;
 
 pub use client::{Client, Mode, Traffic, UpdateStat};
 pub use clipboard::Clipboard;

@@ -1,28 +1,43 @@
 //! A private Xvfb that lives as long as the value.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A running Xvfb.
 pub struct Xvfb {
     child: Child,
     /// Its display's name.
     pub display: String,
+    /// A directory of its own, removed at the end.
+    pub dir: PathBuf,
 }
 
 impl Xvfb {
-    /// Starts one with a screen like `1920x1080`, on a free display.
+    /// Starts one with a screen like `1920x1080`, of 24 bits a pixel unless it says so (`1920x1080x16`), on a free display.
     ///
     /// Returns none, having said so, when there is no Xvfb on this machine; with FARPANE_REQUIRE_ALL=1 that is a failure.
     pub fn start(screen: &str) -> Option<Self> {
-        Self::run(None, screen)
+        Self::with(screen, &[])
     }
 
-    /// Starts one on the given display.
-    pub fn run(display: Option<&str>, screen: &str) -> Option<Self> {
+    /// Starts one on the display of another that has ended.
+    pub fn again(display: &str, screen: &str) -> Option<Self> {
+        Self::with(screen, &[display])
+    }
+
+    /// Starts one with more arguments; `{dir}` in them stands for its directory.
+    pub fn with(screen: &str, more: &[&str]) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("farpane-xvfb-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        let path = dir.to_str().expect("a plain path");
+        let depth = if screen.matches('x').count() == 1 { "x24" } else { "" };
         let started = Command::new("Xvfb")
-            .args(display)
-            .args(["-displayfd", "1", "-noreset", "-nolisten", "tcp", "-screen", "0", &format!("{screen}x24")])
+            .args(more.iter().map(|a| a.replace("{dir}", path)))
+            .args(["-displayfd", "1", "-noreset", "-nolisten", "tcp", "-screen", "0", &format!("{screen}{depth}")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -38,7 +53,7 @@ impl Xvfb {
         let out = child.stdout.take().expect("its output");
         BufReader::new(out).read_line(&mut number).expect("the display's number");
         assert!(number.ends_with('\n'), "Xvfb ended at once");
-        Some(Self { child, display: format!(":{}", number.trim()) })
+        Some(Self { child, display: format!(":{}", number.trim()), dir })
     }
 
     /// A program of this display.
@@ -59,6 +74,7 @@ impl Xvfb {
 impl Drop for Xvfb {
     fn drop(&mut self) {
         self.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
