@@ -10,7 +10,9 @@ use farpane_engine::pixel::ClientFormat;
 use farpane_engine::refdec::Viewer;
 use farpane_rfb::client_msg::ParseContext;
 use farpane_rfb::ext::clipboard::ExtendedClipboard;
-use farpane_rfb::handshake::{ClientEvent, ClientHandshake, SecurityType, ServerEvent, ServerHandshake, ServerInit};
+use farpane_rfb::handshake::{
+    ClientEvent, ClientHandshake, SecurityType, ServerEvent, ServerHandshake, ServerInit, Step,
+};
 use farpane_rfb::{ClientMessage, ClientParser, PixelFormat, ServerMessage, Version, limits};
 use farpane_server::backend::SourceSpec;
 use farpane_server::config::Config;
@@ -90,6 +92,43 @@ pub fn server_messages(data: &[u8]) {
     }
 }
 
+/// The bytes of a handshake's peer, which come in pieces; what was not used is offered again.
+struct Arriving<'a> {
+    stream: &'a [u8],
+    piece: usize,
+    start: usize,
+    end: usize,
+    idle: u32,
+}
+
+impl<'a> Arriving<'a> {
+    fn new(stream: &'a [u8], piece: usize) -> Self {
+        Self { stream, piece, start: 0, end: 0, idle: 0 }
+    }
+
+    /// What has come and was not used.
+    fn here(&self) -> &'a [u8] {
+        &self.stream[self.start..self.end]
+    }
+
+    /// Takes away what a step used and lets the next piece come when it waits; false when nothing will come any more.
+    fn after<E>(&mut self, step: &Step<E>) -> bool {
+        let here = self.end - self.start;
+        assert!(step.used <= here, "{} of {here} bytes used", step.used);
+        self.start += step.used;
+        if step.is_idle() {
+            if self.end == self.stream.len() {
+                return false;
+            }
+            self.end = self.stream.len().min(self.end + self.piece);
+            self.idle = 0;
+        }
+        self.idle = if step.used == 0 && step.event.is_none() { self.idle + 1 } else { 0 };
+        assert!(self.idle < 600, "no progress");
+        true
+    }
+}
+
 /// A client's bytes during the handshake. The first byte says what is offered and how its password is judged.
 pub fn server_handshake(data: &[u8]) {
     let Some((&mode, stream)) = data.split_first() else { return };
@@ -103,20 +142,12 @@ pub fn server_handshake(data: &[u8]) {
     let good = mode & 4 != 0;
     let piece = 1 + usize::from(mode >> 3);
     let init = ServerInit { width: 64, height: 48, pixel_format: PixelFormat::BGRX, name: "fuzz".into() };
-    let (mut start, mut end, mut idle) = (0, 0, 0);
+    let mut arriving = Arriving::new(stream, piece);
     loop {
-        let Ok(step) = server.advance(&stream[start..end]) else { return };
-        assert!(step.used <= end - start, "{} of {} bytes used", step.used, end - start);
-        start += step.used;
-        if step.is_idle() {
-            if end == stream.len() {
-                return;
-            }
-            end = stream.len().min(end + piece);
-            idle = 0;
+        let Ok(step) = server.advance(arriving.here()) else { return };
+        if !arriving.after(&step) {
+            return;
         }
-        idle = if step.used == 0 && step.event.is_none() { idle + 1 } else { 0 };
-        assert!(idle < 600, "no progress");
         let answer = match step.event {
             Some(ServerEvent::SecurityChosen(SecurityType::NONE)) => server.accept(),
             Some(ServerEvent::SecurityChosen(SecurityType::VNC_AUTH)) => server.challenge([7; 16]),
@@ -142,20 +173,12 @@ pub fn client_handshake(data: &[u8]) {
     let Some((&mode, stream)) = data.split_first() else { return };
     let piece = 1 + usize::from(mode);
     let mut client = ClientHandshake::new(Version::V3_8, mode & 1 != 0);
-    let (mut start, mut end, mut idle) = (0, 0, 0);
+    let mut arriving = Arriving::new(stream, piece);
     while !client.is_done() {
-        let Ok(step) = client.advance(&stream[start..end]) else { return };
-        assert!(step.used <= end - start, "{} of {} bytes used", step.used, end - start);
-        start += step.used;
-        if step.is_idle() {
-            if end == stream.len() {
-                return;
-            }
-            end = stream.len().min(end + piece);
-            idle = 0;
+        let Ok(step) = client.advance(arriving.here()) else { return };
+        if !arriving.after(&step) {
+            return;
         }
-        idle = if step.used == 0 && step.event.is_none() { idle + 1 } else { 0 };
-        assert!(idle < 600, "no progress");
         client_event(&mut client, step.event);
     }
 }
