@@ -5,7 +5,7 @@ PROFILE ?= ci
 CARGO   ?= cargo
 TOOLS   := $(CURDIR)/target/tools
 
-.PHONY: help run build deps test viewers lint fmt doc audit aarch64 bench
+.PHONY: help run build deps test viewers peers compare lint fmt doc audit aarch64 bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ test: deps ## install what the tests need and run all of them
 viewers: deps ## only the foreign viewers (ONLY="words of a case's name")
 	$(CARGO) build --profile $(PROFILE) -p farpane-server
 	tests/viewers/run.py --farpane target/$(PROFILE)/farpane --only "$(ONLY)"
+
+peers: ## install the VNC servers that `make compare` measures beside farpane
+	@packaging/install-packages build peers
+
+compare: build peers ## farpane and its peers side by side (ARGS="--workload typing"); see perf-tests/METHODOLOGY.md
+	$(CARGO) run --release -p farpane-perf-tests -- compare $(ARGS)
 
 lint: ## format check, and clippy with every warning an error
 	$(CARGO) fmt --all --check

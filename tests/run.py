@@ -4,7 +4,7 @@
     tests/run.py [--profile ci] [--group NAME]... [--list]
 
 Everything is compiled once, by one `cargo test --no-run` over the whole workspace; then each test program is run by itself.
-Groups, in this order: engine, rfb, server and benches (unit, property, golden, protocol; in parallel threads), desktop (test
+Groups, in this order: engine, rfb, server, benches and perf-tests (unit, property, golden, protocol; in parallel threads), desktop (test
 programs whose names start with `desktop` or `x11`; one test at a time, each on private X servers), examples in the docs,
 tools (the harness's own tests) and viewers (tests/viewers/run.py).
 
@@ -20,8 +20,9 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ["engine", "rfb", "server", "benches", "desktop", "docs", "tools", "viewers"]
-PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-rfb": "rfb", "farpane-server": "server", "farpane-benches": "benches"}
+GROUPS = ["engine", "rfb", "server", "benches", "perf-tests", "desktop", "docs", "tools", "viewers"]
+PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-rfb": "rfb", "farpane-server": "server", "farpane-benches": "benches",
+                  "farpane-perf-tests": "perf-tests"}
 RUST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 OWN_RESULT = re.compile(r"^\w+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 
@@ -125,10 +126,10 @@ def main():
     if "viewers" in tallies:
         tallies["viewers"].add("foreign viewers", [sys.executable, os.path.join(TOP, "tests", "viewers", "run.py"),
                                                    "--farpane", farpane], TOP, env, OWN_RESULT, 1800)
-    print("\n%-9s %8s %8s %8s %9s" % ("group", "passed", "failed", "left out", "seconds"))
-    print("%-9s %8s %8s %8s %9.1f" % ("compile", "", "", "", compiled))
+    print("\n%-10s %8s %8s %8s %9s" % ("group", "passed", "failed", "left out", "seconds"))
+    print("%-10s %8s %8s %8s %9.1f" % ("compile", "", "", "", compiled))
     for group, tally in tallies.items():
-        print("%-9s %8d %8d %8d %9.1f" % (group, tally.passed, tally.failed, tally.left_out, tally.seconds))
+        print("%-10s %8d %8d %8d %9.1f" % (group, tally.passed, tally.failed, tally.left_out, tally.seconds))
     passed, failed = sum(t.passed for t in tallies.values()), sum(t.failed for t in tallies.values())
     left_out = sum(t.left_out for t in tallies.values())
     if left_out and os.environ.get("FARPANE_REQUIRE_ALL") == "1":
