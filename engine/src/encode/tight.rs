@@ -15,6 +15,7 @@
 //! The gradient filter is never sent: old noVNC stops at it, and deflate at low levels gains nothing from it.
 
 use super::content::{self, Cells};
+use super::deflate::Shape;
 use super::scratch::{Picture, Tools};
 use super::streams::push_compact;
 use super::zrle::pack;
@@ -178,7 +179,9 @@ impl Tight<'_> {
         } else {
             std::mem::swap(&mut self.tools.bytes, &mut self.tools.indices);
         }
-        self.filtered(rect, head, stream);
+        let shape =
+            if colours.len() == 2 { Shape::rows(usize::from(rect.w).div_ceil(8)) } else { Shape::pixels(1, rect.w) };
+        self.filtered(rect, head, stream, shape);
         if try_copy {
             let indexed = self.out.pop();
             self.copy(rect);
@@ -196,17 +199,17 @@ impl Tight<'_> {
         for row in self.picture.rows(rect) {
             self.form.push_row(row, &mut self.tools.bytes);
         }
-        self.filtered(rect, vec![0], 0);
+        self.filtered(rect, vec![0], 0, Shape::pixels(self.form.len(), rect.w));
     }
 
     /// Sends the filtered data in the tools.
-    fn filtered(&mut self, rect: &Rect, mut head: Vec<u8>, stream: u8) {
+    fn filtered(&mut self, rect: &Rect, mut head: Vec<u8>, stream: u8, shape: Shape) {
         let Tools { bytes, compressors, .. } = &mut *self.tools;
         let chunk = if bytes.len() < MIN_COMPRESS {
             head.extend_from_slice(bytes);
             None
         } else {
-            Some(compressors.chunk(bytes, self.params, StreamId::Tight(stream)))
+            Some(compressors.chunk(bytes, shape, self.params, StreamId::Tight(stream)))
         };
         self.out.push(Encoded { rect: *rect, encoding: self.params.codec.number(), head, chunk, lossy: false });
     }

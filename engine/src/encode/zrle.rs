@@ -3,6 +3,7 @@
 //! Source: RFC 6143 section 7.7.6. A tile's kind is chosen by its size before deflate, with runs weighed up: deflate
 //! finds them by itself but must be fed every pixel.
 
+use super::deflate::Shape;
 use super::scratch::{Picture, Tools};
 use super::{Encoded, Params, StreamId};
 use crate::geometry::Rect;
@@ -32,7 +33,7 @@ pub(super) fn encode(picture: Picture<'_>, params: &Params, tools: &mut Tools) -
         rect: r,
         encoding: params.codec.number(),
         head: Vec::new(),
-        chunk: Some(compressors.chunk(bytes, params, StreamId::Zrle)),
+        chunk: Some(compressors.chunk(bytes, Shape::default(), params, StreamId::Zrle)),
         lossy: false,
     }
 }

@@ -1,0 +1,73 @@
+//! Finding what stood earlier in the chunk: plain pixels, photographs mostly.
+//!
+//! ```text
+//! for each batch of pixels:
+//!     where did each pixel stand last, where each pair? which agrees farther?    (1)
+//!     for each pixel: a match if it is cheaper than its literals                 (2)
+//! ```
+//! 1. No decision is taken here, so that the processor has many look-ups under way at once.
+//! 2. A photograph's matches are short and a far one costs as much as three literals; the code lengths of the block before tell.
+
+use super::block::{FARTHEST, Writer};
+use super::find::{Places, common, hash, load};
+
+const BATCH: usize = 256;
+/// This many bytes at the end begin no match.
+const TAIL: usize = 16;
+
+/// What a pixel's look-up found: bytes that agree, 8 for 8 and more.
+#[derive(Clone, Copy, Default)]
+struct Candidate {
+    distance: u16,
+    length: u8,
+}
+
+/// Takes pixels of `P` bytes from the writer's place to the end of `data`.
+pub(super) fn pixels<const P: usize>(data: &[u8], base: u32, places: &mut [Places; 2], writer: &mut Writer<'_>) {
+    let [ones, twos] = places;
+    let last = data.len().saturating_sub(TAIL);
+    let mut found = [Candidate::default(); BATCH];
+    let mut at = writer.at();
+    while at < last {
+        let start = at;
+        let count = (last - start).div_ceil(P).min(BATCH);
+        for (i, candidate) in found[..count].iter_mut().enumerate() {
+            let p = start + i * P;
+            let word = load(data, p);
+            let place = base + p as u32;
+            let farthest = (p as u32).min(FARTHEST as u32 - 1);
+            let agree = |distance: u32| {
+                // PERF: all ones where the place is of this chunk and near enough; a branch would be mistaken for every second pixel
+                let valid = 0u32.wrapping_sub(u32::from(distance - 1 < farthest));
+                let differ = word ^ load(data, p - (distance & valid) as usize);
+                (differ.trailing_zeros() / 8 & valid, distance)
+            };
+            let one = agree(ones.swap(hash(word, P as u32), place));
+            let two = agree(twos.swap(hash(word, if P == 4 { 8 } else { 2 * P as u32 }), place));
+            let (length, distance) = if two.0 > one.0 { two } else { one };
+            *candidate = Candidate { distance: distance as u16, length: length as u8 };
+        }
+        let end = start + count * P;
+        while at < end {
+            let candidate = found[(at - start) / P % BATCH];
+            let distance = usize::from(candidate.distance);
+            let mut length = usize::from(candidate.length);
+            if !writer.pays(load(data, at), length, distance) {
+                writer.count(&data[at..at + P]);
+                at += P;
+                continue;
+            }
+            if length == 8 {
+                length += common(data, at + 8, distance);
+            }
+            writer.matched(data, at, length, distance);
+            // on to the next border of a pixel
+            let border = (at + length.next_multiple_of(P)).min(data.len());
+            writer.count(&data[at + length..border]);
+            at = border;
+        }
+        writer.literals(data, at);
+    }
+    writer.count(&data[at.min(data.len())..]);
+    writer.rest(data);
+}
