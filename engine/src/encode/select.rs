@@ -11,10 +11,11 @@ const FINE_QUALITY: std::ops::RangeInclusive<i32> = -512..=-412;
 /// Subsampling: -768 none, -767 4:2:0, -766 4:2:2, -765 grey, -764 and -763 coarser.
 const SUBSAMPLING: std::ops::RangeInclusive<i32> = -768..=-763;
 
-/// The ladder, best first. Six steps, so that clients with nearly the same wishes share results.
+/// The ladder, best first. Six steps, so that clients with nearly the same wishes share results. A client's level 8 is what it is
+/// in TigerVNC and TurboVNC: 92 with full colour.
 pub const LADDER: [JpegStep; 6] = [
     JpegStep { quality: 95, subsampling: Subsampling::None },
-    JpegStep { quality: 90, subsampling: Subsampling::None },
+    JpegStep { quality: 92, subsampling: Subsampling::None },
     JpegStep { quality: 80, subsampling: Subsampling::Half },
     JpegStep { quality: 70, subsampling: Subsampling::Quarter },
     JpegStep { quality: 50, subsampling: Subsampling::Quarter },

@@ -77,7 +77,6 @@ impl Tight<'_> {
                 }
                 break;
             }
-            self.tools.indices.truncate(usize::from(rows) * usize::from(rest.w));
             self.palette(&Rect { h: rows, ..rest });
             rest = Rect::from_corners(rest.x, rest.y + rows, rest.right(), rest.bottom());
         }
@@ -107,7 +106,7 @@ impl Tight<'_> {
         let Tools { palette, indices, .. } = &mut *self.tools;
         palette.start(256);
         indices.clear();
-        self.picture.rows(rect).take_while(|row| palette.add_row(row, indices)).count() as u16
+        palette.add_rows(self.picture.rows(rect), indices) as u16
     }
 
     /// Sends the photographic middle of a part as JPEG and the rest by [`Tight::part`]; false when there is no such middle.

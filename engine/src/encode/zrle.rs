@@ -1,13 +1,13 @@
 //! Encodings 16 and 28, ZRLE: tiles of 64x64 pixels as palettes and runs, all through one zlib stream or a zstd frame.
 //!
-//! Source: RFC 6143 section 7.7.6. A tile's kind is chosen by its size before deflate, with runs weighed up: deflate
-//! finds them by itself but must be fed every pixel.
+//! Source: RFC 6143 section 7.7.6. A tile's kind is the one that is smallest before compression. Its pixels are read once for the
+//! palette; how long its runs would be is counted from its indices, 64 at a time.
 
 use super::deflate::Shape;
 use super::scratch::{Picture, Tools};
 use super::{Encoded, Params, StreamId};
 use crate::geometry::Rect;
-use crate::kernel::Palette;
+use crate::kernel::{Palette, run_length};
 use crate::pixel::PixelBytes;
 
 const TILE: u16 = 64;
@@ -49,66 +49,156 @@ fn tile(
     palette.start(MAX_PALETTE);
     indices.clear();
     let area = part.area() as usize;
-    let raw_size = area * form.len();
-    if !picture.rows(part).all(|row| palette.add_row(row, indices)) {
-        // many colours: runs only where they are long
-        let (count, long) = count_runs(picture.rows(part).flatten().copied());
-        if count * (form.len() + 1) + long < raw_size / 2 {
-            out.push(128);
-            for (value, len) in Runs::new(picture.rows(part).flatten().copied()) {
-                form.push(value, out);
-                push_length(len, out);
-            }
-        } else {
-            out.push(0);
-            picture.rows(part).for_each(|row| form.push_row(row, out));
-        }
-        return;
+    if palette.add_rows(picture.rows(part), indices) < part.h.into() {
+        return many(picture, part, form, out);
     }
-    let colours = palette.values().len();
-    if colours == 1 {
+    let colours = palette.values();
+    if let [colour] = colours {
         out.push(1);
-        form.push(palette.values()[0], out);
-        return;
+        return form.push(*colour, out);
     }
-    let bits = match colours {
+    let runs = Runs::of(indices, part.w.into());
+    let bits = match colours.len() {
         2 => 1,
         3..=4 => 2,
         _ => 4,
     };
-    if colours <= MAX_PACKED {
-        out.push(colours as u8);
-        palette.values().iter().for_each(|v| form.push(*v, out));
-        for row in indices.chunks_exact(part.w.into()) {
-            pack(row, bits, out);
-        }
-        return;
-    }
-    let (count, long) = count_runs(indices.iter().copied());
-    let run_size = colours * form.len() + 2 * count + long;
-    if run_size < raw_size {
-        out.push(128 + colours as u8);
-        palette.values().iter().for_each(|v| form.push(*v, out));
-        for (index, len) in Runs::new(indices.iter().copied()) {
-            if len == 1 {
-                out.push(index);
-            } else {
-                out.push(index | 0x80);
-                push_length(len, out);
-            }
-        }
+    let packed = usize::from(part.w).div_ceil(8 / bits as usize) * usize::from(part.h);
+    let is_packed = colours.len() <= MAX_PACKED && packed <= runs.size;
+    if is_packed {
+        out.push(colours.len() as u8);
+    } else if colours.len() * form.len() + runs.size < area * form.len() {
+        out.push(128 + colours.len() as u8);
     } else {
         out.push(0);
-        picture.rows(part).for_each(|row| form.push_row(row, out));
+        return picture.rows(part).for_each(|row| form.push_row(row, out));
+    }
+    colours.iter().for_each(|v| form.push(*v, out));
+    if is_packed {
+        indices.chunks_exact(part.w.into()).for_each(|row| pack(row, bits, out));
+    } else {
+        runs.write(indices, out);
+    }
+}
+
+/// A tile of more colours than a palette of runs has: runs only where they are long.
+fn many(picture: Picture<'_>, part: &Rect, form: PixelBytes, out: &mut Vec<u8>) {
+    let raw_size = part.area() as usize * form.len();
+    let steps = |row: &[u32]| row.array_windows::<2>().map(|[a, b]| u32::from(a != b)).sum::<u32>() as usize;
+    // every row may begin a run
+    let count: usize = picture.rows(part).map(|row| steps(row) + 1).sum();
+    if count * (form.len() + 1) >= raw_size / 2 {
+        out.push(0);
+        return picture.rows(part).for_each(|row| form.push_row(row, out));
+    }
+    out.push(128);
+    let mut pixels = picture.rows(part).flatten().copied();
+    let Some(mut last) = pixels.next() else { return };
+    let mut len = 1;
+    for value in pixels {
+        if value == last {
+            len += 1;
+        } else {
+            form.push(last, out);
+            push_length(len, out);
+            (last, len) = (value, 1);
+        }
+    }
+    form.push(last, out);
+    push_length(len, out);
+}
+
+/// The runs of a tile's indices.
+struct Runs {
+    /// For each row a bit for each pixel that begins a run.
+    starts: [u64; TILE as usize],
+    width: usize,
+    rows: usize,
+    /// Bytes that they take, or a few more: the bytes that long runs need beyond two are counted as if all runs were long.
+    size: usize,
+}
+
+impl Runs {
+    /// Finds the runs of a tile of rows of `width` indices below 128.
+    fn of(indices: &[u8], width: usize) -> Self {
+        let mut starts = [0; TILE as usize];
+        // no index is 255, so the first pixel begins a run
+        let mut before = u8::MAX;
+        let mut rows = 0;
+        for (row, starts) in indices.chunks_exact(width).zip(&mut starts) {
+            *starts = run_length::starts(row, before);
+            before = row[width - 1];
+            rows += 1;
+        }
+        let (mut runs, mut single) = (0, 0);
+        for (y, row) in starts[..rows].iter().enumerate() {
+            // whether the next row, or the tile's end, begins a run
+            let next = starts[..rows].get(y + 1).map_or(1, |row| row & 1);
+            runs += row.count_ones();
+            single += (row & (row >> 1 | next << (width - 1))).count_ones();
+        }
+        let size = 2 * runs - single;
+        Self { starts, width, rows, size: size as usize + indices.len() / 255 }
+    }
+
+    /// Writes each run's index and, if it is longer than one, its length.
+    fn write(&self, indices: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        // and room for the second byte of the last run, which is written even if it does not count
+        out.resize(start + self.size + 1, 0);
+        let room = &mut out[start..];
+        let mut at = 0;
+        let mut begun = 0;
+        let mut end_run = |end: usize| {
+            let len = end - begun;
+            let index = indices[begun];
+            room[at] = index | u8::from(len > 1) << 7;
+            let mut rest = len - 1;
+            while rest >= 255 {
+                room[at + 1] = 255;
+                at += 1;
+                rest -= 255;
+            }
+            room[at + 1] = rest as u8;
+            at += 1 + usize::from(len > 1);
+            begun = end;
+        };
+        for (y, starts) in self.starts[..self.rows].iter().enumerate() {
+            let mut left = if y == 0 { starts & !1 } else { *starts };
+            while left != 0 {
+                end_run(y * self.width + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
+        end_run(indices.len());
+        out.truncate(start + at);
     }
 }
 
 /// Packs indices of 1, 2 or 4 bits, the first in the highest bits, the last byte filled up with zeros.
 pub(super) fn pack(row: &[u8], bits: u32, out: &mut Vec<u8>) {
     let per_byte = (8 / bits) as usize;
-    for group in row.chunks(per_byte) {
-        let byte = group.iter().fold(0u8, |b, i| b << bits | i);
-        out.push(byte << (bits * (per_byte - group.len()) as u32));
+    let rest = match bits {
+        // a product puts each index where it belongs in the highest byte
+        1 => {
+            let (groups, rest) = row.as_chunks::<8>();
+            out.extend(groups.iter().map(|g| (u64::from_le_bytes(*g).wrapping_mul(0x8040_2010_0804_0201) >> 56) as u8));
+            rest
+        }
+        2 => {
+            let (groups, rest) = row.as_chunks::<4>();
+            out.extend(groups.iter().map(|g| (u32::from_le_bytes(*g).wrapping_mul(0x4010_0401) >> 24) as u8));
+            rest
+        }
+        _ => {
+            let (groups, rest) = row.as_chunks::<2>();
+            out.extend(groups.iter().map(|[a, b]| a << 4 | b));
+            rest
+        }
+    };
+    if !rest.is_empty() {
+        let byte = rest.iter().fold(0u8, |b, i| b << bits | i);
+        out.push(byte << (bits * (per_byte - rest.len()) as u32));
     }
 }
 
@@ -122,42 +212,6 @@ fn push_length(len: usize, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-/// Runs, and the bytes that long ones need beyond the first of their length.
-fn count_runs<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> (usize, usize) {
-    let mut last = None;
-    let (mut count, mut total) = (0, 0);
-    for item in items {
-        count += usize::from(last != Some(item));
-        last = Some(item);
-        total += 1;
-    }
-    (count, total / 255)
-}
-
-/// Runs of equal items and their lengths.
-struct Runs<I: Iterator> {
-    items: std::iter::Peekable<I>,
-}
-
-impl<I: Iterator> Runs<I> {
-    fn new(items: I) -> Self {
-        Self { items: items.peekable() }
-    }
-}
-
-impl<I: Iterator<Item: PartialEq + Copy>> Iterator for Runs<I> {
-    type Item = (I::Item, usize);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let first = self.items.next()?;
-        let mut len = 1;
-        while self.items.next_if(|v| *v == first).is_some() {
-            len += 1;
-        }
-        Some((first, len))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +223,54 @@ mod tests {
         pack(&[3, 1, 2], 2, &mut out);
         pack(&[15, 1, 2], 4, &mut out);
         assert_eq!(out, [0b1011_0001, 0b1000_0000, 0b1101_1000, 0xf1, 0x20]);
+    }
+
+    #[test]
+    fn indices_of_every_width_are_packed_as_one_by_one() {
+        for bits in [1, 2, 4] {
+            for width in 0..=19usize {
+                let row: Vec<u8> = (0..width).map(|i| (i * 7 % 5) as u8 & ((1 << bits) - 1)).collect();
+                let mut got = Vec::new();
+                pack(&row, bits, &mut got);
+                let mut want = vec![0u8; (width * bits as usize).div_ceil(8)];
+                for (i, index) in row.iter().enumerate() {
+                    let bit = i * bits as usize;
+                    want[bit / 8] |= index << (8 - bits as usize - bit % 8);
+                }
+                assert_eq!(got, want, "{bits} bits, {width} wide");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_cross_rows_and_have_lengths_of_many_bytes() {
+        let write = |indices: &[u8], width| {
+            let mut out = vec![9];
+            Runs::of(indices, width).write(indices, &mut out);
+            out
+        };
+        assert_eq!(write(&[1, 2, 2, 2, 2, 3], 3), [9, 1, 0x82, 3, 3]);
+        assert_eq!(write(&[5], 1), [9, 5]);
+        assert_eq!(write(&[5; 4096], 64), [&[9, 0x85][..], &[255; 16], &[15]].concat());
+        assert_eq!(write(&[[5; 255].as_slice(), &[6]].concat(), 64), [9, 0x85, 254, 6]);
+        assert_eq!(write(&[[5; 256].as_slice(), &[6; 64]].concat(), 64), [9, 0x85, 255, 0, 0x86, 63]);
+    }
+
+    #[test]
+    fn the_size_of_runs_is_never_too_small() {
+        let mut seed = 1u32;
+        for width in 1..=64 {
+            let indices: Vec<u8> = (0..width * 20)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (seed >> 28) as u8 / 4
+                })
+                .collect();
+            let runs = Runs::of(&indices, width);
+            let mut out = Vec::new();
+            runs.write(&indices, &mut out);
+            assert!(out.len() <= runs.size && runs.size <= out.len() + indices.len() / 255, "width {width}");
+        }
     }
 
     #[test]

@@ -145,10 +145,30 @@ impl PixelBytes {
                 *dst = f(*v);
             }
         }
+        /// Four pixels are three words; `low` brings a pixel's three bytes, in their order, to the low end.
+        fn three(row: &[u32], out: &mut Vec<u8>, low: impl Fn(u32) -> u32) {
+            let start = out.len();
+            out.resize(start + row.len() * 3, 0);
+            let (fours, rest) = row.as_chunks::<4>();
+            let (to, rest_to) = out[start..].as_chunks_mut::<12>();
+            for (dst, four) in to.iter_mut().zip(fours) {
+                let [a, b, c, d] = four.map(&low).map(|v| u128::from(v & 0x00ff_ffff));
+                let bytes = (a | b << 24 | c << 48 | d << 72).to_le_bytes();
+                dst.copy_from_slice(&bytes[..12]);
+            }
+            for (dst, v) in rest_to.as_chunks_mut::<3>().0.iter_mut().zip(rest) {
+                let [a, b, c, _] = low(*v).to_le_bytes();
+                *dst = [a, b, c];
+            }
+        }
         match self {
             Self::One => each(row, out, |v| [v as u8]),
             Self::Two(false) => each(row, out, |v| (v as u16).to_le_bytes()),
             Self::Two(true) => each(row, out, |v| (v as u16).to_be_bytes()),
+            Self::Three([0, 8, 16]) => three(row, out, |v| v),
+            Self::Three([8, 16, 24]) => three(row, out, |v| v >> 8),
+            Self::Three([16, 8, 0]) => three(row, out, |v| v.swap_bytes() >> 8),
+            Self::Three([24, 16, 8]) => three(row, out, u32::swap_bytes),
             Self::Three([a, b, c]) => each(row, out, |v| [(v >> a) as u8, (v >> b) as u8, (v >> c) as u8]),
             Self::Four(false) => each(row, out, u32::to_le_bytes),
             Self::Four(true) => each(row, out, u32::to_be_bytes),
@@ -179,12 +199,16 @@ mod tests {
 
     #[test]
     fn a_row_is_its_pixels() {
-        let row = [0x0102_0304, 0xf5f6_f7f8, 9];
+        let row = [0x0102_0304, 0xf5f6_f7f8, 9, 0x8090_a0b0, 0x7060_5040, 1, 2];
         for bytes in [
             PixelBytes::One,
             PixelBytes::Two(false),
             PixelBytes::Two(true),
             PixelBytes::Three([16, 8, 0]),
+            PixelBytes::Three([0, 8, 16]),
+            PixelBytes::Three([24, 16, 8]),
+            PixelBytes::Three([8, 16, 24]),
+            PixelBytes::Three([0, 16, 8]),
             PixelBytes::Four(false),
             PixelBytes::Four(true),
         ] {
@@ -193,7 +217,7 @@ mod tests {
             let mut single = vec![7];
             row.iter().for_each(|v| bytes.push(*v, &mut single));
             assert_eq!(whole, single, "{bytes:?}");
-            assert_eq!(whole.len(), 1 + 3 * bytes.len());
+            assert_eq!(whole.len(), 1 + row.len() * bytes.len());
         }
     }
 }
