@@ -28,8 +28,14 @@ fn noise(size: Size, mut seed: u64) -> Vec<u32> {
     (0..size.area()).map(|_| next()).collect()
 }
 
-fn picture(size: Size, content: Content) -> Vec<u32> {
-    farpane_benches::mirror(size, content).read().pixels.clone()
+fn photo(size: Size) -> Vec<u32> {
+    let mut out = vec![0; size.area() as usize];
+    out.par_chunks_mut(size.w.into()).enumerate().for_each(|(y, row)| {
+        for (x, pixel) in row.iter_mut().enumerate() {
+            *pixel = Layout::BGRX.pixel(Content::Photo.colour(x as u32, y as u32));
+        }
+    });
+    out
 }
 
 /// The picture with its colours turned in a rectangle, so that every pixel there differs.
@@ -206,7 +212,7 @@ fn damage(c: &mut Criterion) {
             assert_eq!(d.copied.len(), 1);
             assert_eq!(d.changed.area(), u64::from(size.w) * 42);
         });
-        let photo = picture(size, Content::Photo);
+        let photo = photo(size);
         let window = Rect::new(size.w / 4, size.h / 4, size.w / 2, size.h / 2);
         let before = with_window(size, &photo, &window).into();
         let after = with_window(size, &photo, &window.translate(17, 9)).into();

@@ -13,6 +13,7 @@ use farpane_engine::geometry::Size;
 use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::convert::convert;
 use farpane_engine::kernel::neighbour_steps::{CELL, Steps, count_row};
+use farpane_engine::kernel::scroll_vote::window_hashes;
 use farpane_engine::kernel::tile_diff::diff_row;
 use farpane_engine::pixel::{ClientFormat, Layout, Plan};
 
@@ -98,10 +99,31 @@ fn neighbour_steps(c: &mut Criterion<CpuTime>) {
     }
 }
 
+fn scroll_vote(c: &mut Criterion<CpuTime>) {
+    let width = usize::from(SIZE.w);
+    let pixels = mirror(SIZE, Content::Text).read().pixels.clone();
+    let mut hashes = Vec::new();
+    let all = |level| {
+        let mut hashes = Vec::new();
+        let rows = pixels.chunks(width).map(|row| {
+            window_hashes(level, row, &mut hashes);
+            hashes.clone()
+        });
+        rows.collect::<Vec<_>>()
+    };
+    levels(c, "scroll_vote", all, |level| {
+        for row in black_box(&pixels).chunks(width) {
+            window_hashes(level, row, &mut hashes);
+            black_box(&hashes);
+        }
+    });
+}
+
 fn all(c: &mut Criterion<CpuTime>) {
     tile_diff(c);
     swap(c);
     neighbour_steps(c);
+    scroll_vote(c);
 }
 
 criterion_group! {

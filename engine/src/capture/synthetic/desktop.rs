@@ -1,5 +1,7 @@
 //! The demo's desktop: wallpaper, a panel, windows from back to front.
 
+use rayon::prelude::*;
+
 use super::font::{CELL_H, CELL_W};
 use super::paint::{Area, Painter, mix};
 use super::photo::Photo;
@@ -140,8 +142,8 @@ impl Desktop {
     }
 
     fn paint_back(&self, px: &mut [u32]) {
+        self.wallpaper(px);
         let mut p = Painter::new(px, usize::from(self.size.w), self.size.rect());
-        self.wallpaper(&mut p);
         p.fill(self.panel, PANEL);
         let s = self.scale;
         p.within(self.panel).text(
@@ -157,22 +159,26 @@ impl Desktop {
     pub(super) fn paint(&self, px: &mut [u32], clip: Rect, n: u64) {
         let width = usize::from(self.size.w);
         let mut p = Painter::new(px, width, clip);
-        let (w, h) = (i32::from(self.size.w), i32::from(self.size.h));
-        p.rows(Area::new(0, 0, w, h), |x, y, px| {
-            let at = y as usize * width + x as usize;
-            px.copy_from_slice(&self.back[at..at + px.len()]);
-        });
-        self.paint_photo(&mut p, n);
-        self.paint_terminal(&mut p, n);
-        self.paint_clock(&mut p, n);
-        self.paint_note(&mut p, n);
+        // from back to front, beginning with the last window that hides all behind it
+        let windows = [self.photo_window, self.terminal, self.clock, self.note_at(n)];
+        let hiding = windows.iter().rposition(|window| window.rect(self.size.rect()).contains(&clip));
+        if hiding.is_none() {
+            let (w, h) = (i32::from(self.size.w), i32::from(self.size.h));
+            p.rows(Area::new(0, 0, w, h), |x, y, px| {
+                let at = y as usize * width + x as usize;
+                px.copy_from_slice(&self.back[at..at + px.len()]);
+            });
+        }
+        let paint = [Self::paint_photo, Self::paint_terminal, Self::paint_clock, Self::paint_note];
+        paint[hiding.unwrap_or(0)..].iter().for_each(|paint| paint(self, &mut p, n));
     }
 
-    fn wallpaper(&self, p: &mut Painter<'_>) {
+    fn wallpaper(&self, px: &mut [u32]) {
         let (w, h) = (i32::from(self.size.w), i32::from(self.size.h));
-        p.rows(Area::new(0, 0, w, h), |x0, y, px| {
-            for (i, pixel) in px.iter_mut().enumerate() {
-                let x = x0 + i as i32;
+        px.par_chunks_mut(self.size.w.into()).enumerate().for_each(|(y, row)| {
+            let y = y as i32;
+            for (x, pixel) in row.iter_mut().enumerate() {
+                let x = x as i32;
                 let slope = ((x * 96 / w.max(1)) + (y * 160 / h.max(1))).clamp(0, 256) as u32;
                 let mut colour = mix(0x0014_3a52, 0x005b_3f78, slope);
                 // three broad bands of light from the lower left

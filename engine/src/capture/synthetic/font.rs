@@ -2,6 +2,12 @@
 //!
 //! Even scales smooth the diagonals: a dot becomes four, and each of the four follows its two neighbours where those agree.
 
+use std::sync::OnceLock;
+
+/// The characters that there are glyphs for.
+const FIRST: char = ' ';
+const LAST: char = '~';
+
 /// Columns of a character cell at scale 1.
 pub(super) const CELL_W: i32 = 6;
 /// Rows of a character cell at scale 1.
@@ -10,6 +16,27 @@ pub(super) const CELL_H: i32 = 10;
 const DOTS_W: i32 = 5;
 /// Rows of dots.
 const DOTS_H: i32 = 7;
+
+/// Up to this scale a row of a cell fits a word, and is looked up.
+const MOST_MASKED: i32 = u32::BITS as i32 / CELL_W;
+
+/// The rows of every glyph at one scale: bit `x` is set where the pixel in column `x` is.
+static MASKS: [OnceLock<Vec<u32>>; MOST_MASKED as usize] = [const { OnceLock::new() }; MOST_MASKED as usize];
+
+/// The rows of a character's cell at a scale as bits, the leftmost in bit 0; none at scales too large for that.
+pub(super) fn masks(c: char, scale: i32) -> Option<&'static [u32]> {
+    let of_scale = MASKS.get(usize::try_from(scale).ok()?.checked_sub(1)?)?.get_or_init(|| {
+        let rows = |c: char| {
+            let glyph = Glyph::of(c);
+            (0..CELL_H * scale)
+                .map(move |y| (0..CELL_W * scale).fold(0, |bits, x| bits | u32::from(glyph.pixel(x, y, scale)) << x))
+        };
+        (FIRST..=LAST).flat_map(rows).collect()
+    });
+    let c = if (FIRST..=LAST).contains(&c) { c } else { '?' };
+    let height = (CELL_H * scale) as usize;
+    of_scale.get((c as usize - FIRST as usize) * height..)?.get(..height)
+}
 
 /// One character, ready to be asked for its dots.
 #[derive(Clone, Copy)]
@@ -154,6 +181,25 @@ mod tests {
         for (i, a) in GLYPHS.iter().enumerate() {
             assert!(i == 0 || a.iter().any(|&r| r != 0));
             assert!(GLYPHS.iter().skip(i + 1).all(|b| a != b || i + 32 == usize::from(b'\'')), "glyph {i} twice");
+        }
+    }
+
+    #[test]
+    fn masks_are_the_pixels_of_their_glyph() {
+        for scale in 0..=MOST_MASKED + 1 {
+            for c in ['A', ' ', '~', 'g', ';', 'é', '\n'] {
+                let Some(masks) = masks(c, scale) else {
+                    assert!(!(1..=MOST_MASKED).contains(&scale));
+                    continue;
+                };
+                assert_eq!(masks.len() as i32, CELL_H * scale);
+                for (y, bits) in masks.iter().enumerate() {
+                    for x in 0..32 {
+                        let set = x < CELL_W * scale && Glyph::of(c).pixel(x, y as i32, scale);
+                        assert_eq!(bits >> x & 1 == 1, set, "{c:?} {scale}: {x},{y}");
+                    }
+                }
+            }
         }
     }
 

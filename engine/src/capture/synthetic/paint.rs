@@ -1,6 +1,6 @@
 //! Drawing into part of a picture.
 
-use super::font::{CELL_H, CELL_W, Glyph};
+use super::font::{CELL_H, CELL_W, Glyph, masks};
 use crate::geometry::Rect;
 
 /// A rectangle of the drawing plane; may lie partly outside the picture.
@@ -137,6 +137,18 @@ impl<'a> Painter<'a> {
         for (i, c) in text.chars().enumerate() {
             let cell = Area::new(x + i as i32 * CELL_W * scale, y, CELL_W * scale, CELL_H * scale);
             if c == ' ' || self.skips(cell) {
+                continue;
+            }
+            if let Some(masks) = masks(c, scale) {
+                self.rows(cell, |x0, row, px| {
+                    let mut bits = masks[(row - cell.y) as usize] >> (x0 - cell.x);
+                    while bits != 0 {
+                        // what the clip cuts off on the right is not in `px`
+                        let Some(p) = px.get_mut(bits.trailing_zeros() as usize) else { break };
+                        *p = colour;
+                        bits &= bits - 1;
+                    }
+                });
                 continue;
             }
             let glyph = Glyph::of(c);

@@ -2,6 +2,8 @@
 //!
 //! Only additions, multiplications, divisions and square roots, so that every machine makes the same picture.
 
+use rayon::prelude::*;
+
 use super::paint::hash;
 
 /// A picture that joins its own left edge at its right edge.
@@ -14,15 +16,15 @@ pub(super) struct Photo {
 }
 
 impl Photo {
-    /// The landscape in the given size.
+    /// The landscape in the given size, made on all cores.
     pub(super) fn new(w: usize, h: usize) -> Self {
-        let mut px = Vec::with_capacity(w * h);
+        let mut px = vec![0; w * h];
         let ridges: Vec<[f32; 3]> = (0..w).map(|x| ridge_heights(x as f32 / w as f32)).collect();
-        for y in 0..h {
-            for (x, ridge) in ridges.iter().enumerate() {
-                px.push(shade(x as f32 / w as f32, y as f32 / h as f32, ridge, hash((y * w + x) as u32)));
+        px.par_chunks_mut(w.max(1)).enumerate().for_each(|(y, row)| {
+            for (x, (pixel, ridge)) in row.iter_mut().zip(&ridges).enumerate() {
+                *pixel = shade(x as f32 / w as f32, y as f32 / h as f32, ridge, hash((y * w + x) as u32));
             }
-        }
+        });
         Self { w, h, px }
     }
 
@@ -93,17 +95,13 @@ fn sky(u: f32, v: f32) -> [f32; 3] {
 fn land(u: f32, v: f32, ridge: &[f32; 3]) -> [f32; 3] {
     let base = [[118.0, 122.0, 158.0], [70.0, 92.0, 110.0], [34.0, 62.0, 48.0]];
     let foot = [[178.0, 160.0, 168.0], [104.0, 124.0, 122.0], [66.0, 96.0, 52.0]];
-    let mut c = sky(u, v);
-    for i in 0..3 {
-        if v > ridge[i] {
-            let grain = cloudy(u, v, 48 << i, 4, 100 + i as u32) - 0.5;
-            let height = 0.35 - ridge[0] - (v - ridge[0]) * 0.5 + grain * 0.06;
-            let snow = if i == 0 { (height * 40.0).clamp(0.0, 0.85) } else { 0.0 };
-            c = lerp(base[i], foot[i], (v - ridge[i]) / 0.18 + grain * 0.9);
-            c = lerp(c, [240.0, 240.0, 248.0], snow + grain * snow * 2.0);
-        }
-    }
-    c
+    // the nearest ridge hides what is behind it
+    let Some(i) = (0..3).rev().find(|&i| v > ridge[i]) else { return sky(u, v) };
+    let grain = cloudy(u, v, 48 << i, 4, 100 + i as u32) - 0.5;
+    let height = 0.35 - ridge[0] - (v - ridge[0]) * 0.5 + grain * 0.06;
+    let snow = if i == 0 { (height * 40.0).clamp(0.0, 0.85) } else { 0.0 };
+    let c = lerp(base[i], foot[i], (v - ridge[i]) / 0.18 + grain * 0.9);
+    lerp(c, [240.0, 240.0, 248.0], snow + grain * snow * 2.0)
 }
 
 fn shade(u: f32, v: f32, ridge: &[f32; 3], grain: u32) -> u32 {

@@ -1,6 +1,6 @@
 //! Votes for displacements: two samplings whose cost is a small part of a comparison, each on all cores.
 //!
-//! - Strips: up to 16 columns of one pixel run each; a run found in just one other row of its strip votes for that
+//! - Strips: 8 or, where these leave doubts, 16 columns of one pixel run each; a run found in just one other row of its strip votes for that
 //!   vertical distance, however large.
 //! - Rows: the richest of some rows in the upper, middle and lower part; runs of what changed, chosen by their own hash, looked
 //!   for in the old rows up to `REACH` above and below, vote for any horizontal distance.
@@ -22,6 +22,9 @@ const REACH: i32 = 64;
 /// Parts of the height of which one row each is looked for, and rows looked at to find it.
 const PARTS: usize = 3;
 const PROBES: usize = 4;
+
+/// From this many votes for one distance on half of the strips are enough.
+const PLENTY: u32 = 64;
 
 /// Displacements handed to the exact comparison at most, from each sampling.
 const BEST: usize = 3;
@@ -122,17 +125,32 @@ impl Votes {
         // Runs as wide as the strips, within reason: text repeats itself in narrow ones.
         let run = step.min(RUN);
         let first = usize::from(bounds.x) + (step - run) / 2;
-        each(&mut self.workers, bounds, |(i, worker)| {
+        let strips = || (first..).step_by(step).take_while(|x| x + run <= bounds.right().into());
+        self.workers.iter_mut().for_each(|worker| {
             worker.vertical.clear();
             worker.vertical.resize(2 * height + 1, 0);
-            let strips = (first..).step_by(step).take_while(|x| x + run <= bounds.right().into());
-            strips.skip(i).step_by(WORKERS).for_each(|x| worker.strip(scene, bounds, x, run));
         });
-        let [all, others @ ..] = &mut self.workers;
-        for other in others {
-            all.vertical.iter_mut().zip(&other.vertical).for_each(|(sum, votes)| *sum += votes);
+        // every other strip first: pictures without any run that was there before are not looked at more closely
+        for half in 0..2 {
+            each(&mut self.workers, bounds, |(i, worker)| {
+                strips()
+                    .skip(half)
+                    .step_by(2)
+                    .skip(i)
+                    .step_by(WORKERS)
+                    .for_each(|x| worker.strip(scene, bounds, x, run));
+            });
+            let [all, others @ ..] = &mut self.workers;
+            for other in others {
+                all.vertical.iter_mut().zip(&mut other.vertical).for_each(|(sum, votes)| *sum += std::mem::take(votes));
+            }
+            all.vertical[height] = 0;
+            let most = all.vertical.iter().max().copied().unwrap_or(0);
+            if most == 0 || most >= PLENTY {
+                break;
+            }
         }
-        all.vertical[height] = 0;
+        let all = &mut self.workers[0];
         let mut least = ENOUGH;
         for _ in 0..BEST {
             let Some((i, &votes)) = all.vertical.iter().enumerate().max_by_key(|(_, v)| **v) else { break };
