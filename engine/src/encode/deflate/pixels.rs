@@ -40,7 +40,7 @@ pub(super) fn pixels<const P: usize>(data: &[u8], base: u32, places: &mut [Place
                 // PERF: all ones where the place is of this chunk and near enough; a branch would be mistaken for every second pixel
                 let valid = 0u32.wrapping_sub(u32::from(distance - 1 < farthest));
                 let differ = word ^ load(data, p - (distance & valid) as usize);
-                (differ.trailing_zeros() / 8 & valid, distance)
+                ((differ.trailing_zeros() / 8) & valid, distance)
             };
             let one = agree(ones.swap(hash(word, P as u32), place));
             let two = agree(twos.swap(hash(word, if P == 4 { 8 } else { 2 * P as u32 }), place));
