@@ -222,6 +222,7 @@ pub struct Drawer {
     /// Letters that keys brought about.
     typed: Receiver<Drawn>,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
+    window: u32,
 }
 
 impl Drawer {
@@ -231,6 +232,7 @@ impl Drawer {
     /// When the display cannot be opened or has another size or depth.
     pub fn start(display: &str, shared: Arc<Shared>) -> anyhow::Result<Self> {
         let painter = Painter::new(display, &shared)?;
+        let window = painter.window;
         let (orders, inbox) = channel();
         let (drawn_in, drawn) = channel();
         let (typed_in, typed) = channel();
@@ -239,7 +241,12 @@ impl Drawer {
             let (running, last) = (running.clone(), last.clone());
             move || Work { painter, shared, running, last, drawn: drawn_in, typed: typed_in, letters: 0 }.serve(&inbox)
         })?;
-        Ok(Self { orders, running, last, drawn, typed, thread: Some(thread) })
+        Ok(Self { orders, running, last, drawn, typed, thread: Some(thread), window })
+    }
+
+    /// The window that covers the screen.
+    pub fn window(&self) -> u32 {
+        self.window
     }
 
     /// Draws the next frame and returns when it is on the screen.

@@ -24,7 +24,11 @@ impl Child {
     pub fn start(argv: &[String], env: &[(String, String)], log: &Path) -> anyhow::Result<Self> {
         let out = fs::File::create(log)?;
         let Some((program, args)) = argv.split_first() else { bail!("an empty command") };
-        let child = Command::new(program)
+        let path = find(program).with_context(|| format!("{program} cannot be started: it is not installed"))?;
+        // the kernel ends it when we are killed
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM"])
+            .arg(path)
             .args(args)
             .envs(env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
@@ -90,6 +94,15 @@ impl Drop for Child {
     }
 }
 
+/// Where a program lies: at the path it is named by, or in one of the folders for programs.
+fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|p| p.is_file());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).map(|f| f.join(program)).find(|p| p.is_file())
+}
+
 /// The unit of `/proc/PID/stat`, which Linux has fixed on every machine farpane runs on.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -152,15 +165,6 @@ pub fn usage(root: u32) -> Use {
         sum.peak_kib += status_field(&status, "VmHWM:");
     }
     sum
-}
-
-/// Stops or continues a process.
-pub fn pause(pid: u32, stop: bool) {
-    let signal = if stop { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
-    if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
-        // it may have ended, which whoever measures it will say
-        let _ = rustix::process::kill_process(pid, signal);
-    }
 }
 
 #[cfg(test)]

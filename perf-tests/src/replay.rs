@@ -11,35 +11,36 @@ use farpane_engine::refdec::{Decoder, RectHeader};
 use std::time::Instant;
 
 /// Decodes a viewer's bytes, update by update.
-pub struct Replay<'a> {
-    client: &'a Client,
+pub struct Replay {
     decoder: Decoder,
+    w: u32,
+    h: u32,
     next: usize,
     /// Only what touches these has to be right; empty for everything.
     interest: Vec<Area>,
 }
 
-impl<'a> Replay<'a> {
+impl Replay {
     /// From the beginning of the connection. With `interest`, rectangles that touch none of it and leave nothing behind
     /// in a stream are skipped.
     ///
     /// # Errors
     /// When the bytes were not kept or the screen's size is beyond what the decoder takes.
-    pub fn new(client: &'a Client, interest: Vec<Area>) -> anyhow::Result<Self> {
-        anyhow::ensure!(client.kept(), "too many bytes came to be decoded afterwards");
+    pub fn new(client: &Client, interest: Vec<Area>) -> anyhow::Result<Self> {
         let decoder = Decoder::new(ClientFormat::BGRX, Size::new(client.w, client.h))?;
-        Ok(Self { client, decoder, next: 0, interest })
+        Ok(Self { decoder, w: client.w.into(), h: client.h.into(), next: 0, interest })
     }
 
-    /// Decodes the next update and returns it, or none at the end.
+    /// Decodes the viewer's next update and returns it, or none when there is none yet.
     ///
     /// # Errors
-    /// When the server sent what no viewer can decode.
-    pub fn step(&mut self) -> anyhow::Result<Option<&'a Update>> {
-        let Some(update) = self.client.updates.get(self.next) else { return Ok(None) };
+    /// When the bytes were not kept, or the server sent what no viewer can decode.
+    pub fn step<'a>(&mut self, client: &'a Client) -> anyhow::Result<Option<&'a Update>> {
+        anyhow::ensure!(client.kept(), "too many bytes came to be decoded afterwards");
+        let Some(update) = client.updates.get(self.next) else { return Ok(None) };
         self.next += 1;
         for (head, from, bytes) in &update.rects {
-            let body = &self.client.bytes[from + 12..from + bytes];
+            let body = &client.bytes[from + 12..from + bytes];
             if head.encoding == number::LAST_RECT || self.skippable(head, body) {
                 continue;
             }
@@ -67,7 +68,7 @@ impl<'a> Replay<'a> {
 
     /// The picture so far.
     pub fn picture(&self) -> Picture {
-        let (w, h) = (u32::from(self.client.w), u32::from(self.client.h));
+        let (w, h) = (self.w, self.h);
         let px = self.decoder.pixels().iter().map(|p| p & 0x00ff_ffff).collect();
         Picture { w, h, px }
     }
@@ -116,7 +117,7 @@ pub fn frames_seen(client: &Client, markers: &[(u32, u32)]) -> anyhow::Result<Ve
     let interest = markers.iter().map(|(x, y)| Area::new(*x, *y, marker::MARKER_W, marker::MARKER_H)).collect();
     let mut replay = Replay::new(client, interest)?;
     let mut seen: Vec<(u32, Instant)> = Vec::new();
-    while let Some(update) = replay.step()? {
+    while let Some(update) = replay.step(client)? {
         if let Some(frame) = replay.frame(markers)
             && seen.last().is_none_or(|(last, _)| frame > *last)
         {

@@ -52,7 +52,8 @@ fn quality(rows: &[&Row]) -> String {
             continue;
         }
         // exact pictures stand at the right edge
-        let point = (q.first_db.min(60.0), q.first_bytes_per_px);
+        let db = if q.still_px > 0 { q.still_db } else { q.first_db };
+        let point = (db.min(60.0), q.first_bytes_per_px);
         match lines.iter_mut().find(|l| l.name == row.server) {
             Some(line) => line.points.push(point),
             None => lines.push(Line { name: row.server.clone(), points: vec![point] }),
@@ -104,7 +105,9 @@ pub fn html(report: &Report) -> String {
     );
     out.push_str("<h2>Where farpane loses</h2>");
     let lost = losses(&report.rows);
-    if lost.is_empty() {
+    if verdicts(&report.rows).is_empty() {
+        out.push_str("<p>farpane and a peer were not measured side by side here.</p>");
+    } else if lost.is_empty() {
         out.push_str("<p>Nowhere by more than a tenth, among what was measured here.</p>");
     }
     out.push_str("<ul>");
@@ -138,7 +141,7 @@ pub fn html(report: &Report) -> String {
         out.push_str(&points(&group, title, (shown_x, "frames_seen_per_s"), (extra, "extra_cpu_s_per_s")));
         let (bytes, cpu) = (Axis { title: "bytes/px", log: false }, Axis { title: "CPU ns/px", log: true });
         let title = "CPU against bytes, whole screens";
-        out.push_str(&points(&group, title, (bytes, "bytes_per_px"), (cpu, "ns_per_px")));
+        out.push_str(&points(&group, title, (bytes, "bytes_per_px_shown"), (cpu, "ns_per_px")));
     }
     let mut done: Vec<(&str, (u32, u32))> = Vec::new();
     for row in &report.rows {

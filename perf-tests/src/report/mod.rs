@@ -50,6 +50,7 @@ pub const METRICS: &[Metric] = &[
     metric("ns_per_px_with_display", "CPU ns/px with X server", Good::Low, 2),
     metric("answer_mpx_per_s", "Mpx/s answered", Good::High, 1),
     metric("answers", "answers", Good::Neither, 0),
+    metric("updates_per_answer", "updates an answer", Good::Neither, 1),
     metric("fresh_answers", "answers that were fresh", Good::Neither, 2),
     metric("frames_drawn_per_s", "frames/s drawn", Good::Neither, 1),
     metric("desktop_rate", "desktop's rate, of unwatched", Good::High, 2),
@@ -59,7 +60,8 @@ pub const METRICS: &[Metric] = &[
     metric("latency_p95_ms", "p95 ms", Good::Low, 1),
     metric("latency_p99_ms", "p99 ms", Good::Low, 1),
     metric("from_drawn_p50_ms", "of it after drawing, p50 ms", Good::Low, 1),
-    metric("cpu_s_per_s", "CPU s/s, with X server", Good::Low, 3),
+    metric("idle_cpu_s_per_s", "CPU s/s, idle", Good::Low, 4),
+    metric("cpu_s_per_s", "CPU s/s, with X server", Good::Neither, 3),
     metric("cpu_vnc_s_per_s", "CPU s/s, server", Good::Neither, 3),
     metric("extra_cpu_s_per_s", "extra CPU s/s", Good::Neither, 3),
     metric("extra_ms_per_mpx_shown", "extra ms per Mpx shown", Good::Low, 1),
@@ -68,7 +70,8 @@ pub const METRICS: &[Metric] = &[
     metric("mpx_sent_per_s", "Mpx/s sent", Good::Neither, 1),
     metric("bytes_per_px", "bytes/px sent", Good::Neither, 3),
     metric("bytes_per_event", "bytes per key", Good::Low, 0),
-    metric("mbit_per_s", "Mbit/s", Good::Low, 2),
+    metric("bytes_per_px_shown", "bytes per px shown", Good::Low, 3),
+    metric("mbit_per_s", "Mbit/s", Good::Neither, 2),
     metric("link_used", "link used", Good::High, 2),
     metric("keys_seen", "keys seen", Good::Neither, 0),
     metric("keys_unseen", "keys never seen", Good::Low, 0),
@@ -134,8 +137,8 @@ pub fn words(row: &Row) -> Option<String> {
 pub fn picture(row: &Row) -> String {
     match &row.quality {
         None => "-".to_owned(),
-        Some(q) if q.first_db.is_infinite() => "exact".to_owned(),
-        Some(q) if q.still_px == 0 => format!("{:.1} dB, then exact", q.first_db),
-        Some(q) => format!("{:.1} dB", q.first_db),
+        Some(q) if q.still_px > 0 => format!("{:.1} dB", q.still_db),
+        Some(q) if q.first_px == 0 => "exact".to_owned(),
+        Some(q) => format!("{:.1} dB, then exact", q.first_db),
     }
 }

@@ -70,7 +70,9 @@ pub fn table(report: &Report) -> String {
         let (ours, best) = (shown(v.ours, v.metric.digits), shown(v.best, v.metric.digits));
         line(&format!("- {}: {} {ours}, {} has {best} ({:.2}x)", v.group, v.metric.title, v.peer, v.ratio));
     }
-    if lost.is_empty() {
+    if verdicts(&report.rows).is_empty() {
+        line("farpane and a peer were not measured side by side here.");
+    } else if lost.is_empty() {
         line("Nowhere by more than a tenth, among what was measured here.");
     }
     out

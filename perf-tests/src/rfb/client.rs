@@ -253,13 +253,32 @@ impl Client {
         }
     }
 
-    /// Reads until nothing has come for `quiet`, or `limit` is over.
+    /// Reads until no byte has come for `quiet`, or `limit` is over.
     ///
     /// # Errors
     /// As [`Client::read`].
     pub fn settle(&mut self, quiet: Duration, limit: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + limit;
-        while self.read(quiet)? && Instant::now() < end {}
-        Ok(())
+        loop {
+            let before = self.received;
+            self.read(quiet)?;
+            if self.received == before || Instant::now() >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads until as many pixels have come as the screen has, and then until it is quiet.
+    ///
+    /// # Errors
+    /// As [`Client::read`], and when they do not come in time.
+    pub fn first_picture(&mut self, quiet: Duration, limit: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + limit;
+        let want = u64::from(self.w) * u64::from(self.h);
+        while self.updates.iter().map(Update::px).sum::<u64>() < want {
+            anyhow::ensure!(Instant::now() < end, "no whole picture came within {} s", limit.as_secs());
+            self.read(Duration::from_secs(1))?;
+        }
+        self.settle(quiet, limit)
     }
 }

@@ -178,11 +178,11 @@ impl Cell<'_> {
         drawer.stop();
 
         let (mut client, _link) = self.viewer(host, true)?;
-        client.settle(Duration::from_millis(500), Duration::from_secs(10))?;
+        client.first_picture(Duration::from_millis(500), Duration::from_secs(30))?;
         let mut others = Vec::new();
         for _ in 1..d.viewers {
             let mut other = Client::connect(host.port, Style { keeps: false, ..self.style(true) })?;
-            other.settle(Duration::from_millis(100), Duration::from_secs(10))?;
+            other.first_picture(Duration::from_millis(100), Duration::from_secs(30))?;
             others.push(Watching::start(other)?);
         }
         let watching = Watching::start(client)?;
@@ -220,6 +220,9 @@ impl Cell<'_> {
         s.set("frames_drawn_per_s", frames / seconds);
         s.set("desktop_rate", (frames / seconds) / (alone_frames / alone_s));
         self.ages(&mut s, &client, &drawn, within, seconds, extra)?;
+        if let Some(seen) = s.values.get("frames_seen_per_s").copied() {
+            s.set("bytes_per_px_shown", bytes / (seen * seconds * self.shared.scene.changed_px() as f64));
+        }
         Ok(s)
     }
 
@@ -255,7 +258,7 @@ impl Cell<'_> {
     fn idle(&self, host: &Host) -> anyhow::Result<Sample> {
         let (mut client, _link) = self.viewer(host, true)?;
         // longer than any server's lossless refresh takes
-        client.settle(Duration::from_secs(3), Duration::from_secs(20))?;
+        client.first_picture(Duration::from_secs(3), Duration::from_secs(30))?;
         let before = (client.received, client.updates.len());
         let watching = Watching::start(client)?;
         let window = Window::begin(host);
@@ -263,7 +266,7 @@ impl Cell<'_> {
         let (seconds, vnc, display, sleeps) = window.end(host);
         let client = watching.end()?;
         let mut s = Sample::default();
-        s.set("cpu_s_per_s", (vnc + display) / seconds);
+        s.set("idle_cpu_s_per_s", (vnc + display) / seconds);
         s.set("cpu_vnc_s_per_s", vnc / seconds);
         s.set("wakeups_per_s", sleeps / seconds);
         s.set("updates_per_s", (client.updates.len() - before.1) as f64 / seconds);

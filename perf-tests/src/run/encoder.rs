@@ -50,10 +50,11 @@ impl Cell<'_> {
         let mut s = Sample::default();
         s.set("ns_per_px", vnc * 1e9 / px);
         s.set("ns_per_px_with_display", (vnc + display) * 1e9 / px);
-        s.set("bytes_per_px", bytes / px);
         s.set("answer_mpx_per_s", px / waited / 1e6);
         s.set("cpu_s_per_s", (vnc + display) / seconds);
         s.set("answers", f64::from(count));
+        s.set("updates_per_answer", counted.len() as f64 / f64::from(count));
+        s.set("bytes_per_px_shown", bytes / px);
         self.fresh(&mut s, &client, &asked)?;
         Ok(s)
     }
@@ -69,7 +70,7 @@ impl Cell<'_> {
         let (mut done, mut fresh) = (0, 0);
         for (frame, updates) in asked {
             while done < *updates {
-                replay.step()?;
+                replay.step(client)?;
                 done += 1;
             }
             fresh += usize::from(replay.frame(&scene.markers) == Some(*frame));

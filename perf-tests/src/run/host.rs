@@ -150,18 +150,18 @@ impl Host {
         display && self.server.alive() && self.more.iter_mut().all(Child::alive) && self.folder.0.exists()
     }
 
-    /// What is on the screen.
+    /// What a window that covers the screen shows. (A rootless Xwayland has no picture of its root.)
     ///
     /// # Errors
     /// When the display does not answer.
-    pub fn picture(&self) -> anyhow::Result<Picture> {
+    pub fn picture(&self, window: u32) -> anyhow::Result<Picture> {
         let (c, screen) = RustConnection::connect(Some(&self.display))?;
         let screen = &c.setup().roots[screen];
         let (w, h) = (screen.width_in_pixels, screen.height_in_pixels);
         let mut px = Vec::with_capacity(usize::from(w) * usize::from(h));
         for y in (0..h).step_by(256) {
             let rows = 256.min(h - y);
-            let image = c.get_image(ImageFormat::Z_PIXMAP, screen.root, 0, y as i16, w, rows, !0)?.reply()?;
+            let image = c.get_image(ImageFormat::Z_PIXMAP, window, 0, y as i16, w, rows, !0)?.reply()?;
             px.extend(image.data.chunks_exact(4).map(|p| u32::from_le_bytes([p[0], p[1], p[2], 0])));
         }
         Ok(Picture { w: w.into(), h: h.into(), px })

@@ -38,7 +38,7 @@ impl Cell<'_> {
 
     pub(super) fn keys(&self, host: &Host, drawer: &Drawer) -> anyhow::Result<Sample> {
         let (mut client, _link) = self.viewer(host, true)?;
-        client.settle(Duration::from_secs(2), Duration::from_secs(15))?;
+        client.first_picture(Duration::from_secs(2), Duration::from_secs(30))?;
         let mut typed = Vec::new();
         let window = Window::begin(host);
         let end = window.began() + Duration::from_secs_f64(self.seconds);
@@ -86,7 +86,7 @@ impl Cell<'_> {
         let d = &self.shared.scene.definition;
         let (mut client, link) = self.viewer(host, true)?;
         // the first picture may take its time over a slow link
-        client.settle(Duration::from_secs(2), Duration::from_secs(60))?;
+        client.first_picture(Duration::from_secs(2), Duration::from_secs(120))?;
         drawer.run(d.hz)?;
         let read_until = |client: &mut Client, until: Instant| -> anyhow::Result<()> {
             while Instant::now() < until {
@@ -141,7 +141,7 @@ impl Cell<'_> {
         let mut replay = Replay::new(client, places)?;
         let mut open: Vec<&Typed> = typed.iter().collect();
         let (mut from_key, mut from_drawn, mut exact) = (Vec::new(), Vec::new(), 0);
-        while let Some(update) = replay.step()? {
+        while let Some(update) = replay.step(client)? {
             open.retain(|t| {
                 if update.at < t.began {
                     return true;
