@@ -6,13 +6,29 @@ use x11rb::rust_connection::RustConnection;
 use super::{Monitor, X11Error};
 use crate::geometry::{Rect, Size};
 
+/// Times that a screen is looked at again because its size changed meanwhile; the event of that change will have it looked at anyway.
+const LOOKS: usize = 8;
+
 /// The screen's size and its monitors; one called `screen` when RandR knows none.
+///
+/// The server answers size and monitors one after the other: a size that is the same before and after belongs to the monitors.
 pub(super) fn query(c: &RustConnection, root: u32, randr: bool) -> Result<(Size, Vec<Monitor>), X11Error> {
-    let geometry = xproto::get_geometry(c, root)?.reply()?;
-    let size = Size::new(geometry.width, geometry.height);
+    let read_size = || -> Result<Size, X11Error> {
+        let geometry = xproto::get_geometry(c, root)?.reply()?;
+        Ok(Size::new(geometry.width, geometry.height))
+    };
+    let mut size = read_size()?;
     let mut found = Vec::new();
     if randr {
-        let infos = randr::get_monitors(c, root, true)?.reply()?.monitors;
+        let mut infos = randr::get_monitors(c, root, true)?.reply()?.monitors;
+        for _ in 0..LOOKS {
+            let after = read_size()?;
+            if after == size {
+                break;
+            }
+            size = after;
+            infos = randr::get_monitors(c, root, true)?.reply()?.monitors;
+        }
         let names: Vec<_> = infos.iter().map(|m| xproto::get_atom_name(c, m.name)).collect::<Result<_, _>>()?;
         for (info, name) in infos.iter().zip(names) {
             let name = String::from_utf8_lossy(&name.reply()?.name).into_owned();
