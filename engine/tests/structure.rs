@@ -41,6 +41,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
         // damage: the hub starts an output with the damage stage of its choice
         &["rfb", "engine::pipeline", "engine::encode", "engine::damage"],
     ),
+    // refdec: what is timed is decoded first
+    ("bench", &[], &["engine::capture", "engine::damage", "engine::encode", "engine::kernel", "engine::refdec"]),
     ("desktop", &["helper"], &[]),
     ("metrics", &[], &[]),
     ("web", &["net", "auth", "security", "session", "metrics"], &[]),

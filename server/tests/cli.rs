@@ -149,7 +149,7 @@ fn connect(address: &str) -> TcpStream {
 fn help_names_every_command_and_bad_usage_is_status_2() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for word in ["serve", "demo", "record", "probe", "check", "password", "man", "--log-format"] {
+    for word in ["serve", "demo", "record", "bench", "probe", "check", "password", "man", "--log-format"] {
         assert!(stdout(&help).contains(word), "{word}");
     }
     for args in [&["serve", "--lsiten", "x"][..], &[], &["serve", "--listen", "5900"], &["serve", "--security", "vnc"]]
@@ -425,4 +425,45 @@ fn probe_gives_a_reason_for_every_no() {
     let text = stdout(&output);
     assert!(text.lines().any(|l| l.starts_with("yes synthetic")), "{text}");
     assert!(text.lines().filter(|l| l.starts_with("no ")).all(|l| l.contains(": ")), "{text}");
+}
+
+#[test]
+fn bench_goes_on_without_a_desktop_and_prints_every_row_it_was_asked_for() {
+    // a display that nobody has; `auto` would find one of whoever runs the tests
+    let output = run(&["bench", "--seconds", "1", "--encoder", "raw,zrle,raw", "--source", "x11::59999"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert_eq!(said.lines().filter(|l| l.contains("no picture of a desktop")).count(), 1, "{said}");
+    let table = stdout(&output);
+    for picture in ["text", "ui", "photo", "noise"] {
+        for encoder in ["raw", "zrle"] {
+            let rows = table.lines().filter(|l| l.split_whitespace().take(2).eq([picture, encoder]));
+            assert_eq!(rows.count(), 1, "{picture}, {encoder}: {table}");
+        }
+    }
+    assert!(table.contains("one letter differs") && !table.contains("EXCLUDED"), "{table}");
+}
+
+#[test]
+fn bench_measures_on_the_desktop_it_is_given_and_speaks_json() {
+    let output =
+        run(&["bench", "--seconds", "1", "--encoder", "tight", "--source", "synthetic:333x227:still", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = json["encoders"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    let row = rows.iter().find(|r| r["picture"] == "desktop").unwrap();
+    assert_eq!((&row["encoder"], &row["px"]), (&"tight".into(), &(333 * 227).into()));
+    assert_eq!((&json["capture"]["width"], &json["capture"]["height"]), (&333.into(), &227.into()));
+    assert_eq!(json["excluded"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn bench_refuses_what_it_does_not_know_and_names_what_was_meant() {
+    let output = run(&["bench", "--encoder", "zlre"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("zrle was meant"), "{}", stderr(&output));
+    for wrong in [&["bench", "--seconds", "0"][..], &["bench", "--seconds", "601"], &["bench", "--encoder", ""]] {
+        assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
 }

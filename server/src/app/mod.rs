@@ -4,6 +4,7 @@
 //! refusal ends the program before anything listens), all listeners are bound, the desktop is opened, and when a client can
 //! connect each listener is printed on stdout.
 
+mod bench;
 mod demo;
 mod gate;
 mod logging;
@@ -19,6 +20,7 @@ use crate::config::{Config, ConfigError, Overrides};
 use crate::helper::InProcess;
 use crate::security::{PasswordError, Passwords, SecurityKind};
 
+pub use bench::{Benchmark, Encoder, Measured, bench};
 pub use demo::demo;
 pub use record::{Recording, record};
 pub use run::serve;

@@ -146,7 +146,7 @@ async fn to_the_end(wish: &Recording) -> Result<Outcome, AppError> {
 }
 
 /// Waits for the desktop's outputs and takes the source of the named one, or of the first.
-async fn choose(
+pub(super) async fn choose(
     events: &mut mpsc::UnboundedReceiver<BackendEvent>,
     name: Option<&str>,
     desktop: &str,

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
-use crate::app::{self, AppError, Recording};
+use crate::app::{self, AppError, Benchmark, Encoder, Recording};
 use crate::backend::SourceSpec;
-use crate::config::{LogFormat, LogLevel, LogSection, Overrides, SecurityList};
+use crate::config::{LogFormat, LogLevel, LogSection, Overrides, SecurityList, nearest};
 use crate::net::ListenAddr;
 use crate::security::InsecureAllow;
 
@@ -43,6 +43,8 @@ enum Command {
     Demo,
     /// Record what one output shows into a file that `serve --source replay:FILE` plays; needs no viewer, ends by Ctrl-C
     Record(RecordArgs),
+    /// Measure what each encoder, the compare and one capture cost on this machine; everything is verified before it is timed
+    Bench(BenchArgs),
     /// List what could be shared here, with the reason for every no
     Probe,
     /// Print the effective configuration as TOML
@@ -115,6 +117,32 @@ struct RecordArgs {
     /// Overwrite FILE if it is there
     #[arg(long)]
     force: bool,
+}
+
+#[derive(Args, Debug)]
+struct BenchArgs {
+    /// The desktop to capture a picture of: auto, x11[:DISPLAY], synthetic[:WxH[@FPS][:SCENE]] or replay:FILE; where there is
+    /// none, the built-in pictures do
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    source: SourceSpec,
+    /// Only these encoders, with commas: raw, hextile, zlib, zrle, tight, tight-q8 [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = encoder)]
+    encoder: Vec<Encoder>,
+    /// About how long to measure
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// An encoder by its name.
+fn encoder(text: &str) -> Result<Encoder, String> {
+    let names: Vec<&str> = Encoder::ALL.iter().map(|e| e.name()).collect();
+    Encoder::ALL.iter().find(|e| e.name() == text).copied().ok_or_else(|| {
+        let meant = nearest(text, &names).map_or(String::new(), |near| format!("; {near} was meant?"));
+        format!("encoder {text:?} (expected {}){meant}", names.join(", "))
+    })
 }
 
 /// A rate in kilobits a second: a number, perhaps with k, M or G.
@@ -190,6 +218,17 @@ fn run(cli: Cli) -> Result<(), AppError> {
             let wish = Recording { source, output, file, force, seconds, frames };
             app::record(wish, log(log_format, log_level))
         }
+        Command::Bench(BenchArgs { source, encoder, seconds, json }) => {
+            let wish = Benchmark { source, encoders: encoder, seconds, json };
+            let measured = app::bench(&wish, log(log_format, log_level))?;
+            say(measured.text.as_bytes());
+            match measured.excluded {
+                0 => Ok(()),
+                wrong => {
+                    Err(AppError::Failed(format!("{wrong} rows were wrong and have no figures; please report this")))
+                }
+            }
+        }
         Command::Probe => {
             say(app::probe().as_bytes());
             Ok(())
@@ -228,8 +267,18 @@ mod tests {
     fn the_declaration_is_sound_and_every_command_is_in_the_man_page() {
         Cli::command().debug_assert();
         let page = String::from_utf8(man().unwrap()).unwrap();
-        for word in ["SERVE", "DEMO", "RECORD", "PROBE", "CHECK", "PASSWORD", "insecure\\-allow", "max\\-rate", "force"]
-        {
+        for word in [
+            "SERVE",
+            "DEMO",
+            "RECORD",
+            "BENCH",
+            "PROBE",
+            "CHECK",
+            "PASSWORD",
+            "insecure\\-allow",
+            "max\\-rate",
+            "force",
+        ] {
             assert!(page.contains(word), "{word}");
         }
     }
