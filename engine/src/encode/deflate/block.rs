@@ -418,14 +418,15 @@ pub(super) struct Writer<'a> {
     at: usize,
     /// Literals of the block.
     literals: usize,
+    margin_bits: u32,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer at a chunk's start. `out` must hold [`bound`] bytes.
-    pub(super) fn new(block: &'a mut Block, out: &'a mut [u8]) -> Self {
+    /// A writer at a chunk's start. `out` must hold [`bound`] bytes; a short match must save more than `margin_bits`.
+    pub(super) fn new(block: &'a mut Block, out: &'a mut [u8], margin_bits: u32) -> Self {
         block.start();
         block.costs = Costs::GUESS;
-        Self { block, bits: Bits::new(out), start: 0, at: 0, literals: 0 }
+        Self { block, bits: Bits::new(out), start: 0, at: 0, literals: 0, margin_bits }
     }
 
     /// Up to where the data is taken.
@@ -498,7 +499,7 @@ impl<'a> Writer<'a> {
         let [a, b, c, ..] = word.to_le_bytes().map(|b| u32::from(costs.literals[usize::from(b)]));
         let literals = a + b + c + 6 * (length - SHORTEST) as u32;
         let slot = distance_code(distance as u32 - 1).0;
-        literals > u32::from(costs.lengths[length % 8]) + u32::from(costs.distances[slot])
+        literals > self.margin_bits + u32::from(costs.lengths[length % 8]) + u32::from(costs.distances[slot])
     }
 
     /// Ends the last block and goes to the border of a byte; returns the length of the chunk.

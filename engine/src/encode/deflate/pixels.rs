@@ -11,7 +11,7 @@
 use super::block::{FARTHEST, Writer};
 use super::find::{Places, common, hash, load};
 
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 /// This many bytes at the end begin no match.
 const TAIL: usize = 16;
 
@@ -23,7 +23,12 @@ struct Candidate {
 }
 
 /// Takes pixels of `P` bytes from the writer's place to the end of `data`.
-pub(super) fn pixels<const P: usize>(data: &[u8], base: u32, places: &mut [Places; 2], writer: &mut Writer<'_>) {
+pub(super) fn pixels<const P: usize, const PAIRS: bool>(
+    data: &[u8],
+    base: u32,
+    places: &mut [Places; 2],
+    writer: &mut Writer<'_>,
+) {
     let [ones, twos] = places;
     let last = data.len().saturating_sub(TAIL);
     let mut found = [Candidate::default(); BATCH];
@@ -43,8 +48,12 @@ pub(super) fn pixels<const P: usize>(data: &[u8], base: u32, places: &mut [Place
                 ((differ.trailing_zeros() / 8) & valid, distance)
             };
             let one = agree(ones.swap(hash(word, P as u32), place));
-            let two = agree(twos.swap(hash(word, if P == 4 { 8 } else { 2 * P as u32 }), place));
-            let (length, distance) = if two.0 > one.0 { two } else { one };
+            let (length, distance) = if PAIRS {
+                let two = agree(twos.swap(hash(word, 2 * P as u32), place));
+                if two.0 > one.0 { two } else { one }
+            } else {
+                one
+            };
             *candidate = Candidate { distance: distance as u16, length: length as u8 };
         }
         let end = start + count * P;
