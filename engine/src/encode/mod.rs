@@ -10,7 +10,7 @@
 mod compress;
 mod content;
 pub mod cursor;
-mod deflate;
+pub mod deflate;
 mod hextile;
 #[cfg(feature = "jpeg")]
 mod jpeg;

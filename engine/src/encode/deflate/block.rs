@@ -7,20 +7,22 @@
 //! Source: RFC 1951 sections 3.2.3 to 3.2.7.
 
 use super::bits::Bits;
+use super::costs::Costs;
+use super::header::Header;
 use super::huffman;
 
 /// The shortest match.
 pub(super) const SHORTEST: usize = 3;
 /// The longest match.
-const LONGEST: usize = 258;
+pub(super) const LONGEST: usize = 258;
 /// The farthest match.
 pub(super) const FARTHEST: usize = 32_768;
 
 /// Literals and lengths, with the two symbols that only fixed codes have.
-const LITERALS: usize = 288;
+pub(super) const LITERALS: usize = 288;
 /// Distances, with the two symbols that only fixed codes have.
-const DISTANCES: usize = 32;
-const END: usize = 256;
+pub(super) const DISTANCES: usize = 32;
+pub(super) const END: usize = 256;
 /// Bound of literal and length codes: four literals fit between two flushes.
 const LITERAL_BITS: usize = 13;
 const DISTANCE_BITS: usize = 15;
@@ -57,13 +59,13 @@ const LENGTH_CODE: [u8; LONGEST + 1] = {
 };
 
 /// The number of extra bits of a distance code.
-const fn extra_distance_bits(slot: usize) -> u8 {
+pub(super) const fn extra_distance_bits(slot: usize) -> u8 {
     (slot as u8 / 2).saturating_sub(1)
 }
 
 /// The distance code and the number of extra bits of a distance less one.
 #[inline(always)]
-fn distance_code(d: u32) -> (usize, u32) {
+pub(super) fn distance_code(d: u32) -> (usize, u32) {
     let extra = (d | 2).ilog2() - 1;
     let slot = if d < 2 { d } else { 2 * (extra + 1) + (d >> extra & 1) };
     (slot as usize & 31, extra)
@@ -79,7 +81,7 @@ struct Sequence {
 }
 
 /// The most sequences of a block.
-const SEQUENCES: usize = 6_000;
+pub(super) const SEQUENCES: usize = 6_000;
 
 /// A block in the making, and the room to make it in.
 pub(super) struct Block {
@@ -88,7 +90,8 @@ pub(super) struct Block {
     literals: [[u32; LITERALS]; 2],
     distances: [u32; DISTANCES],
     extra_bits: usize,
-    costs: Costs,
+    /// What the block before took.
+    pub(super) costs: Costs,
 }
 
 impl Default for Block {
@@ -103,53 +106,23 @@ impl Default for Block {
     }
 }
 
-/// Bits that symbols are expected to take.
-struct Costs {
-    literals: [u8; 256],
-    /// By length; 0 to 2 are no lengths.
-    lengths: [u8; 8],
-    /// By distance code, with its extra bits.
-    distances: [u8; 32],
-}
-
-impl Costs {
-    /// Before there is a block to learn from.
-    const GUESS: Self = {
-        let mut distances = [0; 32];
-        let mut slot = 0;
-        while slot < 32 {
-            distances[slot] = 4 + extra_distance_bits(slot);
-            slot += 1;
-        }
-        Self { literals: [7; 256], lengths: [5; 8], distances }
-    };
-
-    /// Takes the lengths of a block's codes; a symbol that had none would get a long one.
-    fn learn(&mut self, lengths: &[u8; LITERALS], distances: &[u8; DISTANCES]) {
-        let known = |length: u8, otherwise: u8| if length == 0 { otherwise } else { length };
-        for (cost, length) in self.literals.iter_mut().zip(lengths) {
-            *cost = known(*length, 12);
-        }
-        for (cost, length) in self.lengths[SHORTEST..].iter_mut().zip(&lengths[END + 1..]) {
-            *cost = known(*length, 10);
-        }
-        for (slot, (cost, length)) in self.distances.iter_mut().zip(distances).enumerate() {
-            *cost = known(*length, 8) + extra_distance_bits(slot);
-        }
-    }
-}
-
 impl Block {
-    fn start(&mut self) {
+    /// Forgets everything but the costs.
+    pub(super) fn start(&mut self) {
         self.sequences.clear();
         self.literals = [[0; LITERALS]; 2];
         self.distances = [0; DISTANCES];
         self.extra_bits = 0;
     }
 
+    /// How many sequences it has.
+    pub(super) fn sequences(&self) -> usize {
+        self.sequences.len()
+    }
+
     /// Counts literals.
     #[inline(always)]
-    fn count(&mut self, literals: &[u8]) {
+    pub(super) fn count(&mut self, literals: &[u8]) {
         let [a, b] = &mut self.literals;
         let (pairs, rest) = literals.as_chunks::<2>();
         for [x, y] in pairs {
@@ -163,7 +136,7 @@ impl Block {
 
     /// Takes literals, which have been counted, and a match after them if its length is not 0.
     #[inline(always)]
-    fn push(&mut self, literals: usize, length: usize, distance: usize) {
+    pub(super) fn push(&mut self, literals: usize, length: usize, distance: usize) {
         if length > 0 {
             let code = usize::from(LENGTH_CODE[length]);
             self.literals[0][END + 1 + code] += 1;
@@ -176,7 +149,7 @@ impl Block {
     }
 
     /// Writes the block, which holds what `data` is, in its cheapest form.
-    fn write(&mut self, data: &[u8], bits: &mut Bits<'_>) {
+    pub(super) fn write(&mut self, data: &[u8], bits: &mut Bits<'_>) {
         let [counts, more] = &mut self.literals;
         counts.iter_mut().zip(more).for_each(|(a, b)| *a += *b);
         counts[END] += 1;
@@ -285,99 +258,6 @@ const FIXED: [u8; LITERALS] = {
     lengths
 };
 
-/// The order in which the header has the lengths of its own codes.
-const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-
-/// The description of dynamic codes: code lengths in runs, coded themselves.
-struct Header {
-    /// Symbol, value of its extra bits.
-    items: [(u8, u8); LITERALS + DISTANCES],
-    used: usize,
-    lengths: [u8; 19],
-    literals: usize,
-    distances: usize,
-    order: usize,
-    bits: usize,
-}
-
-const EXTRA: [u8; 19] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
-
-impl Header {
-    fn new(lengths: &[u8; LITERALS], distance_lengths: &[u8; DISTANCES]) -> Self {
-        let last =
-            |lengths: &[u8], least: usize| lengths.iter().rposition(|l| *l > 0).map_or(least, |i| least.max(i + 1));
-        let literals = last(lengths, 257);
-        let distances = last(distance_lengths, 1);
-        let mut all = [0u8; LITERALS + DISTANCES];
-        all[..literals].copy_from_slice(&lengths[..literals]);
-        all[literals..literals + distances].copy_from_slice(&distance_lengths[..distances]);
-        let mut header = Self {
-            items: [(0, 0); LITERALS + DISTANCES],
-            used: 0,
-            lengths: [0; 19],
-            literals,
-            distances,
-            order: 4,
-            bits: 0,
-        };
-        let mut counts = [0u32; 19];
-        let mut push = |symbol: u8, extra: usize| {
-            header.items[header.used] = (symbol, extra as u8);
-            header.used += 1;
-            counts[usize::from(symbol)] += 1;
-        };
-        let mut rest = &all[..literals + distances];
-        while let [length, ..] = rest {
-            let run = rest.iter().take_while(|l| *l == length).take(if *length == 0 { 138 } else { 7 }).count();
-            let taken = match (length, run) {
-                (0, 11..) => {
-                    push(18, run - 11);
-                    run
-                }
-                (0, 3..) => {
-                    push(17, run - 3);
-                    run
-                }
-                (1.., 4..) => {
-                    push(*length, 0);
-                    push(16, run - 4);
-                    run
-                }
-                _ => {
-                    push(*length, 0);
-                    1
-                }
-            };
-            rest = &rest[taken..];
-        }
-        huffman::lengths(&counts, 7, &mut header.lengths);
-        header.order = last(&ORDER.map(|s| header.lengths[s]), 4);
-        let body: usize =
-            counts.iter().zip(header.lengths).zip(EXTRA).map(|((c, l), e)| *c as usize * usize::from(l + e)).sum();
-        header.bits = 14 + 3 * header.order + body;
-        header
-    }
-
-    fn write(&self, bits: &mut Bits<'_>) {
-        bits.put((self.literals - 257) as u64, 5);
-        bits.put((self.distances - 1) as u64, 5);
-        bits.put((self.order - 4) as u64, 4);
-        bits.flush();
-        for symbol in &ORDER[..self.order] {
-            bits.put(self.lengths[*symbol].into(), 3);
-            bits.flush();
-        }
-        let mut codes = [0u32; 19];
-        huffman::codes(&self.lengths, &mut codes);
-        for (symbol, extra) in &self.items[..self.used] {
-            let code = codes[usize::from(*symbol)];
-            bits.put(u64::from(code >> 8), code & 255);
-            bits.put((*extra).into(), EXTRA[usize::from(*symbol)].into());
-            bits.flush();
-        }
-    }
-}
-
 /// What a stored block's length may be.
 const MOST_STORED: usize = 0xffff;
 
@@ -401,120 +281,4 @@ pub(super) fn stored_header(len: u16, bits: &mut Bits<'_>) {
     bits.align();
     bits.put(u64::from(len) | u64::from(!len) << 16, 32);
     bits.flush();
-}
-
-/// The most symbols of a block: the next one's codes suit what comes there.
-const SYMBOLS: usize = 12_000;
-/// The most bytes of a block.
-const BLOCK_BYTES: usize = 1 << 17;
-
-/// What was found, in order, on its way through blocks into the stream.
-pub(super) struct Writer<'a> {
-    block: &'a mut Block,
-    bits: Bits<'a>,
-    /// Where the block began.
-    start: usize,
-    /// Up to where there are sequences.
-    at: usize,
-    /// Literals of the block.
-    literals: usize,
-    margin_bits: u32,
-}
-
-impl<'a> Writer<'a> {
-    /// A writer at a chunk's start. `out` must hold [`bound`] bytes; a short match must save more than `margin_bits`.
-    pub(super) fn new(block: &'a mut Block, out: &'a mut [u8], margin_bits: u32) -> Self {
-        block.start();
-        block.costs = Costs::GUESS;
-        Self { block, bits: Bits::new(out), start: 0, at: 0, literals: 0, margin_bits }
-    }
-
-    /// Up to where the data is taken.
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
-    /// Counts literals that a later call takes.
-    #[inline(always)]
-    pub(super) fn count(&mut self, literals: &[u8]) {
-        self.block.count(literals);
-    }
-
-    /// Takes the bytes up to `at` as literals, which must have been counted, then a match of any length from 3 on.
-    #[inline(always)]
-    pub(super) fn matched(&mut self, data: &[u8], at: usize, length: usize, distance: usize) {
-        let mut literals = at - self.at;
-        self.literals += literals;
-        let mut rest = length;
-        while rest > LONGEST {
-            // what is left over must be long enough, too
-            let now = LONGEST.min(rest - SHORTEST);
-            self.push(data, literals, now, distance);
-            literals = 0;
-            rest -= now;
-        }
-        self.push(data, literals, rest, distance);
-    }
-
-    #[inline(always)]
-    fn push(&mut self, data: &[u8], literals: usize, length: usize, distance: usize) {
-        self.block.push(literals, length, distance);
-        self.at += literals + length;
-        let sequences = self.block.sequences.len();
-        if sequences >= SEQUENCES || self.literals + sequences >= SYMBOLS || self.at - self.start >= BLOCK_BYTES {
-            self.end_block(data);
-        }
-    }
-
-    /// Takes the bytes up to `to` as literals, which must have been counted, if there are enough of them for a block.
-    #[inline(always)]
-    pub(super) fn literals(&mut self, data: &[u8], to: usize) {
-        if self.literals + to.saturating_sub(self.at) >= SYMBOLS {
-            self.block.push(to - self.at, 0, 0);
-            self.at = to;
-            self.end_block(data);
-        }
-    }
-
-    /// Takes what is left of `data` as literals, which must have been counted.
-    pub(super) fn rest(&mut self, data: &[u8]) {
-        self.block.push(data.len() - self.at, 0, 0);
-        self.at = data.len();
-    }
-
-    fn end_block(&mut self, data: &[u8]) {
-        self.block.write(&data[self.start..self.at], &mut self.bits);
-        self.block.start();
-        self.start = self.at;
-        self.literals = 0;
-    }
-
-    /// Whether a match of these first bytes is expected to be cheaper than literals; a length of 8 is 8 and more.
-    #[inline(always)]
-    pub(super) fn pays(&self, word: u64, length: usize, distance: usize) -> bool {
-        if !(SHORTEST..7).contains(&length) {
-            return length >= SHORTEST;
-        }
-        let costs = &self.block.costs;
-        let [a, b, c, ..] = word.to_le_bytes().map(|b| u32::from(costs.literals[usize::from(b)]));
-        let literals = a + b + c + 6 * (length - SHORTEST) as u32;
-        let slot = distance_code(distance as u32 - 1).0;
-        literals > self.margin_bits + u32::from(costs.lengths[length % 8]) + u32::from(costs.distances[slot])
-    }
-
-    /// Ends the last block and goes to the border of a byte; returns the length of the chunk.
-    pub(super) fn finish(mut self, data: &[u8]) -> usize {
-        if self.start < data.len() {
-            self.end_block(data);
-        }
-        stored_header(0, &mut self.bits);
-        self.bits.len()
-    }
-}
-
-/// The most bytes that a chunk of `len` bytes can take, with room for the writer's stores.
-///
-/// No block takes more than its stored form, which is a header of 5 bytes for each 65535; a block has 12000 bytes or more unless it is the last.
-pub(super) const fn bound(len: usize) -> usize {
-    len + 5 * (len / 0xffff + len / SYMBOLS + 2) + 16
 }

@@ -12,7 +12,8 @@
 //! 3. Noise costs little more than its copy.
 
 use super::Shape;
-use super::block::{FARTHEST, SHORTEST, Writer};
+use super::block::{FARTHEST, SHORTEST};
+use super::writer::{SYMBOLS, Writer};
 
 const HASH_BITS: u32 = 13;
 const SLOTS: usize = 1 << HASH_BITS;
@@ -99,6 +100,10 @@ pub(super) fn bytes(data: &[u8], shape: Shape, base: u32, places: &mut Places, w
         if length < SHORTEST {
             at += 1 + (misses >> MISSES_BITS);
             misses += 1;
+            if at - writer.at() >= SYMBOLS && at < last {
+                writer.count(&data[writer.at()..at]);
+                writer.literals(data, at);
+            }
             continue;
         }
         misses = 0;

@@ -1,20 +1,25 @@
 //! Chunks of raw deflate: cold window, ended by a sync flush, never a final block.
 //!
-//! Up to compression 5 a compressor of our own, made for pixels: `find` and `pixels` look for what stood earlier in the chunk, `block` counts
-//! it, builds codes (`huffman`) and writes the cheapest form of block (`bits`). Above, zlib-rs looks longer. `docs/deflate.md` compares.
+//! Up to compression 5 a compressor of our own, made for pixels: `find` and `pixels` look for what stood earlier in the chunk, `writer` gathers
+//! it into blocks, `block` and `header` count, build codes (`huffman`) and write the cheapest form (`bits`); `costs` tells the next block
+//! what symbols take. Above, zlib-rs looks longer. `docs/deflate.md` compares.
 //!
 //! INVARIANT: what comes out depends on data, shape and level alone; a chunk refers to nothing before its start.
 
 mod bits;
 mod block;
+mod costs;
 mod find;
+mod header;
 mod huffman;
 mod pixels;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-use block::{Block, Writer};
+use block::Block;
 use find::Places;
+use writer::Writer;
 use zlib_rs::{Deflate, DeflateFlush};
 
 /// zlib-rs's level for each compression level of a client from 6 on: above 6, seconds grow much faster than bytes shrink.
@@ -23,7 +28,7 @@ const LEVELS: [i32; 4] = [6, 6, 7, 9];
 const EAGER: u8 = 3;
 /// Below, what a short match must save: each costs time besides its bits. 3 takes a quarter of the time off a grainy photograph and
 /// adds 1 % of bytes.
-const MARGIN_BITS: u32 = 3;
+const MARGIN_BITS: i32 = 3;
 /// The lowest compression level that goes to zlib-rs.
 const THOROUGH: u8 = 6;
 /// Longer chunks are stored; the engine's are below 1 MiB.
@@ -31,28 +36,28 @@ const LONGEST: usize = 1 << 30;
 
 /// What the caller knows of a chunk's bytes: it decides how fast and how small, never whether they come back.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Shape {
+pub struct Shape {
     /// Bytes of a pixel when there are plain pixels only, else 0.
-    pub(super) pixel_bytes: u8,
+    pub pixel_bytes: u8,
     /// Bytes of a row, 0 when there are no rows.
-    pub(super) row_bytes: u16,
+    pub row_bytes: u16,
 }
 
 impl Shape {
     /// Rows of `width` plain pixels.
-    pub(super) fn pixels(pixel_bytes: usize, width: u16) -> Self {
+    pub fn pixels(pixel_bytes: usize, width: u16) -> Self {
         Self { pixel_bytes: pixel_bytes as u8, row_bytes: width.saturating_mul(pixel_bytes as u16) }
     }
 
     /// Rows of something that is not a pixel a byte or several.
-    pub(super) fn rows(row_bytes: usize) -> Self {
+    pub fn rows(row_bytes: usize) -> Self {
         Self { pixel_bytes: 0, row_bytes: row_bytes as u16 }
     }
 }
 
 /// The compressors of one thread.
 #[derive(Default)]
-pub(super) struct Deflater {
+pub struct Deflater {
     places: [Places; 2],
     /// Where the next chunk starts among the places.
     base: u32,
@@ -66,7 +71,7 @@ impl Deflater {
     /// One chunk that holds `data` of this shape.
     ///
     /// Cost: one allocation, the result.
-    pub(super) fn chunk(&mut self, data: &[u8], shape: Shape, compression: u8) -> Vec<u8> {
+    pub fn chunk(&mut self, data: &[u8], shape: Shape, compression: u8) -> Vec<u8> {
         match compression {
             0 => stored(data),
             _ if data.len() > LONGEST => stored(data),
@@ -76,7 +81,7 @@ impl Deflater {
     }
 
     fn fast(&mut self, data: &[u8], shape: Shape, compression: u8) -> Vec<u8> {
-        let bound = block::bound(data.len());
+        let bound = writer::bound(data.len());
         if self.buffer.len() < bound {
             self.buffer.resize(bound, 0);
         }

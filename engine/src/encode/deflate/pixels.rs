@@ -8,8 +8,9 @@
 //! 1. No decision is taken here, so that the processor has many look-ups under way at once.
 //! 2. A photograph's matches are short and a far one costs as much as three literals; the code lengths of the block before tell.
 
-use super::block::{FARTHEST, Writer};
+use super::block::FARTHEST;
 use super::find::{Places, common, hash, load};
+use super::writer::Writer;
 
 const BATCH: usize = 64;
 /// This many bytes at the end begin no match.
