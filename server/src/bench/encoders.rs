@@ -32,6 +32,12 @@ pub enum Encoder {
     Tight,
     /// Tight with JPEG where it pays, as a viewer gets it that asks for quality 8.
     TightQ8,
+    /// Raw pixels through zstd.
+    Zstd,
+    /// 64x64 tiles through zstd.
+    ZstdRle,
+    /// Tight with zstd in place of zlib, exact.
+    TightZstd,
 }
 
 impl Encoder {
@@ -44,6 +50,9 @@ impl Encoder {
         Self::Tight,
         #[cfg(feature = "jpeg")]
         Self::TightQ8,
+        Self::Zstd,
+        Self::ZstdRle,
+        Self::TightZstd,
     ];
 
     /// Its name on the command line and in the table.
@@ -55,6 +64,9 @@ impl Encoder {
             Self::Zrle => "zrle",
             Self::Tight => "tight",
             Self::TightQ8 => "tight-q8",
+            Self::Zstd => "zstd",
+            Self::ZstdRle => "zstd-rle",
+            Self::TightZstd => "tight-zstd",
         }
     }
 
@@ -65,6 +77,9 @@ impl Encoder {
             Self::Zlib => Codec::Zlib,
             Self::Zrle => Codec::Zrle,
             Self::Tight | Self::TightQ8 => Codec::Tight,
+            Self::Zstd => Codec::Zstd,
+            Self::ZstdRle => Codec::ZstdRle,
+            Self::TightZstd => Codec::TightZstd,
         };
         let [_, quality_8, ..] = LADDER;
         let jpeg = (self == Self::TightQ8).then_some(quality_8);

@@ -125,7 +125,7 @@ struct BenchArgs {
     /// none, the built-in pictures do
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     source: SourceSpec,
-    /// Only these encoders, with commas: raw, hextile, zlib, zrle, tight, tight-q8 [default: all]
+    /// Only these encoders, with commas: raw, hextile, zlib, zrle, tight, tight-q8, zstd, zstd-rle, tight-zstd [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = encoder)]
     encoder: Vec<Encoder>,
     /// About how long to measure
