@@ -63,6 +63,9 @@ fn all(c: &mut Criterion<CpuTime>) {
         ("zrle", Codec::Zrle, false),
         ("tight", Codec::Tight, false),
         ("tight-q8", Codec::Tight, true),
+        ("zstd", Codec::Zstd, false),
+        ("zstd-rle", Codec::ZstdRle, false),
+        ("tight-zstd", Codec::TightZstd, false),
     ];
     let blocks = blocks();
     for content in Content::ALL {

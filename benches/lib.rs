@@ -14,11 +14,17 @@ pub enum Content {
     Photo,
     /// Windows of text over a photograph, with title bars and flat areas.
     Desktop,
+    /// Panels, borders, buttons and lists with dark text: few colours.
+    Ui,
+    /// A smooth change of colour over the whole picture: more than 256 colours, no edge.
+    Gradient,
+    /// Every pixel another colour.
+    Noise,
 }
 
 impl Content {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Text, Self::Photo, Self::Desktop];
+    pub const ALL: [Self; 6] = [Self::Text, Self::Ui, Self::Gradient, Self::Photo, Self::Noise, Self::Desktop];
 
     /// The colour of a place.
     pub fn colour(self, x: u32, y: u32) -> [u8; 3] {
@@ -26,6 +32,9 @@ impl Content {
             Self::Text => text(x, y),
             Self::Photo => photo(x, y),
             Self::Desktop => desktop(x, y),
+            Self::Ui => ui(x, y),
+            Self::Gradient => [(x / 15) as u8, (y / 9) as u8, ((x + y) / 24) as u8],
+            Self::Noise => [hash(x, y, 20) as u8, hash(x, y, 21) as u8, hash(x, y, 22) as u8],
         }
     }
 }
@@ -118,5 +127,31 @@ fn desktop(x: u32, y: u32) -> [u8; 3] {
         (true, 97..125) => [60, 70, 90],
         (true, _) if wx < 290 => [235, 236, 240],
         (true, _) => text(wx - 290, wy),
+    }
+}
+
+/// Panels of 480x360: a title, a border, rows of text in one ink on two backgrounds, a row of buttons.
+fn ui(x: u32, y: u32) -> [u8; 3] {
+    let (px, py) = (x % 480, y % 360);
+    let letters = |background: [u8; 3], x: u32, y: u32| {
+        let (line, column) = (y / 18, x / 9);
+        let end = 6 + hash(line, x / 480, 31) % 30;
+        let ink = if column % 480 < end && !hash(column, line, 32).is_multiple_of(6) {
+            ink(hash(column, line, 33) % 52, x % 9, y % 18)
+        } else {
+            0
+        };
+        // four shades: what a small font leaves
+        let ink = (ink + 42) / 85 * 85;
+        background.map(|b| ((u32::from(b) * (255 - ink) + 40 * ink) / 255) as u8)
+    };
+    match (px, py) {
+        (0 | 479, _) | (_, 0 | 359) => [120, 124, 130],
+        (_, 1..30) => [52, 101, 164],
+        (_, 310..) if px % 120 < 14 || !(318..350).contains(&py) => [238, 238, 236],
+        (_, 310..) if px % 120 == 14 || px % 120 == 119 || py == 318 || py == 349 => [136, 138, 133],
+        (_, 310..) => letters([220, 222, 224], px % 120 - 14, py - 310),
+        _ if py / 18 % 2 == 0 => letters([255; 3], x, y),
+        _ => letters([244, 246, 248], x, y),
     }
 }
