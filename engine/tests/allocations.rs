@@ -18,7 +18,7 @@ use farpane_engine::damage::{CpuDamage, DamageEngine, Mirror, Progress};
 use farpane_engine::encode::{Codec, Params};
 use farpane_engine::frame::{Frame, Hint, Memory, Piece};
 use farpane_engine::geometry::{Point, Rect, Region, Size};
-use farpane_engine::pipeline::{ClientPicture, Output, View, ViewOutput};
+use farpane_engine::pipeline::{ClientPicture, Lanes, Output, View, ViewOutput};
 use farpane_engine::pixel::{ClientFormat, Fourcc, Layout as Pixels, Modifier};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -292,8 +292,11 @@ fn updates(pictures: &[Picture], codec: Codec, rounds: usize) -> Vec<Vec<(u64, u
     let output = Arc::new(output.expect("an output"));
     let view = View { canvas: SIZE, outputs: vec![ViewOutput { output, at: Point::new(0, 0), size: SIZE }] };
     // one thread, so that its buffers have surely grown when counting begins
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| COUNTED.set(true));
-    let pool = pool.build().expect("a pool");
+    let pool = || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| COUNTED.set(true));
+        pool.build().expect("a pool")
+    };
+    let lanes = Lanes::of(pool(), pool());
     let params = Params { codec, format: ClientFormat::BGRX, compression: 2, jpeg: None };
     let mut picture = ClientPicture::new();
     let notify: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
@@ -311,7 +314,7 @@ fn updates(pictures: &[Picture], codec: Codec, rounds: usize) -> Vec<Vec<(u64, u
             }
             picture.set_wants(false);
             let (update, allocated) =
-                count(|| picture.encode(&area, usize::MAX, &params, Duration::from_secs(1), &pool, Instant::now()));
+                count(|| picture.encode(&area, usize::MAX, &params, Duration::from_secs(1), &lanes, Instant::now()));
             assert!(update.rects > 0 && !picture.has_pending(&area));
             counts.push((allocated, u64::from(update.rects)));
             asked.fetch_add(1, SeqCst);

@@ -1,9 +1,7 @@
 //! Cuts a pending region into the rectangles that encoders get, on a grid fixed to the output.
 
+use super::urgent::SMALL_AREA;
 use crate::geometry::{Rect, Region};
-
-/// A rectangle counts as small and interactive up to this many pixels.
-const SMALL_AREA: u64 = 64 * 64;
 
 /// Cuts `region` at the lines of a grid of blocks with sides of `side` px, appending to `out`.
 ///

@@ -1,4 +1,4 @@
-//! The blocks of one update through the encoders: on the caller's thread when they are few, else on every core.
+//! The blocks of one update through the encoders: on the caller's thread when they are few, else on the lane of its size.
 
 use std::sync::Arc;
 
@@ -12,9 +12,6 @@ use super::view::Pointer;
 use crate::damage::MirrorData;
 use crate::encode::{Encoded, Overlay, Params, encode_rect};
 use crate::geometry::{Point, Rect};
-
-/// Updates of up to this many pixels are encoded where they are asked for: a hop to the pool would take longer.
-pub(super) const INLINE_PX: u64 = 64 * 64;
 
 /// One block's rectangles: its own, or those that another client's block was encoded to.
 pub(super) enum Made {
@@ -51,13 +48,13 @@ pub(super) struct Job {
     pub exact: bool,
 }
 
-/// Encodes the blocks, in their order. Not to be called from a worker of `pool`.
+/// Encodes the blocks, in their order, on the threads of `lane`, or at once. Not to be called from a worker of `lane`.
 pub(super) fn encode_blocks(
     jobs: &[Job],
     places: &[Place<'_>],
     pointer: Option<&Pointer>,
     params: &Params,
-    pool: &rayon::ThreadPool,
+    lane: Option<&rayon::ThreadPool>,
 ) -> Vec<Made> {
     let one = |job: &Job| -> Made {
         let &Place { shared, at, data, epoch, sharing } = &places[job.attached];
@@ -91,9 +88,8 @@ pub(super) fn encode_blocks(
         }
         Made::Shared(encoded)
     };
-    if jobs.iter().map(|j| j.rect.area()).sum::<u64>() <= INLINE_PX {
-        jobs.iter().map(one).collect()
-    } else {
-        pool.install(|| jobs.par_iter().with_max_len(1).map(one).collect())
+    match lane {
+        Some(pool) => pool.install(|| jobs.par_iter().with_max_len(1).map(one).collect()),
+        None => jobs.iter().map(one).collect(),
     }
 }

@@ -9,19 +9,28 @@
 //!
 //! INVARIANT: for every subscriber, inbox + what was sent = mirror, whenever the gate is free.
 
+mod backoff;
 mod blocks;
 mod cache;
 mod encode_blocks;
 mod inbox;
+mod lanes;
+mod link;
 mod output;
 mod pacer;
 mod picture;
+mod quality;
 mod stats;
+mod total_rate;
+mod urgent;
 mod view;
 mod worker;
 
+pub use backoff::Backoff;
+pub use lanes::Lanes;
 pub use output::{Output, OutputEvent, Subscription};
-pub use pacer::{Grant, MAX_UPDATE, MIN_UPDATE, PaceEvent, Pacer, Verdict};
-pub use picture::{ClientPicture, EncodedUpdate};
+pub use pacer::{Grant, MAX_UPDATE, MIN_UPDATE, PaceEvent, Pacer, Small, Verdict};
+pub use picture::{Budget, ClientPicture, EncodedUpdate};
 pub use stats::{BUCKETS, Histogram, Stats};
+pub use total_rate::{RateShare, TotalRate};
 pub use view::{Pointer, View, ViewOutput};

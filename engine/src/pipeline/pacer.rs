@@ -1,47 +1,87 @@
 //! When a client may get its next update, and how large: pure, with time as an argument.
 //!
-//! With fences the pacer keeps a congestion window by delay: every update is followed by a fence whose answer tells how
-//! long its bytes took. The window grows while answers come as fast as the fastest ever seen and shrinks when they are late,
-//! so a slow link holds few bytes and input echoes stay quick. Without fences a client is paced by its own requests and by
-//! the socket draining. In both cases an update waits until the one before has left for the kernel.
+//! With fences every update is followed by one, and on an idle link preceded by one: their answers tell the link's rate, its
+//! round trip and how long bytes stand in its queue. What is under way is held to what the link carries in a round trip and a short
+//! queue, so a slow link is kept full and input echoes stay quick. Without fences one update is under way at a time: the
+//! next may go when the one before is known to have arrived, by the kernel's own count or else by the client's request. In both
+//! cases an update waits until the one before has left for the kernel.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::link::Link;
+use super::quality::Quality;
+use super::total_rate::RateShare;
+
 /// Smallest and largest window, and where it starts, in bytes.
-const MIN_WINDOW: f64 = 16.0 * 1024.0;
+const MIN_WINDOW: f64 = 8.0 * 1024.0;
 const MAX_WINDOW: f64 = 16.0 * 1024.0 * 1024.0;
-const START_WINDOW: f64 = 256.0 * 1024.0;
+const START_WINDOW: f64 = 192.0 * 1024.0;
 
-/// Extra delay below which the window grows, and above which it shrinks.
-const LOW_DELAY: Duration = Duration::from_millis(5);
-const HIGH_DELAY: Duration = Duration::from_millis(50);
+/// The queue in front of a link of unknown rate.
+const QUEUE_S: f64 = 0.020;
 
-/// After this long without traffic an old measurement says little about the link.
-const IDLE: Duration = Duration::from_secs(2);
+/// Bytes are sent this much faster than the link was measured, so that it stays full.
+const MARGIN: f64 = 1.05;
+
+/// An update takes the link this long, and longer on links so fast that it matters less than fewer, larger updates.
+const UPDATE_S: f64 = 0.020;
+const FAST_UPDATE_S: f64 = 0.050;
+const FAST: f64 = 16e6;
+
+/// Without fences an update takes as many round trips, within these bounds: the link idles for one after each.
+const ROUND_TRIPS: f64 = 2.5;
+const TURN_S: std::ops::RangeInclusive<f64> = 0.1..=0.25;
+
+/// Quality is lowered while what waits takes the link longer than this.
+const RENEWED_S: f64 = 0.15;
+
+/// How often the kernel is asked while an update drains.
+const DRAIN_POLL: std::ops::RangeInclusive<f64> = 0.002..=0.020;
+
+/// What changes this soon after input is what the user waits for.
+const FOLLOWS: Duration = Duration::from_millis(500);
+
+/// Below this rate compression is worth more time, until it is above the other.
+const THIN: f64 = 500e3;
+const NOT_THIN: f64 = 1e6;
+
+/// The effort on thin links, at least.
+const THIN_COMPRESSION: u8 = 6;
 
 /// Bounds of one update, in bytes.
-pub const MIN_UPDATE: usize = 64 * 1024;
+pub const MIN_UPDATE: usize = 8 * 1024;
 /// The largest update, in bytes.
 pub const MAX_UPDATE: usize = 4 * 1024 * 1024;
+/// The largest while nothing is known of the link: with fences, and without. Who asks for one picture gets one.
+const START_UPDATE: [usize; 2] = [64 * 1024, 1024 * 1024];
 
 /// What the pacer learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaceEvent {
-    /// An update of so many bytes was handed to the connection. With fences, one was put behind it.
+    /// An update of so many bytes was handed to the connection. With fences, one was put behind it, and one before it when
+    /// `probed`.
     Sent {
         /// Its size.
         bytes: usize,
+        /// [`Pacer::wants_probe`] was heeded.
+        probed: bool,
+        /// About how many bytes were ready and had to be left for the next one; none where that says nothing of the link.
+        left_waiting: Option<u64>,
     },
     /// The oldest outstanding fence was answered.
     Pong,
-    /// So many bytes have not left for the kernel yet.
+    /// How far the last update got, while the client waits for another.
     Unsent {
-        /// Bytes still in our hands.
+        /// Its bytes that have not left for the kernel.
         bytes: usize,
+        /// Bytes that the kernel holds and that have not arrived, where it tells.
+        below: Option<usize>,
     },
     /// Whether the client answers fences.
     Fences(bool),
+    /// The user typed or pointed.
+    Input,
 }
 
 /// Leave to send one update.
@@ -51,6 +91,22 @@ pub struct Grant {
     pub bytes: usize,
     /// Steps down the quality ladder that the link asks for; 0 is what the client asked for.
     pub quality_step: u8,
+    /// The least effort of compression that the link is worth, 0 to 9.
+    pub compression: u8,
+    /// What small change goes before what else waits.
+    pub small: Small,
+}
+
+/// How small changes are treated beside large ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Small {
+    /// They lead the update that holds all.
+    #[default]
+    First,
+    /// They go alone, what else waits goes with the next update: the user waits for them.
+    Ahead,
+    /// Nothing else may go: the link is full.
+    Only,
 }
 
 /// The answer to whether an update may go now.
@@ -67,7 +123,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug)]
 struct Ping {
     at: Instant,
-    /// Bytes sent up to and with the update it follows.
+    /// Bytes sent up to it.
     position: u64,
 }
 
@@ -79,48 +135,52 @@ pub struct Pacer {
     frame_interval: Duration,
     /// Bytes a second; none for no bound.
     max_rate: Option<u64>,
+    share: Option<RateShare>,
     unsent: usize,
+    below: Option<usize>,
     sent: u64,
     acked: u64,
+    /// With fences those that were not answered; without, the update under way.
     pings: VecDeque<Ping>,
-    base_rtt: Option<Duration>,
-    window: f64,
-    slow_start: bool,
-    /// Bytes a second that the link carried, smoothed; none until measured.
-    rate: Option<f64>,
-    last_pong: Option<(Instant, u64)>,
-    last_sent: Option<Instant>,
-    /// Earliest time of the next update by frame rate and rate bound.
+    link: Link,
+    quality: Quality,
+    thin: bool,
+    last_grant: usize,
+    /// When the link should have carried all that was sent, at its measured rate.
+    free_at: Option<Instant>,
+    last_input: Option<Instant>,
+    /// Earliest time of the next update by frame rate and rate bounds.
     not_before: Option<Instant>,
-    congested_since: Option<Instant>,
 }
 
 impl Pacer {
-    /// A pacer for a client of unknown abilities. `max_fps` 0 means no bound; `max_rate` is in bytes a second.
+    /// A pacer for a client of unknown abilities. `max_fps` 0 means no bound; `max_rate` is in bytes a second; `share` is the
+    /// client's part of a bound for all.
     ///
     /// ```
     /// use farpane_engine::pipeline::{Pacer, Verdict};
     /// let now = std::time::Instant::now();
-    /// let pacer = Pacer::new(60, None);
+    /// let pacer = Pacer::new(60, None, None);
     /// assert!(matches!(pacer.verdict(now), Verdict::Go(_)));
     /// ```
-    pub fn new(max_fps: u32, max_rate: Option<u64>) -> Self {
+    pub fn new(max_fps: u32, max_rate: Option<u64>, share: Option<RateShare>) -> Self {
         Self {
             fences: false,
             frame_interval: if max_fps == 0 { Duration::ZERO } else { Duration::from_secs(1) / max_fps },
             max_rate,
+            share,
             unsent: 0,
+            below: None,
             sent: 0,
             acked: 0,
             pings: VecDeque::new(),
-            base_rtt: None,
-            window: START_WINDOW,
-            slow_start: true,
-            rate: None,
-            last_pong: None,
-            last_sent: None,
+            link: Link::default(),
+            quality: Quality::default(),
+            thin: false,
+            last_grant: MAX_UPDATE,
+            free_at: None,
+            last_input: None,
             not_before: None,
-            congested_since: None,
         }
     }
 
@@ -129,112 +189,190 @@ impl Pacer {
         match event {
             PaceEvent::Fences(on) => {
                 self.fences = on;
-                if !on {
-                    self.pings.clear();
-                    self.acked = self.sent;
+                self.pings.clear();
+                self.acked = self.sent;
+                self.link = Link::default();
+            }
+            PaceEvent::Unsent { bytes, below } => {
+                (self.unsent, self.below) = (bytes, below);
+                if !self.fences && bytes == 0 && below.unwrap_or(0) == 0 {
+                    self.arrived_whole(now);
                 }
             }
-            PaceEvent::Unsent { bytes } => self.unsent = bytes,
-            PaceEvent::Sent { bytes } => self.on_sent(bytes, now),
+            PaceEvent::Sent { bytes, probed, left_waiting } => {
+                if let Some(left) = left_waiting {
+                    // what the link renews within this time is no reason to make it worse
+                    let soon = self.link.rate().map_or(0.0, |rate| rate * RENEWED_S);
+                    self.quality.update(left as f64 > soon, now);
+                }
+                self.on_sent(bytes, probed, now);
+            }
             PaceEvent::Pong => self.on_pong(now),
+            PaceEvent::Input => self.last_input = Some(now),
         }
     }
 
-    fn on_sent(&mut self, bytes: usize, now: Instant) {
-        if self.last_sent.is_some_and(|t| now.saturating_duration_since(t) > IDLE) && self.pings.is_empty() {
-            // An old route says little: measure again, but keep what the link carried.
-            self.base_rtt = None;
-            self.last_pong = None;
-            self.congested_since = None;
+    fn on_sent(&mut self, bytes: usize, probed: bool, now: Instant) {
+        if let Verdict::Go(grant) = self.grant(Small::First) {
+            self.last_grant = grant.bytes;
         }
-        self.last_sent = Some(now);
+        let carried = self.link.rate().map(|rate| Duration::from_secs_f64(bytes as f64 / (rate * MARGIN)));
+        self.free_at = carried.map(|took| self.free_at.map_or(now, |t| t.max(now)) + took);
         self.unsent = bytes;
-        self.sent += bytes as u64;
-        if self.fences {
+        if probed && self.fences {
             self.pings.push_back(Ping { at: now, position: self.sent });
-        } else {
-            self.acked = self.sent;
         }
+        self.sent += bytes as u64;
+        self.pings.push_back(Ping { at: now, position: self.sent });
         let mut next = now + self.frame_interval;
         if let Some(rate) = self.max_rate {
             let start = self.not_before.map_or(now, |t| t.max(now));
             next = next.max(start + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64));
         }
+        if let Some(share) = &mut self.share {
+            next = next.max(share.sent(bytes, now));
+        }
         self.not_before = Some(next);
     }
 
     fn on_pong(&mut self, now: Instant) {
+        if !self.fences {
+            return;
+        }
         let Some(ping) = self.pings.pop_front() else { return };
-        let rtt = now.saturating_duration_since(ping.at);
-        let base = self.base_rtt.map_or(rtt, |b| b.min(rtt));
-        self.base_rtt = Some(base);
         let bytes = ping.position - self.acked;
         self.acked = ping.position;
+        self.link.arrived(ping.at, bytes, now);
+        self.note_rate();
+    }
 
-        // What the link carried: between two pongs while it was never empty, else over the whole round trip.
-        let busy_from = match self.last_pong {
-            Some((at, position)) if ping.at < at && position < ping.position => at,
-            _ => ping.at,
-        };
-        let took = now.saturating_duration_since(busy_from).max(Duration::from_micros(50)).as_secs_f64();
-        if bytes >= 8 * 1024 {
-            let measured = bytes as f64 / took;
-            self.rate = Some(self.rate.map_or(measured, |r| r + (measured - r) * 0.25));
+    /// Without fences: nothing of the update under way is left anywhere that is known of.
+    fn arrived_whole(&mut self, now: Instant) {
+        let Some(ping) = self.pings.pop_front() else { return };
+        self.pings.clear();
+        let bytes = self.sent - self.acked;
+        self.acked = self.sent;
+        let took = now.saturating_duration_since(ping.at).max(Duration::from_micros(20));
+        self.link.round_trip(took, now);
+        // An update that was not full takes mostly the way there and back: it can show a link to be better, never worse.
+        let faster = self.link.rate().is_none_or(|r| bytes as f64 / took.as_secs_f64() > r);
+        if bytes >= 4 * 1024 && (faster || bytes * 2 >= self.last_grant as u64) {
+            self.link.count(bytes, took);
         }
-        self.last_pong = Some((now, ping.position));
+        self.note_rate();
+    }
 
-        let extra = rtt.saturating_sub(base);
-        // Bytes of one window need this long at the measured rate even on an empty link; only queueing beyond it is late.
-        let own = self.rate.map_or(Duration::ZERO, |r| Duration::from_secs_f64(bytes as f64 / r.max(1.0)));
-        let late = extra.saturating_sub(own);
-        if late > HIGH_DELAY {
-            self.slow_start = false;
-            let scale = (base.as_secs_f64() + HIGH_DELAY.as_secs_f64()) / rtt.as_secs_f64().max(1e-6);
-            self.window = (self.window * scale.clamp(0.5, 1.0)).max(MIN_WINDOW);
-            self.congested_since.get_or_insert(now);
-        } else if late < LOW_DELAY {
-            let grow = if self.slow_start { bytes as f64 } else { 8.0 * 1024.0 };
-            self.window = (self.window + grow).min(MAX_WINDOW);
-            self.congested_since = None;
-        } else {
-            self.slow_start = false;
+    fn note_rate(&mut self) {
+        if let Some(rate) = self.link.rate() {
+            self.thin = rate < if self.thin { NOT_THIN } else { THIN };
         }
+    }
+
+    /// Whether the next update should have a fence in front: it finds the link idle, so the answer tells its round trip.
+    pub fn wants_probe(&self) -> bool {
+        self.fences && self.pings.is_empty()
+    }
+
+    /// Whether the kernel's count of bytes under way is of use.
+    pub fn wants_count(&self) -> bool {
+        !self.fences && !self.pings.is_empty()
+    }
+
+    /// Whether the user has just typed or pointed: what changes is worth taking even while nothing may be sent, so that it can go
+    /// ahead of what waits.
+    pub fn follows_input(&self, now: Instant) -> bool {
+        self.last_input.is_some_and(|t| now.saturating_duration_since(t) < FOLLOWS)
     }
 
     /// Whether an update may go now, and how large it should be.
     pub fn verdict(&self, now: Instant) -> Verdict {
+        self.decide(now, self.follows_input(now))
+    }
+
+    /// The same for what does not follow input.
+    pub fn verdict_of_the_rest(&self, now: Instant) -> Verdict {
+        self.decide(now, false)
+    }
+
+    fn decide(&self, now: Instant, follows_input: bool) -> Verdict {
         if self.unsent > 0 {
             return Verdict::Wait;
         }
-        if self.fences && !self.pings.is_empty() && (self.sent - self.acked) as f64 >= self.window {
-            return Verdict::Wait;
+        if !self.fences && !self.pings.is_empty() {
+            // Drains in the kernel: it is asked again; or a request is to tell.
+            return self.below.map_or(Verdict::Wait, |below| {
+                let left = below as f64 / self.link.rate().unwrap_or(f64::INFINITY);
+                Verdict::At(now + Duration::from_secs_f64(left.clamp(*DRAIN_POLL.start(), *DRAIN_POLL.end())))
+            });
+        }
+        let mut small = if follows_input { Small::Ahead } else { Small::First };
+        if self.fences && !self.pings.is_empty() {
+            let under_way = (self.sent - self.acked) as f64;
+            let window = self.window();
+            if self.link.base_is_old(now) {
+                return Verdict::Wait;
+            }
+            let full = under_way >= window;
+            let queue = self.free_at.map_or(Duration::ZERO, |t| t.saturating_duration_since(now));
+            let over = queue.saturating_sub(Duration::from_secs_f64(self.queue_s()));
+            if full || over > Duration::ZERO {
+                if small == Small::First || under_way >= window * 1.25 + MIN_UPDATE as f64 {
+                    return if full { Verdict::Wait } else { Verdict::At(now + over) };
+                }
+                small = Small::Only;
+            }
         }
         if let Some(at) = self.not_before.filter(|&at| at > now) {
             return Verdict::At(at);
         }
-        let fair = self.rate.map_or(MAX_UPDATE as f64 / 4.0, |r| r * 0.05);
-        let bound = match self.max_rate {
-            Some(rate) => fair.min(rate as f64 * 0.05),
-            None => fair,
-        };
-        Verdict::Go(Grant {
-            bytes: (bound as usize).clamp(MIN_UPDATE, MAX_UPDATE),
-            quality_step: self.quality_step(now),
-        })
+        self.grant(small)
     }
 
-    /// Congested for a while: lower quality until the link breathes.
-    fn quality_step(&self, now: Instant) -> u8 {
-        match self.congested_since.map(|t| now.saturating_duration_since(t)) {
-            Some(d) if d > Duration::from_secs(2) => 2,
-            Some(d) if d > Duration::from_millis(300) => 1,
-            _ => 0,
+    /// The queue in front of the link that keeps it busy: as long as the next update takes to be asked for and made.
+    fn queue_s(&self) -> f64 {
+        self.link.rate().map_or(QUEUE_S, update_s)
+    }
+
+    /// Bytes that may be under way.
+    fn window(&self) -> f64 {
+        match (self.link.rate(), self.link.base()) {
+            (Some(rate), Some(base)) => (rate * (base.as_secs_f64() + self.queue_s())).clamp(MIN_WINDOW, MAX_WINDOW),
+            _ => START_WINDOW,
         }
+    }
+
+    fn grant(&self, small: Small) -> Verdict {
+        let fair = match self.link.rate() {
+            None => START_UPDATE[usize::from(!self.fences)] as f64,
+            Some(rate) if self.fences => rate * update_s(rate),
+            Some(rate) => {
+                let turn = self.link.base().map_or(*TURN_S.start(), |b| b.as_secs_f64() * ROUND_TRIPS);
+                rate * turn.clamp(*TURN_S.start(), *TURN_S.end())
+            }
+        };
+        let bound = self.max_rate.map_or(fair, |rate| fair.min(rate as f64 * FAST_UPDATE_S));
+        let bound = self.share.as_ref().map_or(bound, |share| bound.min(share.rate() * FAST_UPDATE_S));
+        Verdict::Go(Grant {
+            bytes: (bound as usize).clamp(MIN_UPDATE, MAX_UPDATE),
+            quality_step: self.quality.step(),
+            compression: if self.thin { THIN_COMPRESSION } else { 0 },
+            small,
+        })
     }
 
     /// The best round trip seen since the link was last idle.
     pub fn base_rtt(&self) -> Option<Duration> {
-        self.base_rtt
+        self.link.base()
+    }
+
+    /// Steps down the quality ladder that the link asks for.
+    pub fn quality_step(&self) -> u8 {
+        self.quality.step()
+    }
+
+    /// Bytes a second that the link carries, as far as measured.
+    pub fn rate(&self) -> Option<f64> {
+        self.link.rate()
     }
 
     /// Bytes that the client has not acknowledged.
@@ -243,8 +381,14 @@ impl Pacer {
     }
 }
 
+/// How long one update may take a link of this rate, with fences.
+fn update_s(rate: f64) -> f64 {
+    UPDATE_S + (FAST_UPDATE_S - UPDATE_S) * (rate / FAST).min(1.0)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::total_rate::TotalRate;
     use super::*;
 
     /// A link of one rate and delay on a clock that the test owns: bytes queue in front of it.
@@ -276,14 +420,19 @@ mod tests {
                 match pacer.verdict(self.now) {
                     Verdict::Go(grant) => {
                         let bytes = want.min(grant.bytes);
+                        let probed = pacer.wants_probe();
+                        if probed {
+                            self.pongs.push_back(self.free_at.max(self.now) + self.delay);
+                        }
                         self.free_at = self.free_at.max(self.now) + Duration::from_secs_f64(bytes as f64 / self.rate);
                         self.pongs.push_back(self.free_at + self.delay);
                         total += bytes as u64;
                         if self.now > settled {
                             worst = worst.max(self.free_at - self.now);
                         }
-                        pacer.on_event(PaceEvent::Sent { bytes }, self.now);
-                        pacer.on_event(PaceEvent::Unsent { bytes: 0 }, self.now);
+                        let left_waiting = Some((want - bytes) as u64);
+                        pacer.on_event(PaceEvent::Sent { bytes, probed, left_waiting }, self.now);
+                        pacer.on_event(PaceEvent::Unsent { bytes: 0, below: None }, self.now);
                     }
                     Verdict::At(at) => next = at,
                     Verdict::Wait => next = self.pongs.front().copied().unwrap_or(next),
@@ -295,31 +444,42 @@ mod tests {
     }
 
     fn fenced(max_fps: u32, max_rate: Option<u64>) -> Pacer {
-        let mut p = Pacer::new(max_fps, max_rate);
+        let mut p = Pacer::new(max_fps, max_rate, None);
         p.on_event(PaceEvent::Fences(true), Instant::now());
         p
     }
 
+    const IDLE_SOCKET: PaceEvent = PaceEvent::Unsent { bytes: 0, below: None };
+
+    fn sent(bytes: usize) -> PaceEvent {
+        PaceEvent::Sent { bytes, probed: false, left_waiting: None }
+    }
+
     #[test]
-    fn a_slow_link_is_filled_but_its_queue_stays_short() {
-        let rate = 1_000_000.0;
-        let mut link = Link::new(rate, 20);
-        let (sent, queue) = link.run(&mut fenced(0, None), 20, 4 << 20);
-        assert!(sent as f64 > rate * 20.0 * 0.7, "used {} of the link", sent as f64 / (rate * 20.0));
-        assert!(queue < Duration::from_millis(400), "queue of {queue:?}");
+    fn links_of_every_kind_are_filled_and_their_queues_stay_short() {
+        for (rate, delay) in [(250e3, 40), (250e3, 200), (1e6, 20), (2.5e6, 40), (2.5e6, 300), (12e6, 10), (100e6, 100)]
+        {
+            let (sent, queue) = Link::new(rate, delay).run(&mut fenced(0, None), 20, 4 << 20);
+            let used = sent as f64 / (rate * 20.0);
+            assert!(used > 0.85, "{rate} B/s, {delay} ms: {used} of it used");
+            let most = Duration::from_secs_f64((2.2 * update_s(rate)).max(2.0 * MIN_UPDATE as f64 / rate) + 0.02);
+            assert!(queue < most, "{rate} B/s, {delay} ms: queue of {queue:?}");
+        }
     }
 
     #[test]
     fn a_fast_link_is_not_held_back() {
-        let rate = 500_000_000.0;
-        let (sent, _) = Link::new(rate, 1).run(&mut fenced(0, None), 5, 4 << 20);
-        assert!(sent as f64 > rate * 5.0 * 0.5, "used {} of the link", sent as f64 / (rate * 5.0));
+        for delay in [0, 1] {
+            let rate = 500e6;
+            let (sent, _) = Link::new(rate, delay).run(&mut fenced(0, None), 5, 4 << 20);
+            assert!(sent as f64 > rate * 5.0 * 0.5, "used {} of the link", sent as f64 / (rate * 5.0));
+        }
     }
 
     #[test]
     fn the_check_sees_a_pacer_that_ignores_delay() {
         let mut link = Link::new(1_000_000.0, 20);
-        let (_, queue) = link.run(&mut Pacer::new(0, None), 5, 4 << 20);
+        let (_, queue) = link.run(&mut Pacer::new(0, None, None), 5, 4 << 20);
         assert!(queue > Duration::from_secs(1));
     }
 
@@ -329,16 +489,48 @@ mod tests {
         assert!((290_000..=301_000).contains(&sent), "{sent} bytes in 10 s at 30 updates of 1000");
         let (sent, _) = Link::new(1e9, 0).run(&mut fenced(0, Some(200_000)), 10, 4 << 20);
         assert!((1_500_000..=2_300_000).contains(&sent), "{sent} bytes in 10 s at 200 kB/s");
+        let mut shared = Pacer::new(0, None, Some(TotalRate::new(200_000).join()));
+        shared.on_event(PaceEvent::Fences(true), Instant::now());
+        let (sent, _) = Link::new(1e9, 0).run(&mut shared, 10, 4 << 20);
+        assert!((1_500_000..=2_300_000).contains(&sent), "{sent} bytes in 10 s at 200 kB/s for all");
     }
 
     #[test]
     fn nothing_is_granted_while_the_last_update_is_unsent() {
         let now = Instant::now();
-        let mut p = Pacer::new(0, None);
-        p.on_event(PaceEvent::Sent { bytes: 10 }, now);
+        let mut p = Pacer::new(0, None, None);
+        p.on_event(sent(10), now);
         assert_eq!(p.verdict(now), Verdict::Wait);
-        p.on_event(PaceEvent::Unsent { bytes: 0 }, now);
+        p.on_event(IDLE_SOCKET, now);
         assert!(matches!(p.verdict(now), Verdict::Go(g) if (MIN_UPDATE..=MAX_UPDATE).contains(&g.bytes)));
+    }
+
+    #[test]
+    fn without_fences_the_kernels_count_holds_the_next_update_back() {
+        let now = Instant::now();
+        let mut p = Pacer::new(0, None, None);
+        p.on_event(sent(100_000), now);
+        assert!(p.wants_count());
+        p.on_event(PaceEvent::Unsent { bytes: 0, below: Some(40_000) }, now);
+        assert!(matches!(p.verdict(now), Verdict::At(at) if at > now));
+        p.on_event(PaceEvent::Unsent { bytes: 0, below: Some(0) }, now);
+        assert!(matches!(p.verdict(now), Verdict::Go(_)));
+        assert!(!p.wants_count());
+    }
+
+    #[test]
+    fn what_follows_input_may_pass_a_full_window() {
+        let now = Instant::now();
+        let mut p = fenced(0, None);
+        p.on_event(sent(START_WINDOW as usize), now);
+        p.on_event(IDLE_SOCKET, now);
+        assert_eq!(p.verdict(now), Verdict::Wait);
+        p.on_event(PaceEvent::Input, now);
+        assert!(matches!(p.verdict(now), Verdict::Go(Grant { small: Small::Only, .. })));
+        assert_eq!(p.verdict(now + FOLLOWS), Verdict::Wait);
+        p.on_event(sent(START_WINDOW as usize), now);
+        p.on_event(IDLE_SOCKET, now);
+        assert_eq!(p.verdict(now), Verdict::Wait, "not without bound");
     }
 
     #[test]
@@ -347,5 +539,9 @@ mod tests {
         let mut p = fenced(0, None);
         p.on_event(PaceEvent::Pong, now);
         assert_eq!(p.in_flight(), 0);
+        let mut p = Pacer::new(0, None, None);
+        p.on_event(sent(10), now);
+        p.on_event(PaceEvent::Pong, now);
+        assert_eq!(p.in_flight(), 10);
     }
 }

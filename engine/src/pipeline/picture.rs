@@ -4,17 +4,41 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::blocks;
-use super::encode_blocks::{INLINE_PX, Job, Place, encode_blocks};
+use super::encode_blocks::{Job, Place, encode_blocks};
 use super::inbox::move_region;
+use super::lanes::{INLINE_PX, Lanes};
 use super::output::{Current, Shared, Subscription};
+use super::pacer::{Grant, Small};
+use super::urgent::{SMALL_AREA, urgent};
 use super::view::{Pointer, View};
 use crate::damage::{Mirror, MirrorData};
 use crate::encode::{BLOCK, Encoded, Params, Streams, encode_rect, number};
 use crate::geometry::{Point, Rect, Region, Size};
 use crate::pixel::Layout;
 
-/// Below this budget in bytes blocks are half as wide and high: an update may exceed its budget by one block.
+/// Below this budget in bytes blocks are half as wide and high or smaller: an update may exceed its budget by one block.
 const SMALL_BUDGET: usize = 512 * 1024;
+
+/// How much an update may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Encoded bytes, about, at most.
+    pub bytes: usize,
+    /// What small changes get of it.
+    pub small: Small,
+}
+
+impl From<usize> for Budget {
+    fn from(bytes: usize) -> Self {
+        Self { bytes, small: Small::First }
+    }
+}
+
+impl From<Grant> for Budget {
+    fn from(grant: Grant) -> Self {
+        Self { bytes: grant.bytes, small: grant.small }
+    }
+}
 
 /// Rectangles of one update, ready for the wire behind a FramebufferUpdate header.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,6 +47,9 @@ pub struct EncodedUpdate {
     pub rects: u16,
     /// Their bytes.
     pub bytes: Vec<u8>,
+    /// About how many bytes the pixels will take that were ready and had to be left for the next update; none where that says
+    /// nothing of the link, because small changes went alone.
+    pub left_waiting: Option<u64>,
 }
 
 struct Attached {
@@ -44,6 +71,8 @@ pub struct ClientPicture {
     can_copy: bool,
     /// Smoothed bytes per pixel of this client's updates: how many blocks fill a budget.
     bytes_per_px: f32,
+    /// The update before held small changes alone: what else waits has its turn.
+    went_ahead: bool,
     buffers: Buffers,
 }
 
@@ -67,6 +96,7 @@ impl ClientPicture {
             pointer: None,
             can_copy: false,
             bytes_per_px: 0.5,
+            went_ahead: false,
             buffers: Buffers::default(),
         }
     }
@@ -194,51 +224,83 @@ impl ClientPicture {
         first
     }
 
-    /// Encodes an update of what is pending within `area`, of about `budget` bytes at most; the rest stays pending.
+    /// Whether [`ClientPicture::encode`] with this would send small changes alone. Those are few enough to be encoded on the
+    /// caller's own thread.
+    pub fn goes_ahead(&mut self, area: &Region, small: Small) -> bool {
+        if small == Small::First || (small == Small::Ahead && self.went_ahead) {
+            return false;
+        }
+        let Buffers { ready, wanted, .. } = &mut self.buffers;
+        self.attached.iter().any(|a| {
+            ready.clone_from(&a.subscription.subscriber.inbox().pending);
+            a.restrict(ready, area, &a.size.rect(), wanted);
+            a.subscription.shared.is_valid() && urgent(ready).next().is_some()
+        })
+    }
+
+    /// Encodes an update of what is pending within `area`, of about `budget` at most; the rest stays pending.
     ///
     /// Lossy pixels that have been quiet since before `now - quiet` are sent again exactly once nothing else waits. Returns no
-    /// rectangles when nothing is pending. Takes the read side of each output's gate: not to be called from a worker of `pool`.
+    /// rectangles when nothing is pending. Takes the read side of each output's gate: not to be called from a worker of `lanes`.
     ///
     /// Cost: two allocations a rectangle, its bytes and the list it is in (Tight about four); besides these at most 16 for an
     /// update of one output. `tests/allocations.rs` counts.
     pub fn encode(
         &mut self,
         area: &Region,
-        budget: usize,
+        budget: impl Into<Budget>,
         params: &Params,
         quiet: Duration,
-        pool: &rayon::ThreadPool,
+        lanes: &Lanes,
         now: Instant,
     ) -> EncodedUpdate {
+        let Budget { bytes: budget, mut small } = budget.into();
         let started = Instant::now();
         let shared: Vec<Arc<Shared>> = self.attached.iter().map(|a| Arc::clone(&a.subscription.shared)).collect();
         let gates: Vec<_> = shared.iter().map(|s| s.gate.read().unwrap_or_else(PoisonError::into_inner)).collect();
         let mirrors: Vec<_> = gates.iter().map(|g| g.mirror.read()).collect();
 
-        let side = if budget < SMALL_BUDGET { BLOCK / 2 } else { BLOCK };
+        let side = block_side(budget, self.bytes_per_px);
         let mut update = EncodedUpdate::default();
         let mut all = std::mem::take(&mut self.buffers.jobs);
         all.clear();
-        for (i, data) in mirrors.iter().enumerate() {
-            if shared[i].is_valid() {
-                self.collect(i, data, area, side, &mut update, &mut all);
+        if small == Small::Ahead && self.went_ahead {
+            small = Small::First;
+        }
+        let mut more = false;
+        for small in [small, Small::First] {
+            for (i, data) in mirrors.iter().enumerate() {
+                if shared[i].is_valid() {
+                    more |= self.collect(i, data, area, side, small, &mut update, &mut all);
+                }
+            }
+            if !all.is_empty() || small != Small::Ahead {
+                break;
             }
         }
-        self.fill_gaps(area, params, &mut update);
-        if let (true, 0, Some(_), Some(quiet_since)) =
-            (all.is_empty(), update.rects, params.jpeg, now.checked_sub(quiet))
+        if small != Small::Only {
+            self.went_ahead = more;
+            self.fill_gaps(area, params, &mut update);
+        }
+        if let (true, 0, false, Some(_), Some(quiet_since)) =
+            (all.is_empty(), update.rects, small == Small::Only, params.jpeg, now.checked_sub(quiet))
         {
             for (i, data) in mirrors.iter().enumerate() {
                 self.collect_refresh(i, data, area, side, quiet_since, &mut all);
             }
         }
+        if self.attached.len() > 1 {
+            // what is small on any output goes before what is large on another
+            all.sort_by_key(|job| job.rect.area() > SMALL_AREA);
+        }
+        let lane = lanes.lane(all.iter().map(|j| j.rect.area()).sum());
         let mut sent_px = 0u64;
         let mut jobs = &all[..];
         while !jobs.is_empty() && update.bytes.len() < budget {
             let wave = self.wave(jobs, budget - update.bytes.len());
             let (now_jobs, later) = jobs.split_at(wave);
             jobs = later;
-            let results = encode_blocks(now_jobs, &self.places(&gates, &mirrors), self.pointer.as_ref(), params, pool);
+            let results = encode_blocks(now_jobs, &self.places(&gates, &mirrors), self.pointer.as_ref(), params, lane);
             let (mut wave_px, before) = (0u64, update.bytes.len());
             let wire: usize = results.iter().flat_map(|r| r.iter()).map(Encoded::wire_len).sum();
             // beside them at most five headers of streams that begin
@@ -265,6 +327,9 @@ impl ClientPicture {
             }
             sent_px += wave_px;
         }
+        let left_px: u64 = jobs.iter().map(|j| j.rect.area()).sum();
+        let left = (left_px as f32 * self.bytes_per_px) as u64;
+        update.left_waiting = (sent_px > 0 && !more && small != Small::Only).then_some(left);
         if let (Some(s), true) = (shared.first(), sent_px > 0) {
             s.stats.encode.add(started.elapsed());
         }
@@ -284,16 +349,19 @@ impl ClientPicture {
         fits.count().max(1)
     }
 
-    /// Copies (written at once) and pending blocks of one output.
+    /// Copies (written at once) and pending blocks of one output; unless small changes come [`Small::First`], only those.
+    /// Returns whether they leave others behind.
+    #[expect(clippy::too_many_arguments, reason = "parts of one step, split for length")]
     fn collect(
         &mut self,
         i: usize,
         data: &MirrorData,
         area: &Region,
         side: u16,
+        small: Small,
         update: &mut EncodedUpdate,
         jobs: &mut Vec<Job>,
-    ) {
+    ) -> bool {
         let a = &mut self.attached[i];
         let shown = data.size().rect().intersect(&a.size.rect());
         let mut inbox = a.subscription.subscriber.inbox();
@@ -321,14 +389,16 @@ impl ClientPicture {
         let Buffers { ready, wanted, rects, .. } = &mut self.buffers;
         ready.clone_from(&inbox.pending);
         drop(inbox);
-        wanted.clone_from(area);
-        wanted.intersect_rect(&to_canvas(a.at, &shown));
-        wanted.translate(-i32::from(a.at.x), -i32::from(a.at.y));
-        ready.intersect(wanted);
+        a.restrict(ready, area, &shown, wanted);
         rects.clear();
-        blocks::cut(ready, side, rects);
+        if small == Small::First {
+            blocks::cut(ready, side, rects);
+        } else {
+            rects.extend(urgent(ready));
+        }
         blocks::order(rects, |r| data.newest(r));
         jobs.extend(rects.iter().map(|&rect| Job { attached: i, rect, exact: false }));
+        small != Small::First && !rects.is_empty() && rects.len() < ready.rects().len()
     }
 
     /// Blocks of one output that were sent lossy and have been quiet.
@@ -413,6 +483,24 @@ impl Attached {
 
     fn to_canvas(&self, rect: &Rect) -> Rect {
         to_canvas(self.at, rect)
+    }
+
+    /// Takes from `ready`, in the output's own pixels, what lies outside of `area` on the canvas or is not `shown`.
+    fn restrict(&self, ready: &mut Region, area: &Region, shown: &Rect, buffer: &mut Region) {
+        buffer.clone_from(area);
+        buffer.intersect_rect(&self.to_canvas(shown));
+        buffer.translate(-i32::from(self.at.x), -i32::from(self.at.y));
+        ready.intersect(buffer);
+    }
+}
+
+/// The side of the blocks that pending pixels are cut into: so small that one of them hardly fills the budget.
+fn block_side(budget: usize, bytes_per_px: f32) -> u16 {
+    let half = f32::from(BLOCK / 2).powi(2) * bytes_per_px;
+    match budget {
+        SMALL_BUDGET.. => BLOCK,
+        _ if half * 2.0 <= budget as f32 => BLOCK / 2,
+        _ => BLOCK / 4,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::backoff::Backoff;
 use super::output::{OutputEvent, Shared, layout_of};
 use super::stats::Stats;
 use crate::capture::{Source, SourceError, SourceEvent};
@@ -32,6 +33,9 @@ pub(super) struct Worker {
     started: bool,
     lost: bool,
     retry_at: Option<Instant>,
+    backoff: Backoff,
+    /// The source answered slowly and is left alone until then.
+    rest_until: Option<Instant>,
 }
 
 impl Worker {
@@ -41,7 +45,18 @@ impl Worker {
         damage: Box<dyn DamageEngine>,
         events: Box<dyn Fn(OutputEvent) + Send>,
     ) -> Self {
-        Self { shared, source, damage, events, tickets: VecDeque::new(), started: false, lost: false, retry_at: None }
+        Self {
+            shared,
+            source,
+            damage,
+            events,
+            tickets: VecDeque::new(),
+            started: false,
+            lost: false,
+            retry_at: None,
+            backoff: Backoff::default(),
+            rest_until: None,
+        }
     }
 
     pub fn run(mut self) {
@@ -99,6 +114,9 @@ impl Worker {
         if !demand || self.tickets.len() >= MAX_TICKETS {
             return self.poll_again(now);
         }
+        if let Some(rest_until) = self.rest_until.filter(|t| *t > now) {
+            return Some(self.poll_again(now).map_or(rest_until, |t| t.min(rest_until)));
+        }
         let event = self.source.take(now);
         match event {
             None => match (self.source.next_due(), self.poll_again(now)) {
@@ -108,7 +126,10 @@ impl Worker {
             Some(SourceEvent::Frame(frame)) => {
                 let stats = &self.shared.stats;
                 Stats::count(&stats.frames, 1);
-                stats.capture.add(now.elapsed());
+                let took = now.elapsed();
+                stats.capture.add(took);
+                let fetched = frame.pieces.iter().map(|p| p.rect.area()).sum();
+                self.rest_until = Some(now + took + self.backoff.after(fetched, took));
                 if self.lost {
                     self.lost = false;
                     (self.events)(OutputEvent::Back);

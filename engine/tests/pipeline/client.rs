@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::LIMIT;
 use farpane_engine::encode::{Codec, Params};
 use farpane_engine::geometry::Region;
-use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, View};
+use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, Lanes, View};
 use farpane_engine::pixel::ClientFormat;
 use farpane_engine::refdec::Viewer;
 
@@ -49,7 +49,7 @@ impl Client {
         }
     }
 
-    pub fn update(&mut self, budget: usize, pool: &rayon::ThreadPool) -> EncodedUpdate {
+    pub fn update(&mut self, budget: usize, pool: &Lanes) -> EncodedUpdate {
         let update = self.picture.encode(&self.area, budget, &self.params, self.quiet, pool, Instant::now());
         let mut message = vec![0, 0];
         message.extend_from_slice(&update.rects.to_be_bytes());
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Takes updates until the viewer shows `want`; returns the bytes it took.
-    pub fn converge(&mut self, want: impl Fn() -> Vec<u32>, pool: &rayon::ThreadPool) -> usize {
+    pub fn converge(&mut self, want: impl Fn() -> Vec<u32>, pool: &Lanes) -> usize {
         let end = Instant::now() + LIMIT;
         let mut bytes = 0;
         loop {

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use canvas::Canvas;
 use farpane_engine::damage::CpuDamage;
 use farpane_engine::geometry::Point;
-use farpane_engine::pipeline::{Output, OutputEvent, View, ViewOutput};
+use farpane_engine::pipeline::{Lanes, Output, OutputEvent, View, ViewOutput};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn pool() -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap()
+fn pool() -> Lanes {
+    Lanes::new(2, 0).unwrap()
 }
 
 fn one_output(canvas: &Canvas) -> (View, Arc<Output>, Arc<Mutex<Vec<String>>>) {

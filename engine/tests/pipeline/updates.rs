@@ -1,7 +1,7 @@
 //! What clients are sent: exact in the end, and no more than changed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::canvas::Canvas;
 use super::client::{Client, lossless};
@@ -82,15 +82,17 @@ fn scrolls_travel_as_copies_even_for_a_client_that_is_behind() {
     assert!(bytes < whole, "six scrolls by 20 of 640 rows took {bytes} bytes, the whole picture {whole}");
 }
 
+/// Soft colours with grain: worth JPEG.
+fn photo(x: u16, y: u16) -> u32 {
+    let (x, y) = (u32::from(x), u32::from(y));
+    let n = (x.wrapping_mul(31) ^ y.wrapping_mul(17)).wrapping_mul(2_654_435_761) >> 29;
+    let v = |a: u32| ((a + n) & 0xff).min(255);
+    v(x / 3 + y / 5) | v(x / 7 + y / 2) << 8 | v((x + y) / 4) << 16
+}
+
 #[test]
 fn lossy_pixels_become_exact_once_quiet() {
     let canvas = Canvas::new(Size::new(512, 256));
-    let photo = |x: u16, y: u16| {
-        let (x, y) = (u32::from(x), u32::from(y));
-        let n = (x.wrapping_mul(31) ^ y.wrapping_mul(17)).wrapping_mul(2_654_435_761) >> 29;
-        let v = |a: u32| ((a + n) & 0xff).min(255);
-        v(x / 3 + y / 5) | v(x / 7 + y / 2) << 8 | v((x + y) / 4) << 16
-    };
     canvas.paint(Rect::new(0, 0, 512, 256), photo);
     let (view, _output, _) = one_output(&canvas);
     let pool = pool();
@@ -101,6 +103,39 @@ fn lossy_pixels_become_exact_once_quiet() {
     assert_ne!(client.viewer.decoder().pixels(), canvas.pixels(), "a photograph was not sent lossy");
     let due = client.picture.refresh_at(client.quiet).expect("a refresh is due");
     assert!(due <= Instant::now() + client.quiet);
+    client.converge(|| canvas.pixels(), &pool);
+    assert_eq!(client.picture.refresh_at(client.quiet), None);
+}
+
+#[test]
+fn a_refresh_comes_in_bounded_parts_and_a_letter_goes_before_the_rest_of_it() {
+    let canvas = Canvas::new(Size::new(1024, 512));
+    canvas.paint(Rect::new(0, 0, 1024, 512), photo);
+    let (view, _output, _) = one_output(&canvas);
+    let pool = pool();
+    let jpeg = Some(JpegStep { quality: 60, subsampling: Subsampling::Quarter });
+    let mut client = Client::new(&view, Params { jpeg, ..lossless(Codec::Tight) }, true);
+    wait_for("the first picture", || client.picture.has_pending(&client.area));
+    client.update(4 << 20, &pool);
+    client.quiet = Duration::ZERO;
+    let budget = 32 << 10;
+    for round in 0..4u16 {
+        let part = client.update(budget, &pool);
+        // at most one block of raw pixels beyond it
+        assert!((1..=budget + 128 * 128 * 4).contains(&part.bytes.len()), "{} bytes at once", part.bytes.len());
+        assert!(client.picture.refresh_at(client.quiet).is_some(), "all was refreshed at once");
+        let letter = Rect::new(40 + round * 10, 60, 10, 20);
+        canvas.paint(letter, |x, y| u32::from((x + y) % 2) * 0x00ff_ffff);
+        wait_for("the letter", || client.picture.has_pending(&client.area));
+        let update = client.update(budget, &pool);
+        assert!(update.bytes.len() < 1000, "a letter came with {} bytes", update.bytes.len());
+        let (shown, want) = (client.viewer.decoder().pixels().to_vec(), canvas.pixels());
+        for y in letter.y..letter.bottom() {
+            let row =
+                usize::from(y) * 1024 + usize::from(letter.x)..usize::from(y) * 1024 + usize::from(letter.right());
+            assert_eq!(shown[row.clone()], want[row], "row {y} of letter {round}");
+        }
+    }
     client.converge(|| canvas.pixels(), &pool);
     assert_eq!(client.picture.refresh_at(client.quiet), None);
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use farpane_engine::pipeline::Lanes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -105,15 +106,9 @@ async fn up(
     };
     let backend = open(config.source.clone(), clipboard, events).await?;
     let name = backend.name();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .thread_name(|n| format!("farpane-work-{n}"))
-        .start_handler(|_| {
-            // The desktop goes first; where that is not allowed the workers are ordinary threads.
-            let _ = rustix::process::nice(5);
-        })
-        .build()
-        .map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
-    let hub = Hub::start(backend, received, Arc::new(pool));
+    let lanes = Lanes::new(0, config.encode.nice);
+    let lanes = lanes.map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
+    let hub = Hub::start(backend, received, Arc::new(lanes), config.session.total_rate());
     ready(&hub, &name).await?;
 
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

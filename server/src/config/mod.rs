@@ -16,7 +16,8 @@ use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer};
 
 pub use nearest::nearest;
 pub use sections::{
-    ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError, SecurityList, SessionSection, Shared,
+    EncodeSection, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError, SecurityList,
+    SessionSection, Shared,
 };
 
 /// The effective configuration.
@@ -34,6 +35,8 @@ pub struct Config {
     pub password_file: Option<PathBuf>,
     /// Sessions.
     pub session: SessionSection,
+    /// Encoding.
+    pub encode: EncodeSection,
     /// Connections.
     pub network: NetworkSection,
     /// The log.
@@ -51,6 +54,7 @@ impl Default for Config {
             insecure_allow: Vec::new(),
             password_file: None,
             session: SessionSection::default(),
+            encode: EncodeSection::default(),
             network: NetworkSection::default(),
             log: LogSection::default(),
             listeners: Vec::new(),
@@ -142,6 +146,7 @@ impl Config {
             ConfigError::Parse(place, explain(error.message()))
         })?;
         config.session.check()?;
+        config.encode.check()?;
         config.network.check()?;
         Ok(config)
     }
@@ -184,6 +189,7 @@ impl Config {
             listener.security.get_or_insert_with(|| self.security.clone());
         }
         self.session.check()?;
+        self.encode.check()?;
         self.network.check()?;
         Ok(self)
     }
@@ -255,7 +261,7 @@ fn explain(message: &str) -> String {
 /// The section that a key belongs into, for one that was written somewhere else.
 fn elsewhere(key: &str) -> Option<&'static str> {
     let tables = toml::Table::try_from(Config::default()).ok()?;
-    let sections = [("session", "[session]"), ("network", "[network]"), ("log", "[log]")];
+    let sections = [("session", "[session]"), ("encode", "[encode]"), ("network", "[network]"), ("log", "[log]")];
     let found = sections.into_iter().find(|(name, _)| tables.get(*name).is_some_and(|t| t.get(key).is_some()));
     found.map(|(_, shown)| shown)
 }

@@ -130,6 +130,8 @@ pub struct SessionSection {
     pub max_fps: u32,
     /// Kilobits a second at most to each client; 0 for no bound.
     pub max_rate_kbps: u64,
+    /// Kilobits a second at most to all clients together, shared evenly by those that are sent something; 0 for no bound.
+    pub max_total_rate_kbps: u64,
     /// Never send anything but exact pixels.
     pub lossless: bool,
     /// Pixels sent lossy are sent exactly after this long without change.
@@ -156,6 +158,7 @@ impl Default for SessionSection {
             view_only: session.view_only,
             max_fps: session.max_fps,
             max_rate_kbps: 0,
+            max_total_rate_kbps: 0,
             lossless: session.lossless,
             refresh_quiet_ms: 1000,
             clipboard_to_clients: session.clipboard_out,
@@ -174,9 +177,15 @@ impl SessionSection {
     pub(super) fn check(&self) -> Result<(), RangeError> {
         range("max_fps", u64::from(self.max_fps), 0, 1000)?;
         range("max_rate_kbps", self.max_rate_kbps, 0, 1_000_000_000)?;
+        range("max_total_rate_kbps", self.max_total_rate_kbps, 0, 1_000_000_000)?;
         range("refresh_quiet_ms", self.refresh_quiet_ms, 50, 600_000)?;
         range("clipboard_max_bytes", self.clipboard_max_bytes, 0, 1 << 20)?;
         range("max_clients", u64::from(self.max_clients), 1, 10_000)
+    }
+
+    /// Bytes a second at most to all clients together; none for no bound.
+    pub fn total_rate(&self) -> Option<u64> {
+        bytes_a_second(self.max_total_rate_kbps)
     }
 
     /// As sessions take it. `name` is the desktop's name when none was given.
@@ -186,7 +195,7 @@ impl SessionSection {
             name: self.desktop_name.clone().unwrap_or_else(|| name.to_owned()),
             view_only: self.view_only,
             max_fps: self.max_fps,
-            max_rate: (self.max_rate_kbps > 0).then_some(self.max_rate_kbps.saturating_mul(125)),
+            max_rate: bytes_a_second(self.max_rate_kbps),
             lossless: self.lossless,
             refresh_quiet: Duration::from_millis(self.refresh_quiet_ms),
             clipboard_out: self.clipboard_to_clients,
@@ -200,6 +209,33 @@ impl SessionSection {
             max_clients: usize::try_from(self.max_clients).unwrap_or(usize::MAX),
             handshake_limit: network.handshake_limit(),
         }
+    }
+}
+
+/// Kilobits a second as bytes a second; 0 stands for no bound.
+fn bytes_a_second(kbps: u64) -> Option<u64> {
+    (kbps > 0).then_some(kbps.saturating_mul(125))
+}
+
+/// `[encode]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncodeSection {
+    /// How far large encoding jobs stand back behind the desktop: added to the niceness of their threads, 0 to 19.
+    pub nice: u8,
+}
+
+impl Default for EncodeSection {
+    fn default() -> Self {
+        EncodeSection { nice: 5 }
+    }
+}
+
+impl EncodeSection {
+    /// # Errors
+    /// The first number that is out of its range.
+    pub(super) fn check(&self) -> Result<(), RangeError> {
+        range("nice", u64::from(self.nice), 0, 19)
     }
 }
 

@@ -44,6 +44,9 @@ fn wrong_values_name_what_was_expected() {
         ("[session]\nmax_fps = 1001", "max_fps 1001 (expected 0..=1000)"),
         ("[session]\nmax_fps = -1", "invalid value"),
         ("[session]\nrefresh_quiet_ms = 1", "expected 50..=600000"),
+        ("[encode]\nnice = 20", "nice 20 (expected 0..=19)"),
+        ("[encode]\nnice = -1", "invalid value"),
+        ("[session]\nmax_total_rate_kbps = 1000000001", "expected 0..=1000000000"),
         ("[network]\nhandshake_timeout_s = 0", "expected 1..=600"),
         ("[session", "line 1"),
     ] {
@@ -92,12 +95,12 @@ prop_compose! {
     fn any_session()(
         desktop_name in proptest::option::of("[ -~äß€\"\\\\]{0,12}"),
         view_only: bool, lossless: bool, primary_selection: bool, to: bool, from: bool,
-        max_fps in 0u32..=1000, max_rate_kbps in 0u64..=1_000_000_000, refresh_quiet_ms in 50u64..=600_000,
+        max_fps in 0u32..=1000, max_rate_kbps in 0u64..=1_000_000_000, max_total_rate_kbps in 0u64..=1_000_000_000, refresh_quiet_ms in 50u64..=600_000,
         clipboard_max_bytes in 0u64..=1 << 20, max_clients in 1u32..=10_000,
         shared in prop_oneof![Just(Shared::AsAsked), Just(Shared::Always), Just(Shared::Never)],
     ) -> SessionSection {
         SessionSection {
-            desktop_name, view_only, max_fps, max_rate_kbps, lossless, refresh_quiet_ms, clipboard_to_clients: to,
+            desktop_name, view_only, max_fps, max_rate_kbps, max_total_rate_kbps, lossless, refresh_quiet_ms, clipboard_to_clients: to,
             clipboard_from_clients: from, clipboard_max_bytes, primary_selection, shared, max_clients,
         }
     }
@@ -123,7 +126,7 @@ prop_compose! {
         allow in proptest::collection::vec("(none|vncauth)@0\\.0\\.0\\.0:[1-9]", 0..2),
         password_file in proptest::option::of("/[a-z\"']{1,9}"),
         max_unauthenticated in 1u32..=10_000, handshake_timeout_s in 1u64..=600,
-        json: bool,
+        json: bool, nice in 0u8..=19,
     ) -> Config {
         Config {
             source: source.parse().unwrap(),
@@ -131,6 +134,7 @@ prop_compose! {
             insecure_allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
             password_file: password_file.map(Into::into),
             session,
+            encode: EncodeSection { nice },
             network: NetworkSection { max_unauthenticated, handshake_timeout_s },
             log: LogSection { format: if json { LogFormat::Json } else { LogFormat::Text }, level: LogLevel::Debug },
             listeners,

@@ -4,6 +4,7 @@
 
 mod address;
 mod listener;
+mod meter;
 mod serve;
 mod slots;
 mod transport;
@@ -11,6 +12,7 @@ mod websocket;
 
 pub use address::{HostPort, ListenAddr, ListenAddrError};
 pub use listener::{BindError, Incoming, Listener, ListenerSettings};
+pub use meter::Meter;
 pub use serve::{ConnectionHandler, Refusal, serve};
 pub use slots::{Slot, Slots};
 pub use transport::{

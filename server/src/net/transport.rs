@@ -18,6 +18,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::meter::Meter;
 use super::slots::Slot;
 
 /// The reading half of a connection.
@@ -29,9 +30,8 @@ pub type WriteStream = Box<dyn AsyncWrite + Send + Unpin>;
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Splits into halves that can be used at the same time.
     fn split(self: Box<Self>) -> (ReadStream, WriteStream);
-    /// Bytes accepted for writing that no peer has read or acknowledged, in this layer and all below it, where that can
-    /// be known.
-    fn unsent_bytes(&self) -> Option<usize> {
+    /// What counts the bytes that were written and that the peer has not acknowledged, where that can be known.
+    fn meter(&self) -> Option<Meter> {
         None
     }
 }
@@ -40,6 +40,10 @@ impl ByteStream for TcpStream {
     fn split(self: Box<Self>) -> (ReadStream, WriteStream) {
         let (read, write) = (*self).into_split();
         (Box::new(read), Box::new(write))
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        Meter::new(self.local_addr().ok()?, self.peer_addr().ok()?)
     }
 }
 
@@ -184,12 +188,11 @@ impl Transport {
         self.parts.slot = None;
     }
 
-    /// Bytes written that have not left this machine, in all layers; none where the system does not tell without unsafe
-    /// code (TCP and Unix sockets at present).
-    ///
-    /// For TCP the not-yet-sent part is bounded all the same: see [`NOT_SENT_LIMIT_BYTES`](super::NOT_SENT_LIMIT_BYTES).
-    pub fn unsent_bytes(&self) -> Option<usize> {
-        self.parts.stream.unsent_bytes()
+    /// What counts the bytes that were written and that the peer has not acknowledged; none over other streams than TCP, or where
+    /// the system does not tell. The part of them that was not even sent is bounded all the same: see
+    /// [`NOT_SENT_LIMIT_BYTES`](super::NOT_SENT_LIMIT_BYTES).
+    pub fn meter(&self) -> Option<Meter> {
+        self.parts.stream.meter()
     }
 
     /// Splits into a reading and a writing half that can be used at the same time, once no layer will be added any more.

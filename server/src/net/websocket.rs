@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use super::meter::Meter;
 use super::transport::{ByteStream, ReadStream, WriteStream};
 
 /// Longest HTTP request taken, in bytes.
@@ -306,5 +307,9 @@ impl<S: ByteStream + 'static> ByteStream for WsStream<S> {
     fn split(self: Box<Self>) -> (ReadStream, WriteStream) {
         let (read, write) = tokio::io::split(*self);
         (Box::new(read), Box::new(write))
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        self.inner.get_ref().meter()
     }
 }

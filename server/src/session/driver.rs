@@ -16,7 +16,7 @@ use super::state::{Outcome, Session, SessionError};
 use super::updates::JobDone;
 use super::{Access, Settings};
 use crate::backend::ResizeAnswer;
-use crate::net::{Transport, TransportWriter};
+use crate::net::{Meter, Transport, TransportWriter};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -34,6 +34,7 @@ pub(super) async fn run(
     settings: Arc<Settings>,
     access: Access,
 ) -> Result<(), SessionError> {
+    let meter = transport.meter();
     let (mut reader, mut writer, _info) = transport.split();
     let bell = Arc::new(Notify::new());
     let notify: Arc<dyn Fn() + Send + Sync> = {
@@ -50,6 +51,8 @@ pub(super) async fn run(
             let now = Instant::now();
             let more = client.messages(&mut input, now)?;
             client.start_resize(&hub);
+            let meter = meter.as_ref().filter(|_| client.session.wants_count());
+            client.session.count_below(meter.and_then(Meter::unacknowledged));
             client.pump(now)?;
             let wake_at = client.session.wake_at();
             let reading = client.held_back.is_none();

@@ -10,7 +10,7 @@ use std::time::Instant;
 use farpane_engine::damage::CpuDamage;
 use farpane_engine::frame::CursorImage;
 use farpane_engine::geometry::Point;
-use farpane_engine::pipeline::{Output, OutputEvent, View, ViewOutput};
+use farpane_engine::pipeline::{Lanes, Output, OutputEvent, RateShare, TotalRate, View, ViewOutput};
 use tokio::sync::mpsc;
 
 use super::view::{self, Part, Seen, ViewSpec};
@@ -78,7 +78,8 @@ struct State {
 pub struct Hub {
     backend: Arc<dyn Backend>,
     state: Mutex<State>,
-    pool: Arc<rayon::ThreadPool>,
+    lanes: Arc<Lanes>,
+    total_rate: Option<Arc<TotalRate>>,
 }
 
 /// A session's place at the hub; dropping it leaves.
@@ -102,15 +103,18 @@ impl Drop for Membership {
 }
 
 impl Hub {
-    /// A hub over an opened backend, fed by its events. `pool` encodes for all clients.
+    /// A hub over an opened backend, fed by its events. `lanes` encode for all clients; `total_rate` bounds the bytes a second of
+    /// all of them together.
     ///
     /// Must be called within a tokio runtime; the task it starts ends when the backend's channel closes or the hub goes.
     pub fn start(
         backend: Arc<dyn Backend>,
         mut events: mpsc::UnboundedReceiver<BackendEvent>,
-        pool: Arc<rayon::ThreadPool>,
+        lanes: Arc<Lanes>,
+        total_rate: Option<u64>,
     ) -> Arc<Self> {
-        let hub = Arc::new(Hub { backend, state: Mutex::default(), pool });
+        let total_rate = total_rate.map(TotalRate::new);
+        let hub = Arc::new(Hub { backend, state: Mutex::default(), lanes, total_rate });
         let weak = Arc::downgrade(&hub);
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
@@ -130,9 +134,14 @@ impl Hub {
         &self.backend
     }
 
-    /// The pool that encodes.
-    pub fn pool(&self) -> &Arc<rayon::ThreadPool> {
-        &self.pool
+    /// The threads that encode.
+    pub fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
+    }
+
+    /// One more client's part of the bound on all clients' rate; none when there is no bound.
+    pub fn rate_share(&self) -> Option<RateShare> {
+        self.total_rate.as_ref().map(TotalRate::join)
     }
 
     /// The desktop's last known state.

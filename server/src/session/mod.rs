@@ -9,6 +9,8 @@ mod driver;
 mod handshake;
 mod held;
 mod hub;
+#[cfg(test)]
+mod link_tests;
 mod outbox;
 mod pseudo;
 mod resize;

@@ -45,7 +45,7 @@ impl Outbox {
         if waiting > MAX_WAITING { Err(Overfull { waiting }) } else { Ok(()) }
     }
 
-    /// Queues an update; the caller sends one at a time.
+    /// Queues an update, or the fence in front of one; the caller sends one at a time.
     pub fn push_update(&mut self, update: Vec<u8>) {
         self.bytes += update.len();
         self.update_bytes = self.bytes;
@@ -67,6 +67,12 @@ impl Outbox {
             self.queue.pop_front();
             self.begun = 0;
         }
+    }
+
+    /// Bytes that wait, of updates and of small messages.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.bytes
     }
 
     /// Whether bytes were written since the last flush.

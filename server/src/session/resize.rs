@@ -133,13 +133,13 @@ impl Session {
             for (reason, status) in told {
                 write_layout(&mut message, &layout, reason, status);
             }
-            self.queue_update(message, now);
+            self.queue_update(message, None, now);
             return true;
         }
         if self.caps.desktop_size && size_differs {
             let mut message = vec![0, 0, 0, 1];
             write_header(&mut message, Default::default(), picture.canvas(), Encoding::DESKTOP_SIZE);
-            self.queue_update(message, now);
+            self.queue_update(message, None, now);
             return true;
         }
         false

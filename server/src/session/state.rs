@@ -87,6 +87,8 @@ pub struct Session {
     /// A fence whose answer goes out when the next message is carried out.
     sync_next: Option<Fence>,
     pub(super) wake_at: Option<Instant>,
+    /// Bytes that the kernel holds for the client, where it tells and pacing wants to know.
+    pub(super) below: Option<usize>,
     pub(super) updates_sent: u64,
 }
 
@@ -122,7 +124,7 @@ impl Session {
             picture: Some(picture),
             ops: Vec::new(),
             notify,
-            pacer: Pacer::new(settings.max_fps, settings.max_rate),
+            pacer: Pacer::new(settings.max_fps, settings.max_rate, hub.rate_share()),
             requested: Region::new(),
             pixels_owed: false,
             caught_up_at: None,
@@ -141,6 +143,7 @@ impl Session {
             continuous_announced: false,
             sync_next: None,
             wake_at: None,
+            below: None,
             updates_sent: 0,
             hub,
             settings,
@@ -170,6 +173,16 @@ impl Session {
             )
     }
 
+    /// Whether pacing wants to know what the kernel holds for this client.
+    pub fn wants_count(&self) -> bool {
+        self.pacer.wants_count()
+    }
+
+    /// Takes in what the kernel holds for this client, if it tells.
+    pub fn count_below(&mut self, bytes: Option<usize>) {
+        self.below = bytes;
+    }
+
     /// When to pump again although nothing happens.
     pub fn wake_at(&self) -> Option<Instant> {
         match (self.wake_at, self.resize.settle_at()) {
@@ -196,12 +209,12 @@ impl Session {
                 self.set_encodings(&list, now)?;
             }
             ClientMessage::FramebufferUpdateRequest { incremental, area } => self.request(rect_of(&area), incremental),
-            ClientMessage::KeyEvent { down, keysym } => self.key(KeyInput { down, keysym, scancode: None }),
+            ClientMessage::KeyEvent { down, keysym } => self.key(now, KeyInput { down, keysym, scancode: None }),
             ClientMessage::QemuKey { down, keysym, keycode } => {
                 let scancode = Some(keycode).filter(|&c| c != 0);
-                self.key(KeyInput { down, keysym, scancode });
+                self.key(now, KeyInput { down, keysym, scancode });
             }
-            ClientMessage::PointerEvent { buttons, x, y } => self.pointer(x, y, buttons),
+            ClientMessage::PointerEvent { buttons, x, y } => self.pointer(now, x, y, buttons),
             ClientMessage::CutText(bytes) => self.cut_text(&bytes),
             ClientMessage::ExtendedClipboard(message) => self.extended_clipboard(message)?,
             ClientMessage::CutTextDropped(dropped) => {
@@ -294,15 +307,17 @@ impl Session {
         self.requested.add(&rect);
     }
 
-    fn key(&mut self, key: KeyInput) {
+    fn key(&mut self, now: Instant, key: KeyInput) {
         if let Some(input) = &self.input {
+            self.pacer.on_event(PaceEvent::Input, now);
             self.held.key(key);
             input.key(key);
         }
     }
 
-    fn pointer(&mut self, x: u16, y: u16, buttons: u16) {
+    fn pointer(&mut self, now: Instant, x: u16, y: u16, buttons: u16) {
         let Some(input) = &self.input else { return };
+        self.pacer.on_event(PaceEvent::Input, now);
         let at = Point::new(x.min(self.canvas.w.saturating_sub(1)), y.min(self.canvas.h.saturating_sub(1)));
         let at = Point::new(at.x.saturating_add(self.origin.x), at.y.saturating_add(self.origin.y));
         let pointer = PointerInput { x: at.x, y: at.y, buttons };

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use farpane_engine::encode::{Params, lower};
 use farpane_engine::geometry::Region;
-use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, PaceEvent, Verdict};
+use farpane_engine::pipeline::{Budget, ClientPicture, EncodedUpdate, Lanes, PaceEvent, Small, Verdict};
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
 
 use super::state::{Session, SessionError};
 
 /// Payload of the fence behind every update.
 pub(super) const UPDATE_FENCE: &[u8] = b"u";
+
+/// An update of more bytes than this, on an idle link, has a fence in front as well.
+const PROBE_BYTES: usize = 2048;
 
 /// A source of anything that moves has a frame within this time.
 const ASKED: Duration = Duration::from_millis(100);
@@ -25,10 +28,10 @@ pub(super) struct Job {
     area: Region,
     requested: Region,
     pixels_owed: bool,
-    budget: usize,
+    budget: Budget,
     params: Params,
     quiet: Duration,
-    pool: Arc<rayon::ThreadPool>,
+    lanes: Arc<Lanes>,
 }
 
 /// What a job brings back.
@@ -43,7 +46,7 @@ pub(super) struct JobDone {
 impl Job {
     /// Encodes. Waits for pixels that are being written: not for the network threads, nor for the encoding pool.
     pub fn run(mut self, now: Instant) -> JobDone {
-        let update = self.picture.encode(&self.area, self.budget, &self.params, self.quiet, &self.pool, now);
+        let update = self.picture.encode(&self.area, self.budget, &self.params, self.quiet, &self.lanes, now);
         JobDone { picture: self.picture, update, requested: self.requested, pixels_owed: self.pixels_owed }
     }
 }
@@ -74,23 +77,24 @@ impl Session {
     }
 
     fn pump_picture(&mut self, picture: &mut ClientPicture, now: Instant) -> Result<Option<Job>, SessionError> {
-        self.pacer.on_event(PaceEvent::Unsent { bytes: self.outbox.unsent_update() }, now);
         let mut area = self.requested.clone();
         if let Some(rect) = self.continuous {
             area.add(&rect);
         }
         if area.is_empty() {
             self.caught_up_at = None;
-            picture.set_wants(false);
+            picture.set_wants(self.pacer.follows_input(now));
             return Ok(None);
         }
-        let grant = match self.pacer.verdict(now) {
+        let unsent = PaceEvent::Unsent { bytes: self.outbox.unsent_update(), below: self.below };
+        self.pacer.on_event(unsent, now);
+        let mut grant = match self.pacer.verdict(now) {
             Verdict::Go(grant) => grant,
             verdict => {
                 if let Verdict::At(at) = verdict {
                     self.wake_at = Some(at);
                 }
-                picture.set_wants(false);
+                picture.set_wants(self.pacer.follows_input(now));
                 return Ok(None);
             }
         };
@@ -110,10 +114,23 @@ impl Session {
         }
         let mut params = self.params();
         params.jpeg = params.jpeg.map(|j| lower(j, grant.quality_step));
+        params.compression = params.compression.max(grant.compression);
+        let ahead = picture.goes_ahead(&area, grant.small);
+        match grant.small {
+            // the link is full but for what follows input, and that has not come yet
+            Small::Only if !ahead => {
+                if let Verdict::At(at) = self.pacer.verdict_of_the_rest(now) {
+                    self.wake_at = Some(at);
+                }
+                return Ok(None);
+            }
+            Small::Ahead if !ahead => grant.small = Small::First,
+            _ => {}
+        }
         // exact pixels after lossy ones may be many, and none of them is pending
-        if pending && picture.is_small(&area) {
+        if pending && (ahead || picture.is_small(&area)) {
             let quiet = self.settings.refresh_quiet;
-            let update = picture.encode(&area, grant.bytes, &params, quiet, self.hub.pool(), now);
+            let update = picture.encode(&area, grant, &params, quiet, self.hub.lanes(), now);
             self.pixels_owed = false;
             if self.send_update(update, now) {
                 self.wake_at = Some(now);
@@ -127,10 +144,10 @@ impl Session {
             area,
             requested: std::mem::take(&mut self.requested),
             pixels_owed: std::mem::take(&mut self.pixels_owed),
-            budget: grant.bytes,
+            budget: grant.into(),
             params,
             quiet: self.settings.refresh_quiet,
-            pool: Arc::clone(self.hub.pool()),
+            lanes: Arc::clone(self.hub.lanes()),
         }))
     }
 
@@ -177,19 +194,27 @@ impl Session {
             slot.copy_from_slice(&count.to_be_bytes());
         }
         message.extend_from_slice(&update.bytes);
-        self.queue_update(message, now);
+        self.queue_update(message, update.left_waiting, now);
         true
     }
 
     /// Queues a whole update message and its fence; it answers all requests so far.
-    pub(super) fn queue_update(&mut self, mut message: Vec<u8>, now: Instant) {
+    pub(super) fn queue_update(&mut self, mut message: Vec<u8>, left_waiting: Option<u64>, now: Instant) {
         self.requested.clear();
-        if self.fences_answered
-            && let Some(fence) = Fence::new(FenceFlags::REQUEST.union(FenceFlags::BLOCK_BEFORE), UPDATE_FENCE)
-        {
+        let fence = Fence::new(FenceFlags::REQUEST.union(FenceFlags::BLOCK_BEFORE), UPDATE_FENCE);
+        let fence = fence.filter(|_| self.fences_answered);
+        let mut probed = false;
+        if let Some(fence) = &fence {
             fence.write(&mut message);
+            // what is as small tells the round trip itself
+            probed = self.pacer.wants_probe() && message.len() > PROBE_BYTES;
+            if probed {
+                let mut probe = Vec::new();
+                fence.write(&mut probe);
+                self.outbox.push_update(probe);
+            }
         }
-        self.pacer.on_event(PaceEvent::Sent { bytes: message.len() }, now);
+        self.pacer.on_event(PaceEvent::Sent { bytes: message.len(), probed, left_waiting }, now);
         self.updates_sent += 1;
         self.outbox.push_update(message);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use farpane_engine::capture::synthetic::{self, SyntheticSource};
 use farpane_engine::geometry::Size;
+use farpane_engine::pipeline::Lanes;
 use farpane_engine::pixel::Layout as Pixels;
 use farpane_rfb::handshake::SecurityType;
 use farpane_server::backend::{Backend, BackendEvent, Events, Layout, LayoutOutput, OutputId, ResizeAnswer};
@@ -227,7 +228,7 @@ pub struct Desk {
     pub backend: Arc<Fake>,
     /// What sessions share.
     pub hub: Arc<Hub>,
-    pool: Arc<rayon::ThreadPool>,
+    lanes: Arc<Lanes>,
     settings: Arc<Settings>,
     events: Events,
     runtime: tokio::runtime::Runtime,
@@ -252,12 +253,12 @@ impl Desk {
             wishes: Mutex::default(),
             hold: Mutex::default(),
         });
-        let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool"));
+        let lanes = Arc::new(Lanes::new(1, 0).expect("threads"));
         let hub = {
             let _inside = runtime.enter();
-            Hub::start(Arc::clone(&backend) as Arc<dyn Backend>, received, Arc::clone(&pool))
+            Hub::start(Arc::clone(&backend) as Arc<dyn Backend>, received, Arc::clone(&lanes), None)
         };
-        let desk = Self { backend, hub, pool, settings: Arc::new(settings), events, runtime };
+        let desk = Self { backend, hub, lanes, settings: Arc::new(settings), events, runtime };
         desk.show(scene);
         desk.wait_for("the first layout", || desk.hub.is_ready());
         desk
@@ -295,10 +296,10 @@ impl Desk {
         self.connect(peer, true).expect("a client")
     }
 
-    /// Keeps every encoding thread busy until the result is dropped.
+    /// Keeps every thread that encodes large updates busy until the result is dropped.
     pub fn occupy_encoders(&self) -> Held {
         let (held, wait) = Held::new();
-        self.pool.spawn(wait);
+        self.lanes.bulk().spawn(wait);
         held
     }
 

@@ -13,12 +13,17 @@ const WHOLE: Rect = Rect { x: 0, y: 0, w: 320, h: 240 };
 /// A desktop that bounds no rate, and a client that shows it and has the fences that tell how far the server is.
 fn large() -> (Desk, Client) {
     let desk = Desk::with(LARGE, Settings { max_fps: 0, ..Settings::default() });
+    let client = looking(&desk);
+    (desk, client)
+}
+
+fn looking(desk: &Desk) -> Client {
     let mut client = desk.client("viewer");
     client.set_encodings(&[encoding::ZRLE, encoding::CURSOR, encoding::FENCE]).expect("a list");
     client.wait_until("fences", |c| c.traffic.fences > 0).expect("fences");
     client.request(false, WHOLE).expect("a request");
     client.wait_for_picture(&picture_of(LARGE)).expect("the scene");
-    (desk, client)
+    client
 }
 
 #[test]
@@ -66,4 +71,24 @@ fn a_request_that_comes_during_an_encode_gets_an_update_of_its_own() {
     client.wait_until("both updates", |c| c.traffic.updates.len() == before + 2).expect("updates");
     let again = client.traffic.updates[before + 1].update.rects.iter().any(|r| r.head.encoding == encoding::ZRLE);
     assert!(again, "the pixels asked for were not sent again");
+}
+
+#[test]
+fn a_small_update_goes_out_while_every_bulk_thread_is_held() {
+    let (desk, mut bulk) = large();
+    let mut small = looking(&desk);
+    let held = desk.occupy_encoders();
+    let before = bulk.traffic.updates.len();
+    bulk.request(false, WHOLE).expect("a request");
+    settle(&mut bulk);
+    // a letter, a line of text, a menu of 200x200 px
+    for (w, h) in [(10, 20), (400, 18), (200, 200)] {
+        let before = small.traffic.updates.len();
+        small.request(false, Rect::new(100, 100, w, h)).expect("a request");
+        small.wait_until("the small update", |c| c.traffic.updates.len() > before).expect("an update");
+    }
+    settle(&mut bulk);
+    assert_eq!(bulk.traffic.updates.len(), before, "the bulk threads were not held");
+    drop(held);
+    bulk.wait_until("the large update", |c| c.traffic.updates.len() > before).expect("an update");
 }
