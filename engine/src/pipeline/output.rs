@@ -14,7 +14,7 @@ use crate::geometry::Size;
 use crate::pixel::Layout;
 
 /// Bytes of encoded rectangles kept for sharing, per output.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 
 /// What an output's thread tells its owner.
 #[derive(Debug)]
