@@ -5,7 +5,7 @@ PROFILE ?= ci
 CARGO   ?= cargo
 TOOLS   := $(CURDIR)/target/tools
 
-.PHONY: help run build deps test viewers peers compare lint fmt doc audit aarch64 bench
+.PHONY: help run build deps test viewers peers compare lint fmt doc audit aarch64 budgets bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ audit: ## licences, banned crates and sources of everything we build on
 aarch64: ## 64-bit ARM: type-check the server, run the kernel tests under qemu
 	@packaging/install-packages build aarch64
 	packaging/check-aarch64
+
+budgets: ## store what encoders and workloads cost today as what they may cost
+	@packaging/install-packages build test
+	FARPANE_WRITE_BUDGETS=1 $(CARGO) test --profile ci -p farpane-benches --test budgets -- --test-threads=1
 
 bench: ## the benchmarks
 	@packaging/install-packages build
