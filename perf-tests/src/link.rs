@@ -165,6 +165,8 @@ pub struct Proxy {
     pub port: u16,
     /// Bytes that have come out at the viewer's end.
     pub carried: Arc<AtomicU64>,
+    /// The sockets that are joined.
+    joined: Arc<Mutex<Vec<TcpStream>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -176,21 +178,28 @@ impl Proxy {
     pub fn start(server: u16, link: Link) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
-        let carried = Arc::new(AtomicU64::new(0));
+        let (carried, joined) = (Arc::new(AtomicU64::new(0)), Arc::default());
         let thread = std::thread::Builder::new().name("link".into()).spawn({
-            let carried = carried.clone();
+            let (carried, joined) = (Arc::clone(&carried), Arc::clone(&joined));
             move || {
                 // a viewer or server that is gone ends the link, and whoever measures says so
-                let _ = join(&listener, server, link, carried);
+                let _ = join(&listener, server, link, carried, &joined);
             }
         })?;
-        Ok(Self { port, carried, thread: Some(thread) })
+        Ok(Self { port, carried, joined, thread: Some(thread) })
     }
 }
 
-fn join(listener: &TcpListener, server: u16, link: Link, carried: Arc<AtomicU64>) -> anyhow::Result<()> {
+fn join(
+    listener: &TcpListener,
+    server: u16,
+    link: Link,
+    carried: Arc<AtomicU64>,
+    joined: &Mutex<Vec<TcpStream>>,
+) -> anyhow::Result<()> {
     let near = listener.accept()?.0;
     let far = TcpStream::connect(("127.0.0.1", server)).context("the link to the server")?;
+    joined.lock().unwrap_or_else(PoisonError::into_inner).extend([near.try_clone()?, far.try_clone()?]);
     for socket in [&near, &far] {
         socket.set_nodelay(true)?;
         // what waits in the kernel is not on the link; the least it allows
@@ -221,8 +230,11 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         // wakes the listener, if nobody ever came
         drop(TcpStream::connect(("127.0.0.1", self.port)));
+        // ends all four threads, though viewer and server may hold on to their ends
+        for socket in self.joined.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
         if let Some(thread) = self.thread.take() {
-            // the viewer has closed by now, which ends all four threads
             let _ = thread.join();
         }
     }
@@ -308,5 +320,18 @@ mod tests {
         assert_eq!(proxy.carried.load(Ordering::SeqCst), 50_000);
         echo.join().expect("the echo");
         drop(viewer);
+    }
+
+    #[test]
+    fn a_link_that_is_dropped_ends_for_both_though_neither_has_left() {
+        let server = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let proxy = Proxy::start(server.local_addr().expect("its address").port(), Link::new(2.0, 2)).expect("a proxy");
+        let mut viewer = TcpStream::connect(("127.0.0.1", proxy.port)).expect("the proxy");
+        let (mut peer, _) = server.accept().expect("the link");
+        peer.write_all(b"there").expect("a write");
+        viewer.read_exact(&mut [0; 5]).expect("what was sent");
+        drop(proxy);
+        assert!(matches!(viewer.read(&mut [0]), Ok(0) | Err(_)));
+        assert!(matches!(peer.read(&mut [0]), Ok(0) | Err(_)));
     }
 }
