@@ -7,6 +7,13 @@ use std::time::{Duration, Instant};
 use super::{Desk, PATIENCE};
 use farpane_server::backend::BackendEvent;
 use farpane_test_support::xvfb::skip;
+use x11rb::connection::Connection;
+use x11rb::protocol::Event;
+use x11rb::protocol::xproto::{
+    AtomEnum, ConnectionExt as _, EventMask, PropMode, SELECTION_NOTIFY_EVENT, SelectionNotifyEvent,
+    SelectionRequestEvent, WindowClass,
+};
+use x11rb::wrapper::ConnectionExt as _;
 
 /// Pastes until the selection has the wanted text, or the time is over.
 fn paste(desk: &Desk, selection: &str, want: &str) -> Option<String> {
@@ -95,4 +102,64 @@ fn what_the_mouse_selects_is_shared_when_asked_for() {
     copy(&plain, "clipboard", "copied");
     let got = plain.wait("a copy", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
     assert_eq!(&*got, "copied", "PRIMARY is not shared unless asked for");
+}
+
+/// Owns CLIPBOARD with one window after the other. The second answers while the first still writes: the end of its
+/// text, in pieces, lies in between the second's text and the news of it.
+#[test]
+fn a_copy_is_told_though_the_owner_before_it_is_still_writing() {
+    let Some(mut desk) = Desk::watched("640x480") else { return };
+    let (conn, screen) = x11rb::connect(Some(&desk.server.display)).expect("connects");
+    let root = &conn.setup().roots[screen];
+    let atom = |name: &str| conn.intern_atom(false, name.as_bytes()).expect("sends").reply().expect("an atom").atom;
+    let (clipboard, utf8, incr) = (atom("CLIPBOARD"), atom("UTF8_STRING"), atom("INCR"));
+    let own = || {
+        let window = conn.generate_id().expect("an id");
+        conn.create_window(0, window, root.root, 0, 0, 1, 1, 0, WindowClass::INPUT_ONLY, 0, &Default::default())
+            .expect("sends");
+        conn.set_selection_owner(window, clipboard, x11rb::CURRENT_TIME).expect("sends").check().expect("owns it");
+    };
+    let asked = || {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            match conn.poll_for_event().expect("connected") {
+                Some(Event::SelectionRequest(request)) => return request,
+                Some(_) => {}
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        panic!("nobody asks for the copy");
+    };
+    let write = |request: &SelectionRequestEvent, kind: u32, text: &[u8]| {
+        conn.change_property8(PropMode::REPLACE, request.requestor, request.property, kind, text).expect("sends");
+    };
+    let tell = |r: &SelectionRequestEvent| {
+        let (time, requestor, selection, target, property) = (r.time, r.requestor, r.selection, r.target, r.property);
+        let response_type = SELECTION_NOTIFY_EVENT;
+        let told = SelectionNotifyEvent { response_type, sequence: 0, time, requestor, selection, target, property };
+        conn.send_event(false, r.requestor, EventMask::NO_EVENT, told).expect("sends");
+        conn.flush().expect("sends");
+    };
+
+    own();
+    let first = asked();
+    conn.change_property32(PropMode::REPLACE, first.requestor, first.property, incr, &[100]).expect("sends");
+    tell(&first);
+    own();
+    let second = asked();
+    write(&second, utf8, b"the second");
+    write(&first, utf8, b"");
+    tell(&second);
+    let got = desk.wait("a copy", |e| if let BackendEvent::Clipboard(t) = e { Some(t) } else { None });
+    assert_eq!(&*got, "the second");
+    // what the first wrote is taken away, so that it can go on to its end
+    let end = Instant::now() + PATIENCE;
+    let left = || {
+        let left = conn.get_property(false, first.requestor, first.property, AtomEnum::ANY, 0, 1).expect("sends");
+        left.reply().expect("a property").type_
+    };
+    while left() != x11rb::NONE {
+        assert!(Instant::now() < end, "the first text's property is still there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -32,8 +32,18 @@ x11rb::atom_manager! {
         UTF8_STRING,
         TEXT_PLAIN_UTF8: b"text/plain;charset=utf-8",
         TEXT_PLAIN: b"text/plain",
-        FARPANE_TEXT,
+        FARPANE_TEXT_0,
+        FARPANE_TEXT_1,
+        FARPANE_TEXT_2,
+        FARPANE_TEXT_3,
         FARPANE_TIME,
+    }
+}
+
+impl Atoms {
+    /// Properties that owners write to, taken in turns: one that still writes an earlier text cannot spoil the next.
+    fn texts(&self) -> [Atom; 4] {
+        [self.FARPANE_TEXT_0, self.FARPANE_TEXT_1, self.FARPANE_TEXT_2, self.FARPANE_TEXT_3]
     }
 }
 
@@ -51,6 +61,8 @@ struct Incoming {
     selection: Atom,
     time: Timestamp,
     target: usize,
+    /// Where the owner is to write.
+    property: Atom,
     collected: Option<Vec<u8>>,
     deadline: Instant,
 }
@@ -75,6 +87,8 @@ pub struct Selections {
     /// Selections that are ours, since when.
     owned: Vec<(Atom, Timestamp)>,
     incoming: Option<Incoming>,
+    /// Requests made so far; each takes the next property.
+    asked: usize,
     outgoing: Vec<Outgoing>,
 }
 
@@ -89,7 +103,17 @@ impl Selections {
         if primary {
             watched.push(AtomEnum::PRIMARY.into());
         }
-        Ok(Self { window, atoms, cap, watched, offered: None, owned: Vec::new(), incoming: None, outgoing: Vec::new() })
+        Ok(Self {
+            window,
+            atoms,
+            cap,
+            watched,
+            offered: None,
+            owned: Vec::new(),
+            incoming: None,
+            asked: 0,
+            outgoing: Vec::new(),
+        })
     }
 
     /// Asks to be told of copies, or no more.
@@ -147,7 +171,8 @@ impl Selections {
             return Ok(());
         }
         let (selection, time) = (event.selection, event.selection_timestamp);
-        self.incoming = Some(Incoming { selection, time, target: 0, collected: None, deadline: now + STEP });
+        let property = x11rb::NONE;
+        self.incoming = Some(Incoming { selection, time, target: 0, property, collected: None, deadline: now + STEP });
         self.convert(conn)
     }
 
@@ -161,13 +186,18 @@ impl Selections {
     }
 
     fn convert(&mut self, conn: &RustConnection) -> Result<(), ReplyError> {
-        let Some(incoming) = &self.incoming else { return Ok(()) };
-        let Some(target) = self.wanted().get(incoming.target).copied() else {
+        let wanted = self.wanted();
+        let Some(incoming) = self.incoming.as_mut() else { return Ok(()) };
+        let Some(target) = wanted.get(incoming.target).copied() else {
             self.incoming = None;
             return Ok(());
         };
-        conn.delete_property(self.window, self.atoms.FARPANE_TEXT)?;
-        conn.convert_selection(self.window, incoming.selection, target, self.atoms.FARPANE_TEXT, incoming.time)?;
+        let texts = self.atoms.texts();
+        let Some(property) = texts.get(self.asked % texts.len()).copied() else { return Ok(()) };
+        self.asked = self.asked.wrapping_add(1);
+        incoming.property = property;
+        conn.delete_property(self.window, property)?;
+        conn.convert_selection(self.window, incoming.selection, target, property, incoming.time)?;
         Ok(())
     }
 
@@ -193,7 +223,10 @@ impl Selections {
             self.convert(conn)?;
             return Ok(None);
         }
-        let (kind, bytes) = self.take_property(conn)?;
+        if event.property != incoming.property {
+            return Ok(None);
+        }
+        let (kind, bytes) = self.take_property(conn, event.property)?;
         if kind == self.atoms.INCR {
             if let Some(incoming) = self.incoming.as_mut() {
                 incoming.collected = Some(Vec::new());
@@ -204,10 +237,9 @@ impl Selections {
         Ok(self.finish(kind, bytes))
     }
 
-    /// Reads and deletes the property that the owner writes to; what is past the cap is only counted.
-    fn take_property(&self, conn: &RustConnection) -> Result<(Atom, Option<Vec<u8>>), ReplyError> {
+    /// Reads and deletes a property that an owner has written to; what is past the cap is only counted.
+    fn take_property(&self, conn: &RustConnection, property: Atom) -> Result<(Atom, Option<Vec<u8>>), ReplyError> {
         let longs = u32::try_from(self.cap / 4 + 1).unwrap_or(u32::MAX);
-        let property = self.atoms.FARPANE_TEXT;
         let reply = conn.get_property(false, self.window, property, AtomEnum::ANY, 0, longs)?.reply()?;
         conn.delete_property(self.window, property)?;
         let whole = reply.bytes_after == 0 && reply.value.len() <= self.cap;
@@ -245,8 +277,8 @@ impl Selections {
                 }
                 self.owned = self.watched.iter().map(|s| (*s, event.time)).collect();
             }
-            if event.atom == self.atoms.FARPANE_TEXT && event.state == Property::NEW_VALUE {
-                return self.piece(conn, now);
+            if event.state == Property::NEW_VALUE && self.atoms.texts().contains(&event.atom) {
+                return self.piece(conn, event.atom, now);
             }
             return Ok(None);
         }
@@ -268,11 +300,16 @@ impl Selections {
         Ok(None)
     }
 
-    fn piece(&mut self, conn: &RustConnection, now: Instant) -> Result<Option<Arc<str>>, ReplyError> {
-        if self.incoming.as_ref().is_none_or(|i| i.collected.is_none()) {
+    fn piece(&mut self, conn: &RustConnection, property: Atom, now: Instant) -> Result<Option<Arc<str>>, ReplyError> {
+        let Some(incoming) = self.incoming.as_ref().filter(|i| i.property == property) else {
+            // of a text that was given up: its owner is let finish, and nothing stays behind
+            conn.delete_property(self.window, property)?;
+            return Ok(None);
+        };
+        if incoming.collected.is_none() {
             return Ok(None);
         }
-        let (kind, bytes) = self.take_property(conn)?;
+        let (kind, bytes) = self.take_property(conn, property)?;
         let Some(incoming) = self.incoming.as_mut() else { return Ok(None) };
         incoming.deadline = now + STEP;
         let Some(collected) = incoming.collected.as_mut() else { return Ok(None) };
