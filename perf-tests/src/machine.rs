@@ -30,10 +30,16 @@ pub fn describe() -> Vec<Fact> {
         fact("processor", first_line("/proc/cpuinfo", "model name")),
         fact("cores", cores),
         fact("memory", first_line("/proc/meminfo", "MemTotal")),
-        fact("kernel", first_line("/proc/version", "Linux")),
+        fact("kernel", kernel()),
         fact("system", first_line("/etc/os-release", "PRETTY_NAME").map(|s| s.replace("PRETTY_NAME=", ""))),
         fact("load before (1, 5, 15 min)", load()),
     ]
+}
+
+/// Name and version; who built it is left out.
+fn kernel() -> Option<String> {
+    let text = fs::read_to_string("/proc/version").ok()?;
+    Some(text.split_whitespace().filter(|word| *word != "version").take(2).collect::<Vec<_>>().join(" "))
 }
 
 /// The load averages.

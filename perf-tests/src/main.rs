@@ -4,11 +4,11 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use farpane_perf_tests::definition::{Definition, Server, built_in, parse, servers};
 use farpane_perf_tests::draw::{Drawer, Shared};
-use farpane_perf_tests::machine;
+use farpane_perf_tests::machine::{self, Fact};
 use farpane_perf_tests::report::{Report, csv, html, latencies_csv, table};
-use farpane_perf_tests::run::{ALL, Encoding, Outcome, Plan, Programs, run};
+use farpane_perf_tests::run::{ALL, Encoding, Outcome, Plan, Programs, Row, run};
 use farpane_perf_tests::scene::Scene;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,32 +154,44 @@ fn compare(args: &CompareArgs) -> anyhow::Result<bool> {
         programs: Programs { farpane: absolute(&args.farpane), turbovnc: args.turbovnc.as_ref().map(absolute) },
     };
     let machine = machine::describe();
-    let versions = plan.servers.iter().map(|s| machine::version(s, &plan.programs)).collect();
-    let rows = run(&plan, |text| eprintln!("{text}"))?;
-    let mut commands: Vec<(String, String)> = Vec::new();
-    for row in &rows {
+    let versions: Vec<Fact> = plan.servers.iter().map(|s| machine::version(s, &plan.programs)).collect();
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    let report = |rows: &[Row]| {
+        let mut machine = machine.clone();
+        machine.push(("load after (1, 5, 15 min)".to_owned(), machine::load().unwrap_or_default()));
+        let (command, versions, rows) = (command.clone(), versions.clone(), rows.to_vec());
+        Report { command, machine, versions, commands: commands(&rows), rows }
+    };
+    // what is measured is kept at once: an interrupted comparison leaves what it had
+    let rows = run(&plan, |text| eprintln!("{text}"), |rows| write(&report(rows), &args.out))?;
+    println!("{}\nwritten: {}", table(&report(&rows)), args.out.join("report.html").display());
+    Ok(rows.iter().any(|r| matches!(&r.outcome, Outcome::Measured(s) if !s.is_empty())))
+}
+
+/// The command line of each server that was measured.
+fn commands(rows: &[Row]) -> Vec<Fact> {
+    let mut commands: Vec<Fact> = Vec::new();
+    for row in rows {
         let Outcome::Measured(samples) = &row.outcome else { continue };
         if let Some(sample) = samples.first().filter(|_| commands.iter().all(|(name, _)| *name != row.server)) {
             commands.push((row.server.clone(), sample.command.clone()));
         }
     }
-    let mut machine = machine;
-    machine.push(("load after (1, 5, 15 min)".to_owned(), machine::load().unwrap_or_default()));
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let report = Report { command, machine, versions, commands, rows };
-    let text = table(&report);
-    std::fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    commands
+}
+
+fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     for (name, content) in [
-        ("report.html", html(&report)),
+        ("report.html", html(report)),
         ("figures.csv", csv(&report.rows)),
         ("latencies.csv", latencies_csv(&report.rows)),
-        ("table.md", text.clone()),
+        ("table.md", table(report)),
     ] {
-        let path = args.out.join(name);
+        let path = folder.join(name);
         std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
     }
-    println!("{text}\nwritten: {}", args.out.join("report.html").display());
-    Ok(report.rows.iter().any(|r| matches!(&r.outcome, Outcome::Measured(s) if !s.is_empty())))
+    Ok(())
 }
 
 fn absolute(path: &PathBuf) -> PathBuf {

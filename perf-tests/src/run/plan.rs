@@ -57,11 +57,15 @@ pub struct Row {
     pub outcome: Outcome,
 }
 
-/// Runs everything; `say` is told of each step.
+/// Runs everything; `say` is told of each step, `keep` gets all rows so far whenever a group of them is whole.
 ///
 /// # Errors
-/// Only when the workload itself cannot be made; servers' faults end up in their rows.
-pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> anyhow::Result<Vec<Row>> {
+/// When a workload cannot be made or the rows cannot be kept; servers' faults end up in their rows.
+pub fn run(
+    plan: &Plan,
+    mut say: impl FnMut(&str),
+    mut keep: impl FnMut(&[Row]) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for size in &plan.sizes {
         for workload in &plan.workloads {
@@ -69,6 +73,7 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> anyhow::Result<Vec<Row>> {
             let shared = Arc::new(Shared::new(Scene::new(workload, size.0, size.1))?);
             for encoding in &plan.encodings {
                 rows.extend(group(plan, &shared, *encoding, &mut say));
+                keep(&rows)?;
             }
         }
     }
@@ -124,4 +129,44 @@ fn group(plan: &Plan, shared: &Arc<Shared>, encoding: Encoding, say: &mut impl F
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{built_in, servers};
+
+    /// A server that knows none of two encodings: nothing is started.
+    fn plan() -> Plan {
+        let encodings: Vec<Encoding> = ["tight", "zrle"].into_iter().filter_map(Encoding::of).collect();
+        let mut server = servers(None).expect("built in").remove(0);
+        server.lacks = encodings.iter().map(|e| e.name.to_owned()).collect();
+        Plan {
+            servers: vec![server],
+            workloads: built_in().expect("built in").into_iter().filter(|w| w.name == "idle").collect(),
+            sizes: vec![(1024, 768)],
+            encodings,
+            rounds: 1,
+            seconds: 0.5,
+            programs: Programs { farpane: "farpane".into(), turbovnc: None },
+        }
+    }
+
+    #[test]
+    fn rows_are_kept_as_soon_as_they_are_there() {
+        let mut kept = Vec::new();
+        let keep = |rows: &[Row]| {
+            kept.push(rows.len());
+            Ok(())
+        };
+        let rows = run(&plan(), |_| (), keep).expect("rows");
+        assert_eq!(rows.len(), 2);
+        assert_eq!(kept, [1, 2]);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_kept_end_the_comparison() {
+        let error = run(&plan(), |_| (), |_| anyhow::bail!("disk full")).expect_err("an error");
+        assert_eq!(error.to_string(), "disk full");
+    }
 }
