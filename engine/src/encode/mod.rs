@@ -231,11 +231,17 @@ pub fn encode_rect(
         return;
     }
     scratch::with(|scratch| {
-        scratch.load(mirror, &rect, overlay);
         let (form, from_words) = match params.codec {
             Codec::Tight | Codec::TightZstd => scratch::tpixel(mirror.layout, params),
             _ => (PixelBytes::pixel(&params.format), false),
         };
+        if from_words && overlay.is_none() {
+            // PERF: Tight reads the mirror in place: of a photograph the copy was an eighth of the encoding threads' time
+            let words = Picture::of_mirror(mirror, rect);
+            let (layout, tools) = (mirror.layout, &mut scratch.tools);
+            return Tight { picture: words, words, layout, form, params, tools, out }.run();
+        }
+        scratch.load(mirror, &rect, overlay);
         if !from_words {
             scratch.convert(mirror.layout, &params.format);
         }
@@ -244,8 +250,8 @@ pub fn encode_rect(
             layout = scratch.narrow(layout);
         }
         let Scratch { words, values, tools, .. } = scratch;
-        let words = Picture { rect, values: words };
-        let picture = if from_words { words } else { Picture { rect, values } };
+        let words = Picture::packed(rect, words);
+        let picture = if from_words { words } else { Picture::packed(rect, values) };
         match params.codec {
             Codec::Raw => out.push(plain::raw(picture, params)),
             Codec::Rre => out.push(rre::encode(picture, params, tools)),

@@ -45,24 +45,46 @@ pub(super) fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
     })
 }
 
-/// Pixel values of a rectangle: `w * h` of them, rows without padding.
+/// Pixel values of a rectangle.
 #[derive(Clone, Copy)]
 pub(super) struct Picture<'a> {
     /// Where it lies on the output.
     pub(super) rect: Rect,
-    /// The values.
+    /// The values from the rectangle's first to its last, rows `stride` apart.
     pub(super) values: &'a [u32],
+    /// Values from one row to the next.
+    pub(super) stride: usize,
 }
 
 impl<'a> Picture<'a> {
+    /// Of `w * h` values, rows without padding.
+    pub(super) fn packed(rect: Rect, values: &'a [u32]) -> Self {
+        Self { rect, values, stride: rect.w.into() }
+    }
+
+    /// Of a mirror's words where they lie; the rectangle is not empty and inside the mirror.
+    pub(super) fn of_mirror(mirror: &'a MirrorData, rect: Rect) -> Self {
+        let stride = usize::from(mirror.size().w);
+        let start = usize::from(rect.y) * stride + usize::from(rect.x);
+        let len = (usize::from(rect.h) - 1) * stride + usize::from(rect.w);
+        Self { rect, values: &mirror.pixels[start..start + len], stride }
+    }
+
+    /// The values from the first to the last of a part of it, rows `stride` apart; not empty and inside `rect`.
+    #[cfg(feature = "jpeg")]
+    pub(super) fn part(self, part: &Rect) -> &'a [u32] {
+        let start = usize::from(part.y - self.rect.y) * self.stride + usize::from(part.x - self.rect.x);
+        &self.values[start..start + (usize::from(part.h) - 1) * self.stride + usize::from(part.w)]
+    }
+
     /// The rows of a part of it, given in the output's coordinates and inside `rect`.
     pub(super) fn rows(self, part: &Rect) -> impl Iterator<Item = &'a [u32]> + use<'a> {
-        let stride = usize::from(self.rect.w);
         let left = usize::from(part.x - self.rect.x);
         let width = usize::from(part.w);
         let top = usize::from(part.y - self.rect.y);
+        // the last row may end where the rectangle does
         self.values
-            .chunks_exact(stride.max(1))
+            .chunks(self.stride.max(1))
             .skip(top)
             .take(usize::from(part.h))
             .map(move |row| &row[left..left + width])

@@ -127,11 +127,8 @@ impl Tight<'_> {
         if middle.area() < MIN_JPEG {
             return None;
         }
-        let stride = usize::from(self.words.rect.w);
-        let start = usize::from(middle.y - self.words.rect.y) * stride + usize::from(middle.x - self.words.rect.x);
-        let shape = [usize::from(middle.w), usize::from(middle.h), stride];
-        let end = start + (shape[1] - 1) * stride + shape[0];
-        let data = self.tools.jpeg.compress(&self.words.values[start..end], shape, format, step)?;
+        let shape = [usize::from(middle.w), usize::from(middle.h), self.words.stride];
+        let data = self.tools.jpeg.compress(self.words.part(&middle), shape, format, step)?;
         let mut head = Vec::with_capacity(data.len() + 4);
         head.push(JPEG);
         push_compact(data.len(), &mut head);

@@ -131,7 +131,7 @@ struct Ping {
 #[derive(Debug)]
 pub struct Pacer {
     fences: bool,
-    /// Shortest time between two updates; zero for none.
+    /// Time between two updates on average; zero for no bound.
     frame_interval: Duration,
     /// Bytes a second; none for no bound.
     max_rate: Option<u64>,
@@ -149,8 +149,10 @@ pub struct Pacer {
     /// When the link should have carried all that was sent, at its measured rate.
     free_at: Option<Instant>,
     last_input: Option<Instant>,
-    /// Earliest time of the next update by frame rate and rate bounds.
+    /// Earliest time of the next update by rate bounds.
     not_before: Option<Instant>,
+    /// The same by frame rate: an update that is late is not held against the next one.
+    next_frame: Option<Instant>,
 }
 
 impl Pacer {
@@ -181,6 +183,7 @@ impl Pacer {
             free_at: None,
             last_input: None,
             not_before: None,
+            next_frame: None,
         }
     }
 
@@ -224,10 +227,13 @@ impl Pacer {
         }
         self.sent += bytes as u64;
         self.pings.push_back(Ping { at: now, position: self.sent });
-        let mut next = now + self.frame_interval;
+        // encoding takes longer now and then: counted from when each was sent, frames would come ever later
+        let on_time = now.checked_sub(self.frame_interval).unwrap_or(now);
+        self.next_frame = Some(self.next_frame.map_or(on_time, |t| t.max(on_time)) + self.frame_interval);
+        let mut next = now;
         if let Some(rate) = self.max_rate {
             let start = self.not_before.map_or(now, |t| t.max(now));
-            next = next.max(start + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64));
+            next = start + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
         }
         if let Some(share) = &mut self.share {
             next = next.max(share.sent(bytes, now));
@@ -244,6 +250,11 @@ impl Pacer {
         self.acked = ping.position;
         self.link.arrived(ping.at, bytes, now);
         self.note_rate();
+        if let (Some(rate), Some(free_at)) = (self.link.rate(), self.free_at) {
+            // what has arrived stands in no queue, whatever its rate was thought to be
+            let left = Duration::from_secs_f64((self.sent - self.acked) as f64 / (rate * MARGIN));
+            self.free_at = Some(free_at.min(now + left));
+        }
     }
 
     /// Without fences: nothing of the update under way is left anywhere that is known of.
@@ -322,10 +333,10 @@ impl Pacer {
                 small = Small::Only;
             }
         }
-        if let Some(at) = self.not_before.filter(|&at| at > now) {
-            return Verdict::At(at);
+        match self.not_before.max(self.next_frame) {
+            Some(at) if at > now => Verdict::At(at),
+            _ => self.grant(small),
         }
-        self.grant(small)
     }
 
     /// The queue in front of the link that keeps it busy: as long as the next update takes to be asked for and made.
@@ -486,13 +497,41 @@ mod tests {
     #[test]
     fn frame_rate_and_rate_bounds_hold() {
         let (sent, _) = Link::new(1e9, 0).run(&mut fenced(30, None), 10, 1000);
-        assert!((290_000..=301_000).contains(&sent), "{sent} bytes in 10 s at 30 updates of 1000");
+        assert!((290_000..=302_000).contains(&sent), "{sent} bytes in 10 s at 30 updates of 1000");
         let (sent, _) = Link::new(1e9, 0).run(&mut fenced(0, Some(200_000)), 10, 4 << 20);
         assert!((1_500_000..=2_300_000).contains(&sent), "{sent} bytes in 10 s at 200 kB/s");
         let mut shared = Pacer::new(0, None, Some(TotalRate::new(200_000).join()));
         shared.on_event(PaceEvent::Fences(true), Instant::now());
         let (sent, _) = Link::new(1e9, 0).run(&mut shared, 10, 4 << 20);
         assert!((1_500_000..=2_300_000).contains(&sent), "{sent} bytes in 10 s at 200 kB/s for all");
+    }
+
+    #[test]
+    fn a_late_frame_does_not_delay_the_next_one() {
+        // a source at the bound's rate whose frames take between nothing and half an interval to encode
+        let (mut p, start, frame) = (fenced(50, None), Instant::now(), Duration::from_millis(20));
+        for n in 1..500u32 {
+            let drawn = start + frame * n;
+            assert!(matches!(p.verdict(drawn), Verdict::Go(_)), "frame {n} has to wait");
+            p.on_event(sent(1000), drawn + frame * (n * 7 % 11) / 22);
+            p.on_event(IDLE_SOCKET, drawn);
+            p.on_event(PaceEvent::Pong, drawn + frame / 2);
+        }
+    }
+
+    #[test]
+    fn what_has_arrived_is_not_waited_for() {
+        let (mut p, now) = (fenced(0, None), Instant::now());
+        let ms = |n| now + Duration::from_millis(n);
+        for (at, bytes, arrived) in [(0, 10, 1), (100, 1_000_000, 200), (300, 1_000_000, 310)] {
+            p.on_event(sent(bytes), ms(at));
+            p.on_event(IDLE_SOCKET, ms(at));
+            p.on_event(PaceEvent::Pong, ms(arrived));
+        }
+        // at the rate known when it was sent the last would have taken longer
+        p.on_event(sent(10), ms(311));
+        p.on_event(IDLE_SOCKET, ms(311));
+        assert!(matches!(p.verdict(ms(312)), Verdict::Go(_)), "{:?}", p.verdict(ms(312)));
     }
 
     #[test]
