@@ -1,82 +1,35 @@
 //! Compares the pieces of a frame with the mirror and brings the mirror up to date.
 //!
 //! ```text
-//! for each row of cells (on several cores when the frame is large)
+//! for each row of cells (on several cores when there is much to compare)
 //!   for each piece's part inside the hint that meets it
 //!     for each row, from left to right, cut at the cells' edges
 //!       copy the segment out of the source          1
 //!       compare with the mirror, store, grow extent  2
-//!       keep what was there, if moves are looked for 3
 //! ```
 //! 1. The source may change under us: a byte read twice may be two bytes. One copy, at most 256 bytes, stays in L1.
-//! 2. The store happens in the same pass, so the extent is true of what the mirror now holds.
-//! 3. Only where something differed: the old pixels are at hand, and a still cell costs nothing.
+//! 2. The store happens in the same pass, so the extent is true of what the mirror then holds.
+//!
+//! Where moves are looked for, that pass comes last. A look goes before it, which only says which cells differ and leaves each at its first
+//! row that does, so the old picture is still there to be searched; then what moved is moved inside the mirror, and the pass above takes
+//! the cells that differed and the places where something was moved to. So whatever the source did meanwhile and whatever a search believed,
+//! the mirror and the damage are true of what that pass read.
 
-use rayon::iter::Either;
 use rayon::prelude::*;
 
-use super::MirrorData;
-use super::kept::{Kept, KeptBand};
-use super::source::{SEGMENT, Source};
+use super::check::{FrameError, check};
+use super::source::{Pixels, SEGMENT, Source};
+use super::{Copied, MirrorData};
 use crate::frame::{Frame, Hint, Piece};
-use crate::geometry::{Rect, Size};
+use crate::geometry::{Rect, Region};
 use crate::kernel::CpuLevel;
-use crate::kernel::tile_diff::diff_row;
-use crate::pixel::{Fourcc, Modifier};
+use crate::kernel::tile_diff::{diff_row, rows_differ};
 use crate::tile::{CELL, CellMap, Extent};
 
 /// From this many pixels on several cores compare.
 pub(super) const PARALLEL_PX: u64 = 512 * 512;
 
-/// Why a frame cannot be compared with a mirror on the CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// The mirror is of another size.
-    #[error("frame of {frame} for a mirror of {mirror}")]
-    Size {
-        /// The frame's.
-        frame: Size,
-        /// The mirror's.
-        mirror: Size,
-    },
-    /// The mirror holds other pixels, or none can hold these.
-    #[error("frame in {0:?}, which is not the mirror's format")]
-    Format(Fourcc),
-    /// The memory is tiled or compressed.
-    #[error("frame with modifier {0:?} (expected linear)")]
-    Tiled(Modifier),
-    /// A piece covers pixels outside the output.
-    #[error("piece {rect} outside the output of {size}")]
-    Outside {
-        /// The piece's pixels.
-        rect: Rect,
-        /// The output's size.
-        size: Size,
-    },
-    /// A piece's rows overlap.
-    #[error("stride {stride} of piece {rect} (expected at least {})", usize::from(.rect.w) * 4)]
-    Stride {
-        /// The piece's pixels.
-        rect: Rect,
-        /// Its stride.
-        stride: usize,
-    },
-    /// A piece reaches past the end of the memory.
-    #[error("piece {rect} at byte {offset} with stride {stride} in memory of {len} bytes")]
-    Short {
-        /// The piece's pixels.
-        rect: Rect,
-        /// Its offset.
-        offset: usize,
-        /// Its stride.
-        stride: usize,
-        /// Bytes of the memory.
-        len: usize,
-    },
-    /// The fence that says when the pixels may be read is broken.
-    #[error("acquire fence cannot be waited for")]
-    Fence,
-}
+const SIDE: usize = CELL as usize;
 
 /// A part of a piece to be compared.
 #[derive(Clone, Copy)]
@@ -89,87 +42,89 @@ struct Job {
 #[derive(Default)]
 pub(super) struct Compare {
     jobs: Vec<Job>,
-    /// The changed cells.
+    /// The jobs of a pass that takes parts of them.
+    parts: Vec<Job>,
+    rest: Region,
+    /// The cells in which the look saw a difference.
+    seen: CellMap,
+    /// The cells that the last pass found changed.
     pub(super) map: CellMap,
     /// An extent for each cell of the grid; only those in `map` mean anything.
     pub(super) extents: Vec<Extent>,
 }
 
-/// Pixels seen and changed by one run.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Counted {
-    pub(super) compared: u64,
-    pub(super) changed: u64,
-}
-
 impl Compare {
-    /// Brings the mirror's pixels up to date with the frame; leaves its sequences alone. What they were goes into `kept`, which is
-    /// ready for this frame.
-    pub(super) fn run(
-        &mut self,
-        frame: &Frame,
-        data: &mut MirrorData,
-        kept: Option<&mut Kept>,
-    ) -> Result<Counted, FrameError> {
-        let source = Source::new(&frame.memory);
-        check(frame, data, source.len())?;
-        self.map.reset(&data.grid);
-        self.extents.resize(data.grid.len(), Extent::EMPTY);
+    /// Checks a frame and lists what is to be compared; returns how many pixels that are.
+    pub(super) fn begin(&mut self, frame: &Frame, data: &MirrorData) -> Result<u64, FrameError> {
+        check(frame, data, Source::new(&frame.memory).len())?;
         self.cut(frame);
-        let rows = self.jobs.iter().fold(Rect::default(), |b, job| b.bounds_with(&job.rect));
-        if rows.is_empty() {
-            return Ok(Counted::default());
-        }
-        let compared = self.jobs.iter().map(|job| job.rect.area()).sum();
-        let first = usize::from(rows.y / CELL);
-        let width = usize::from(data.grid.size().w);
-        let cols = usize::from(data.grid.cols());
-        let words = self.map.words_per_row();
-        let level = CpuLevel::current();
-        let band = |(i, (((pixels, extents), words), kept)): (usize, BandSlices<'_>)| {
-            let top = (first + i) * usize::from(CELL);
-            Band { source: &source, level, mask: data.layout.mask(), width, top, pixels, extents, words, kept }
-                .run(&self.jobs)
-        };
-        let count = usize::from(rows.bottom().div_ceil(CELL)) - first;
-        let height = usize::from(CELL) * width;
-        let pixels = &mut data.pixels[first * height..];
-        let extents = &mut self.extents[first * cols..];
-        let bits = &mut self.map.words_mut()[first * words..];
-        let kept = kept.map(|k| (&mut k.pixels[first * height..], &mut k.rows[first * cols..]));
-        let changed = if compared >= PARALLEL_PX {
-            let kept = match kept {
-                Some((pixels, rows)) => Either::Left(
-                    pixels
-                        .par_chunks_mut(height)
-                        .zip(rows.par_chunks_mut(cols))
-                        .map(|(pixels, rows)| Some(KeptBand { pixels, rows })),
-                ),
-                None => Either::Right((0..count).into_par_iter().map(|_| None)),
-            };
-            pixels
-                .par_chunks_mut(height)
-                .zip(extents.par_chunks_mut(cols))
-                .zip(bits.par_chunks_mut(words))
-                .zip(kept)
-                .take(count)
-                .enumerate()
-                .map(band)
-                .sum()
+        Ok(self.jobs.iter().map(|job| job.rect.area()).sum())
+    }
+
+    /// Brings the mirror's pixels up to date with the frame; leaves its sequences alone. Returns how many differed.
+    pub(super) fn run(&mut self, frame: &Pixels<'_>, data: &mut MirrorData) -> u64 {
+        let Self { jobs, map, extents, .. } = self;
+        Pass { source: &frame.source, jobs, only: None }.run(data, map, extents)
+    }
+
+    /// Finds the cells that differ and leaves the mirror alone. The extents are no smaller than what differs, and hold nothing outside
+    /// the hint.
+    pub(super) fn look(&mut self, frame: &Pixels<'_>, data: &MirrorData) {
+        let Self { jobs, map, extents, .. } = self;
+        map.reset(&data.grid);
+        extents.clear();
+        extents.resize(data.grid.len(), Extent::EMPTY);
+        let source = &frame.source;
+        let (first, count) = bands(jobs);
+        let width = usize::from(data.size().w);
+        let words = map.words_per_row();
+        let band = |(i, words): (usize, &mut [u64])| look_at_band(source, jobs, data, (first + i) * SIDE, words);
+        let bits = map.words_mut().get_mut(first * words..).unwrap_or_default();
+        if jobs.iter().map(|job| job.rect.area()).sum::<u64>() >= PARALLEL_PX && width > 0 {
+            bits.par_chunks_mut(words).take(count).enumerate().for_each(band);
         } else {
-            let mut kept = kept.map(|(pixels, rows)| pixels.chunks_mut(height).zip(rows.chunks_mut(cols)));
-            let mut next = || kept.as_mut()?.next().map(|(pixels, rows)| KeptBand { pixels, rows });
-            pixels
-                .chunks_mut(height)
-                .zip(extents.chunks_mut(cols))
-                .zip(bits.chunks_mut(words))
-                .map(|band| (band, next()))
-                .take(count)
-                .enumerate()
-                .map(band)
-                .sum()
-        };
-        Ok(Counted { compared, changed })
+            bits.chunks_mut(words).take(count).enumerate().for_each(band);
+        }
+        for job in jobs {
+            let (cols, rows) = data.grid.cells(&job.rect);
+            for (col, row) in rows.flat_map(|row| cols.clone().map(move |col| (col, row))) {
+                if map.contains(col, row) {
+                    let part = job
+                        .rect
+                        .intersect(&data.grid.rect(col, row))
+                        .translate(-i32::from(col) * i32::from(CELL), -i32::from(row) * i32::from(CELL));
+                    let extent = &mut extents[data.grid.index(col, row)];
+                    extent.add_span(part.y as u8, part.x as u8, part.right() as u8);
+                    extent.add_span((part.bottom() - 1) as u8, part.x as u8, part.right() as u8);
+                }
+            }
+        }
+    }
+
+    /// After a look and once the moves have been carried out in the mirror: brings up to date what lies in the cells that differed and
+    /// outside of where something was moved to. Returns how many pixels differed.
+    pub(super) fn run_rest(&mut self, frame: &Pixels<'_>, data: &mut MirrorData, copied: &[Copied]) -> u64 {
+        let Self { jobs, parts, rest, seen, map, extents } = self;
+        parts.clear();
+        for job in jobs.iter() {
+            rest.clear();
+            rest.add(&job.rect);
+            copied.iter().for_each(|c| rest.subtract_rect(&c.to));
+            parts.extend(rest.rects().iter().map(|&rect| Job { rect, ..*job }));
+        }
+        std::mem::swap(seen, map);
+        Pass { source: &frame.source, jobs: parts, only: Some(seen) }.run(data, map, extents)
+    }
+
+    /// The same for the places where something was moved to, which differ when the source was written to meanwhile.
+    pub(super) fn run_targets(&mut self, frame: &Pixels<'_>, data: &mut MirrorData, copied: &[Copied]) -> u64 {
+        let Self { parts, map, extents, .. } = self;
+        parts.clear();
+        for &piece in frame.pieces {
+            parts.extend(copied.iter().map(|c| Job { rect: c.to.intersect(&piece.rect), piece }));
+        }
+        parts.retain(|job| !job.rect.is_empty());
+        Pass { source: &frame.source, jobs: parts, only: None }.run(data, map, extents)
     }
 
     /// Lists the pieces' parts inside the hint.
@@ -187,42 +142,94 @@ impl Compare {
     }
 }
 
-/// Whether a frame can be compared with a mirror, and all its pixels lie in `len` bytes of memory.
-fn check(frame: &Frame, data: &MirrorData, len: usize) -> Result<(), FrameError> {
-    let size = data.grid.size();
-    if frame.size != size {
-        return Err(FrameError::Size { frame: frame.size, mirror: size });
-    }
-    if frame.fourcc.layout() != Some(data.layout) {
-        return Err(FrameError::Format(frame.fourcc));
-    }
-    if frame.modifier != Modifier::LINEAR {
-        return Err(FrameError::Tiled(frame.modifier));
-    }
-    for &Piece { rect, offset, stride } in frame.pieces.iter().filter(|p| !p.rect.is_empty()) {
-        let right = u32::from(rect.x) + u32::from(rect.w);
-        let bottom = u32::from(rect.y) + u32::from(rect.h);
-        if right > size.w.into() || bottom > size.h.into() {
-            return Err(FrameError::Outside { rect, size });
-        }
-        let row = usize::from(rect.w) * 4;
-        if rect.h > 1 && stride < row {
-            return Err(FrameError::Stride { rect, stride });
-        }
-        let end = stride.checked_mul(usize::from(rect.h - 1)).and_then(|n| n.checked_add(row)?.checked_add(offset));
-        if end.is_none_or(|end| end > len) {
-            return Err(FrameError::Short { rect, offset, stride, len });
-        }
-    }
-    Ok(())
+/// The first row of cells that jobs meet, and how many from there on.
+fn bands(jobs: &[Job]) -> (usize, usize) {
+    let all = jobs.iter().fold(Rect::default(), |b, job| b.bounds_with(&job.rect));
+    let first = usize::from(all.y / CELL);
+    (first, usize::from(all.bottom().div_ceil(CELL)) - first)
 }
 
-/// A row of cells as its pixels, extents, bits of the cell map and what is kept of it.
-type BandSlices<'a> = (((&'a mut [u32], &'a mut [Extent]), &'a mut [u64]), Option<KeptBand<'a>>);
+/// The rows of a job between two rows of the picture.
+fn rows_of(job: &Job, top: usize, bottom: usize) -> std::ops::Range<usize> {
+    usize::from(job.rect.y).max(top)..usize::from(job.rect.bottom()).min(bottom)
+}
+
+/// Where a pixel of a piece lies in the memory.
+fn offset(piece: &Piece, x: usize, y: usize) -> usize {
+    piece.offset + (y - usize::from(piece.rect.y)) * piece.stride + (x - usize::from(piece.rect.x)) * 4
+}
+
+/// Marks the cells of one row of cells, from row `top` of the picture on, in which the source differs from the mirror.
+fn look_at_band(source: &Source<'_>, jobs: &[Job], data: &MirrorData, top: usize, words: &mut [u64]) {
+    let mut bits = CellMap::bits(words);
+    let width = usize::from(data.size().w);
+    let mask = data.layout.mask();
+    let mut buffer = [0u32; SEGMENT];
+    for job in jobs {
+        for y in rows_of(job, top, top + SIDE) {
+            let (mut x, right) = (usize::from(job.rect.x), usize::from(job.rect.right()));
+            while x < right {
+                let end = right.min((x / SIDE + 1) * SIDE);
+                let col = (x / SIDE) as u16;
+                if !bits.contains(col) {
+                    let new = &mut buffer[..end - x];
+                    source.read(offset(&job.piece, x, y), new);
+                    if rows_differ(new, &data.pixels[y * width + x..y * width + end], mask) {
+                        bits.insert(col);
+                    }
+                }
+                x = end;
+            }
+        }
+    }
+}
+
+/// One pass that brings the mirror up to date with some jobs.
+struct Pass<'a> {
+    source: &'a Source<'a>,
+    jobs: &'a [Job],
+    /// The cells to look at; all where none are given.
+    only: Option<&'a CellMap>,
+}
+
+impl Pass<'_> {
+    /// Fills `map` and `extents` anew; returns the pixels that differed.
+    fn run(&self, data: &mut MirrorData, map: &mut CellMap, extents: &mut Vec<Extent>) -> u64 {
+        map.reset(&data.grid);
+        extents.resize(data.grid.len(), Extent::EMPTY);
+        let (first, count) = bands(self.jobs);
+        if count == 0 {
+            return 0;
+        }
+        let px = self.jobs.iter().map(|job| job.rect.area()).sum::<u64>();
+        let px = self.only.map_or(px, |only| px.min(only.len() as u64 * u64::from(CELL).pow(2)));
+        let width = usize::from(data.grid.size().w);
+        let cols = usize::from(data.grid.cols());
+        let words = map.words_per_row();
+        let (level, mask) = (CpuLevel::current(), data.layout.mask());
+        let band = |(i, ((pixels, extents), words)): (usize, BandSlices<'_>)| {
+            Band { pass: self, level, mask, width, top: (first + i) * SIDE, pixels, extents, words }.run()
+        };
+        let height = SIDE * width;
+        let pixels = &mut data.pixels[first * height..];
+        let extents = &mut extents[first * cols..];
+        let bits = &mut map.words_mut()[first * words..];
+        if px >= PARALLEL_PX {
+            let bands = pixels.par_chunks_mut(height).zip(extents.par_chunks_mut(cols)).zip(bits.par_chunks_mut(words));
+            bands.take(count).enumerate().map(band).sum()
+        } else {
+            let bands = pixels.chunks_mut(height).zip(extents.chunks_mut(cols)).zip(bits.chunks_mut(words));
+            bands.take(count).enumerate().map(band).sum()
+        }
+    }
+}
+
+/// A row of cells as its pixels, extents and bits of the cell map.
+type BandSlices<'a> = ((&'a mut [u32], &'a mut [Extent]), &'a mut [u64]);
 
 /// One row of cells: the part of the picture that one core works on.
 struct Band<'a> {
-    source: &'a Source<'a>,
+    pass: &'a Pass<'a>,
     level: CpuLevel,
     mask: u32,
     width: usize,
@@ -230,17 +237,15 @@ struct Band<'a> {
     pixels: &'a mut [u32],
     extents: &'a mut [Extent],
     words: &'a mut [u64],
-    kept: Option<KeptBand<'a>>,
 }
 
 impl Band<'_> {
     /// Compares all that the jobs have in this row of cells; returns the pixels that differed.
-    fn run(mut self, jobs: &[Job]) -> u64 {
+    fn run(mut self) -> u64 {
         let bottom = self.top + self.pixels.len() / self.width;
         let mut changed = 0;
-        for job in jobs {
-            let rows = usize::from(job.rect.y).max(self.top)..usize::from(job.rect.bottom()).min(bottom);
-            for y in rows {
+        for job in self.pass.jobs {
+            for y in rows_of(job, self.top, bottom) {
                 changed += self.row(job, y);
             }
         }
@@ -249,38 +254,30 @@ impl Band<'_> {
 
     /// Compares one row of a job.
     fn row(&mut self, job: &Job, y: usize) -> u64 {
-        let cell = usize::from(CELL);
-        let Piece { rect, offset, stride } = job.piece;
-        let start = offset + (y - usize::from(rect.y)) * stride;
         let mut bits = CellMap::bits(self.words);
         let mut buffer = [0u32; SEGMENT];
-        let mut before = [0u32; SEGMENT];
         let row = y - self.top;
         let at = row * self.width;
         let mut changed = 0;
         let (mut x, right) = (usize::from(job.rect.x), usize::from(job.rect.right()));
         while x < right {
-            let col = x / cell;
-            let end = right.min((col + 1) * cell);
-            let new = &mut buffer[..end - x];
-            self.source.read(start + (x - usize::from(rect.x)) * 4, new);
-            let wide = cell.min(self.width - col * cell);
-            let keeps = self.kept.as_ref().is_some_and(|kept| !kept.has(col, row));
-            if keeps {
-                before[..wide].copy_from_slice(&self.pixels[at + col * cell..][..wide]);
+            let col = x / SIDE;
+            let end = right.min((col + 1) * SIDE);
+            if self.pass.only.is_some_and(|only| !only.contains(col as u16, (self.top / SIDE) as u16)) {
+                x = end;
+                continue;
             }
+            let new = &mut buffer[..end - x];
+            self.pass.source.read(offset(&job.piece, x, y), new);
             if let Some(diff) = diff_row(self.level, new, &mut self.pixels[at + x..at + end], self.mask) {
                 let extent = &mut self.extents[col];
                 if !bits.contains(col as u16) {
                     bits.insert(col as u16);
                     *extent = Extent::EMPTY;
                 }
-                let left = x - col * cell;
+                let left = x - col * SIDE;
                 extent.add_span(row as u8, (left + diff.first) as u8, (left + diff.end) as u8);
                 changed += diff.count as u64;
-                if let (true, Some(kept)) = (keeps, &mut self.kept) {
-                    kept.keep(col, row, self.width, &before[..wide]);
-                }
             }
             x = end;
         }

@@ -1,13 +1,14 @@
-//! Damage on the CPU: compare and copy in one pass, done when `submit` returns.
+//! Damage on the CPU: done when `submit` returns. One pass compares and copies; where moves may be found, a look and the search go before it.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::compare::Compare;
-use super::scroll::Scroll;
-use super::{Damage, DamageEngine, FrameError, Mirror, Progress, Ticket};
+use super::compare::{Compare, PARALLEL_PX};
+use super::scroll::{Scroll, carry_out};
+use super::source::Pixels;
+use super::{Damage, DamageEngine, FrameError, Mirror, MirrorData, Progress, Ticket};
 use crate::frame::Frame;
 use crate::tile::Coalesce;
 
@@ -20,9 +21,9 @@ pub struct DamageStats {
     pub failed: u64,
     /// Pixels compared with the mirror.
     pub compared_px: u64,
-    /// Pixels that differed.
+    /// Pixels that differed, once what moved had been moved.
     pub changed_px: u64,
-    /// Bytes read from source memory; each at most once a frame and piece.
+    /// Bytes of these pixels in source memory. A search for moves reads some of them again.
     pub source_bytes: u64,
     /// Copies found.
     pub copies: u64,
@@ -35,7 +36,8 @@ pub struct DamageStats {
 ///
 /// The result holds every pixel that differs, and outside these at most what [`Coalesce`] allows.
 ///
-/// Cost: reads each pixel that the frame has inside its hint once; large frames on several cores. Allocates
+/// Cost: reads each pixel that the frame has inside its hint once, and those that differ in large frames up to three times where moves are
+/// wanted; large frames on several cores. Allocates
 /// nothing from the second frame of a size on, as long as the reader gives each [`Damage`] back through
 /// [`DamageEngine::recycle`]; without that, one small `Vec` a frame.
 #[derive(Default)]
@@ -95,27 +97,78 @@ impl CpuDamage {
         let data = &mut *guard;
         damage.seq = data.seq;
         let Some((_, frame)) = self.waiting.front() else { return Ok(damage) };
-        let kept = self.scroll.as_mut().and_then(|scroll| scroll.before(frame, data));
-        let counted = self.compare.run(frame, data, kept)?;
-        self.stats.compared_px += counted.compared;
-        self.stats.source_bytes += counted.compared * 4;
-        self.stats.changed_px += counted.changed;
-        if counted.changed == 0 {
-            return Ok(damage);
-        }
-        data.seq += 1;
-        damage.seq = data.seq;
-        for (col, row) in self.compare.map.iter() {
-            let cell = data.grid.index(col, row);
-            data.cell_seq[cell] = data.seq;
-            data.cell_at[cell] = now;
-        }
-        self.coalesce.run(&data.grid, &self.compare.map, &self.compare.extents, &mut damage.changed);
-        if let Some(scroll) = &mut self.scroll {
-            scroll.find(data, &self.compare.map, &self.compare.extents, &mut damage.changed, &mut damage.copied);
-            self.stats.copies += damage.copied.len() as u64;
+        let compared = self.compare.begin(frame, data)?;
+        self.stats.compared_px += compared;
+        self.stats.source_bytes += compared * 4;
+        let Self { compare, coalesce, scroll, .. } = self;
+        let seq = data.seq + 1;
+        let changed = match scroll.as_mut().filter(|scroll| scroll.wants(frame, data)) {
+            Some(scroll) => {
+                let pixels = Pixels::of(frame);
+                let found = &mut damage;
+                let mut work = move || with_moves(&pixels, data, now, compare, coalesce, scroll, found);
+                // entered once, so that each step finds the cores awake
+                if compared >= PARALLEL_PX { rayon::scope(|_| work()) } else { work() }
+            }
+            None => {
+                let changed = compare.run(&Pixels::of(frame), data);
+                mark(data, compare, now);
+                coalesce.run(&data.grid, &compare.map, &compare.extents, &mut damage.changed);
+                if let Some(scroll) = scroll {
+                    scroll.let_by(damage.changed.area());
+                }
+                changed
+            }
+        };
+        self.stats.changed_px += changed;
+        self.stats.copies += damage.copied.len() as u64;
+        if !damage.changed.is_empty() || !damage.copied.is_empty() {
+            guard.seq = seq;
+            damage.seq = seq;
         }
         Ok(damage)
+    }
+}
+
+/// Looks for moves, carries them out in the mirror and brings it up to date; returns the pixels that differed then.
+fn with_moves(
+    frame: &Pixels<'_>,
+    data: &mut MirrorData,
+    now: Instant,
+    compare: &mut Compare,
+    coalesce: &mut Coalesce,
+    scroll: &mut Scroll,
+    damage: &mut Damage,
+) -> u64 {
+    let Damage { changed, copied, .. } = damage;
+    compare.look(frame, data);
+    scroll.find(frame, data, compare, coalesce, copied);
+    carry_out(&mut data.pixels, data.grid.size().w.into(), copied);
+    let mut count = compare.run_rest(frame, data, copied);
+    mark(data, compare, now);
+    coalesce.run(&data.grid, &compare.map, &compare.extents, changed);
+    if copied.is_empty() {
+        return count;
+    }
+    // what was joined may reach over the targets, but what differs there is not known yet
+    copied.iter().for_each(|c| changed.subtract_rect(&c.to));
+    count += compare.run_targets(frame, data, copied);
+    mark(data, compare, now);
+    copied.iter().for_each(|c| data.touch(&c.to, data.seq + 1, now));
+    if !compare.map.is_empty() {
+        coalesce.run(&data.grid, &compare.map, &compare.extents, scroll.buffer());
+        changed.union(scroll.buffer());
+    }
+    count
+}
+
+/// Marks the cells that the last pass found changed as of the next sequence.
+fn mark(data: &mut MirrorData, compare: &Compare, now: Instant) {
+    let seq = data.seq + 1;
+    for (col, row) in compare.map.iter() {
+        let cell = data.grid.index(col, row);
+        data.cell_seq[cell] = seq;
+        data.cell_at[cell] = now;
     }
 }
 

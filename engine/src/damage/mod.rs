@@ -1,9 +1,10 @@
 //! Damage: what differs between a frame and the output's last picture, and that picture, the mirror.
 
+mod check;
 mod compare;
 mod cpu;
 pub mod delayed;
-mod kept;
+mod live;
 mod mirror;
 mod scroll;
 mod source;
@@ -12,7 +13,7 @@ mod tests;
 
 use std::time::Instant;
 
-pub use compare::FrameError;
+pub use check::FrameError;
 pub use cpu::{CpuDamage, DamageStats};
 pub use mirror::{Mirror, MirrorData, MirrorGuard};
 
@@ -37,14 +38,15 @@ impl Copied {
 
 /// What changed between two pictures of one output.
 ///
-/// `changed` and the targets of `copied` are disjoint; together they hold every pixel that differs. Copies are
-/// exact: `new(to + d) == old(from + d)`. They all refer to the old picture, and are listed so that carrying
-/// them out one after the other, each on the result of the one before, gives the same.
+/// First the copies, then the pixels: together they hold every pixel that differs. All copies refer to the old picture,
+/// and are listed so that carrying them out one after the other, each on the result of the one before, gives the same.
+/// They are exact, `new(to + d) == old(from + d)`, but for pixels that the source wrote while it was looked at: those
+/// are in `changed` as well. Otherwise `changed` and the targets are disjoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
     /// The mirror's content sequence once this is in it.
     pub seq: u64,
-    /// Pixels that differ and were not copied.
+    /// Pixels that differ once the copies have been carried out.
     pub changed: Region,
     /// Pixels that moved.
     pub copied: Vec<Copied>,

@@ -8,7 +8,7 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use crate::frame::Memory;
+use crate::frame::{Frame, Memory, Piece};
 
 /// Pixels of the longest segment: one row of a cell.
 pub(super) const SEGMENT: usize = crate::tile::CELL as usize;
@@ -61,6 +61,19 @@ impl<'a> Source<'a> {
         }
         // After this the source may be another: the compiler must not read it again in place of the copy.
         compiler_fence(Ordering::SeqCst);
+    }
+}
+
+/// A frame's pixels: what several cores may see of it.
+pub(super) struct Pixels<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) pieces: &'a [Piece],
+}
+
+impl<'a> Pixels<'a> {
+    /// Those of a frame.
+    pub(super) fn of(frame: &'a Frame) -> Self {
+        Self { source: Source::new(&frame.memory), pieces: &frame.pieces }
     }
 }
 

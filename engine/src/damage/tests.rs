@@ -311,7 +311,7 @@ fn frames_without_pieces_or_pixels_change_nothing() {
 }
 
 /// Memory that a thread of the test writes to, as another process would.
-struct Live(Vec<AtomicU32>);
+pub(super) struct Live(pub Vec<AtomicU32>);
 
 impl SharedMemory for Live {
     fn as_ptr(&self) -> *const u8 {
@@ -324,7 +324,7 @@ impl SharedMemory for Live {
 }
 
 /// Ends the writer, also when an assertion fails.
-struct Stop<'a>(&'a AtomicBool);
+pub(super) struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

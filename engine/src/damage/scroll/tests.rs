@@ -1,14 +1,19 @@
 //! Moves: exact whatever the scene, found where they matter, none where they save nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use proptest::prelude::*;
 
+use super::carry_out;
 use crate::damage::DamageEngine as _;
-use crate::damage::tests::{Noise, feed, frame, poisoned, whole};
-use crate::damage::{CpuDamage, Damage, Mirror};
-use crate::frame::Hint;
-use crate::geometry::{Rect, Region, Size};
+use crate::damage::compare::Compare;
+use crate::damage::source::Pixels;
+use crate::damage::tests::{Live, Noise, Stop, feed, frame, poisoned, whole};
+use crate::damage::{Copied, CpuDamage, Damage, Mirror};
+use crate::frame::{Hint, Memory, Piece};
+use crate::geometry::{Point, Rect, Region, Size};
 use crate::pixel::Layout;
 
 /// A picture to draw on.
@@ -47,14 +52,11 @@ impl Canvas {
     }
 }
 
-/// What is wrong with a damage as a recipe from the old picture to the new one, if anything.
-fn fault(old: &Canvas, new: &Canvas, damage: &Damage) -> Option<String> {
+/// A damage as a recipe carried out on the old picture: first the copies, then pixels of the new one.
+fn painted(old: &Canvas, new: &Canvas, damage: &Damage) -> Vec<u32> {
     let width = usize::from(old.size.w);
     let mut now = old.pixels.clone();
-    for (i, c) in damage.copied.iter().enumerate() {
-        if damage.changed.overlaps_rect(&c.to) || damage.copied[..i].iter().any(|d| d.to.overlaps(&c.to)) {
-            return Some(format!("{c:?} is covered twice"));
-        }
+    for c in &damage.copied {
         let before = now.clone();
         for y in 0..usize::from(c.to.h) {
             let from = (usize::from(c.from.y) + y) * width + usize::from(c.from.x);
@@ -68,7 +70,18 @@ fn fault(old: &Canvas, new: &Canvas, damage: &Damage) -> Option<String> {
             now[at..at + usize::from(r.w)].copy_from_slice(&new.pixels[at..at + usize::from(r.w)]);
         }
     }
-    let wrong = now.iter().zip(&new.pixels).position(|(a, b)| a != b)?;
+    now
+}
+
+/// What is wrong with a damage between two pictures that stood still while they were looked at, if anything.
+fn fault(old: &Canvas, new: &Canvas, damage: &Damage) -> Option<String> {
+    for (i, c) in damage.copied.iter().enumerate() {
+        if damage.changed.overlaps_rect(&c.to) || damage.copied[..i].iter().any(|d| d.to.overlaps(&c.to)) {
+            return Some(format!("{c:?} is covered twice"));
+        }
+    }
+    let width = usize::from(old.size.w);
+    let wrong = painted(old, new, damage).iter().zip(&new.pixels).position(|(a, b)| a != b)?;
     Some(format!("pixel {},{} is wrong after {:?}", wrong % width, wrong / width, damage.copied))
 }
 
@@ -308,16 +321,123 @@ fn a_window_dragged_past_the_edge_is_a_copy_of_what_stays() {
 }
 
 #[test]
-fn small_changes_are_not_searched_and_nothing_is_kept_for_them() {
+fn small_changes_and_first_pictures_are_not_searched() {
     let size = Size::new(600, 400);
     let mirror = Mirror::new(size, Layout::BGRX, Instant::now());
-    let mut old = Canvas::new(600, 400, 1);
-    old.window(&Rect::new(0, 0, 600, 400), 3, 0);
     let mut scroll = super::Scroll::default();
-    let mut given = whole(size, &old.pixels);
-    assert!(scroll.before(&given, &mirror.read()).is_none(), "there was no picture before");
+    let mut given = whole(size, &Canvas::new(600, 400, 1).pixels);
+    assert!(!scroll.wants(&given, &mirror.read()), "there was no picture before");
     mirror.write().seq = 1;
-    assert!(scroll.before(&given, &mirror.read()).is_some());
+    assert!(scroll.wants(&given, &mirror.read()));
+    scroll.rest = 1;
+    assert!(!scroll.wants(&given, &mirror.read()), "it rests");
+    scroll.let_by(super::SEARCH_PX);
+    assert!(scroll.wants(&given, &mirror.read()));
     given.hint = Hint::Only(Region::from(Rect::new(5, 5, 128, 127)));
-    assert!(scroll.before(&given, &mirror.read()).is_none());
+    assert!(!scroll.wants(&given, &mirror.read()));
+    given.hint = Hint::Everything;
+    given.pieces = vec![given.pieces[0]; super::MOST_PIECES + 1];
+    assert!(!scroll.wants(&given, &mirror.read()), "in too many pieces");
+}
+
+#[test]
+fn a_move_that_is_wrong_by_the_time_it_is_carried_out_is_pixels() {
+    let size = Size::new(300, 200);
+    let mut noise = Noise(5);
+    let mut old = Canvas::new(300, 200, 0);
+    old.fill(&size.rect(), |_, _| noise.next() & 0xff_ffff);
+    let copied = [Copied { to: Rect::new(70, 10, 150, 120), from: Point::new(59, 41) }];
+    let mut new = old.clone();
+    carry_out(&mut new.pixels, 300, &copied);
+    let moved = new.clone();
+    // the source was written to: inside the target, at its edge, and outside in a cell that differs
+    let written = [Rect::new(100, 50, 3, 2), Rect::new(219, 129, 1, 1), Rect::new(221, 129, 2, 1)];
+    for rect in &written {
+        new.fill(rect, |_, _| noise.next() & 0xff_ffff);
+    }
+    let mirror = Mirror::new(size, Layout::BGRX, Instant::now());
+    let mut guard = mirror.write();
+    guard.pixels.clone_from(&old.pixels);
+    let given = whole(size, &new.pixels);
+    let pixels = Pixels::of(&given);
+    let mut compare = Compare::default();
+    compare.begin(&given, &guard).expect("a frame");
+    compare.look(&pixels, &guard);
+    carry_out(&mut guard.pixels, 300, &copied);
+    assert_eq!(guard.pixels, moved.pixels);
+    assert_eq!(compare.run_rest(&pixels, &mut guard, &copied), 2);
+    assert_eq!(compare.run_targets(&pixels, &mut guard, &copied), 7);
+    assert_eq!(compare.map.len(), 2, "the cells of the two places in the target");
+    assert_eq!(guard.pixels, new.pixels);
+}
+
+#[test]
+fn pictures_that_scroll_while_they_are_searched_end_exact() {
+    let size = Size::new(640, 420);
+    let mut text = Canvas::new(640, 1260, 0);
+    text.window(&Rect::new(0, 0, 640, 1260), 8, 0);
+    let live = Arc::new(Live(text.pixels[..640 * 420].iter().copied().map(AtomicU32::new).collect()));
+    let mirror = Mirror::new(size, Layout::BGRX, Instant::now());
+    let mut engine = CpuDamage::new();
+    engine.set_scroll(true);
+    let stop = AtomicBool::new(false);
+    let shared = || {
+        let piece = Piece { rect: size.rect(), offset: 0, stride: 640 * 4 };
+        frame(size, vec![piece], Memory::Shared(live.clone()), Hint::Everything)
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in (0..840).step_by(7).cycle() {
+                for (i, pixel) in live.0.iter().enumerate() {
+                    pixel.store(text.pixels[turn * 640 + i] | 0x5a00_0000, Ordering::Relaxed);
+                }
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let _ended = Stop(&stop);
+        for _ in 0..60 {
+            let before = Canvas { size, pixels: mirror.read().pixels.clone() };
+            let damage = feed(&mut engine, &mirror, shared());
+            let after = Canvas { size, pixels: mirror.read().pixels.clone() };
+            assert_eq!(painted(&before, &after, &damage), after.pixels, "{damage:?}");
+            assert!(after.pixels.iter().all(|p| p >> 24 == 0));
+        }
+    });
+    feed(&mut engine, &mirror, shared());
+    let last: Vec<u32> = live.0.iter().map(|p| p.load(Ordering::Relaxed) & 0xff_ffff).collect();
+    assert_eq!(mirror.read().pixels, last);
+}
+
+#[test]
+fn a_window_dragged_across_a_large_screen_is_found_whatever_blinks_in_the_corners() {
+    let size = Size::new(2000, 1500);
+    let mut ground = Canvas::new(2000, 1500, 0);
+    ground.fill(&size.rect(), |x, y| (u32::from(x) * 3) ^ (u32::from(y) << 9) & 0xff_ffff);
+    let window = Rect::new(611, 477, 503, 305);
+    let picture = |at: &Rect, colour: u32| {
+        let mut canvas = ground.clone();
+        canvas.window(at, 4, 0);
+        for (x, y) in [(3, 5), (1950, 5), (3, 1460), (1950, 1460)] {
+            canvas.fill(&Rect::new(x, y, 40, 30), |_, _| colour);
+        }
+        canvas
+    };
+    for moved in [(13, 7), (-26, 14), (39, -21)] {
+        let to = window.translate(moved.0, moved.1);
+        let (old, new) = (picture(&window, 1), picture(&to, 2));
+        let damage = damage(&old, &new);
+        let [copy] = damage.copied[..] else { panic!("{:?}", damage.copied) };
+        assert!(
+            copy.to.contains(&to.intersect(&copy.to)) && copy.to.area() >= to.area() * 99 / 100,
+            "{copy:?} of {to:?}"
+        );
+        assert_eq!(
+            copy.from,
+            Point::new((i32::from(copy.to.x) - moved.0) as u16, (i32::from(copy.to.y) - moved.1) as u16)
+        );
+        let uncovered = window.area() - window.intersect(&to).area();
+        assert!(damage.changed.area() < uncovered * 3 / 2 + 8 * 1200, "{} px left", damage.changed.area());
+    }
 }

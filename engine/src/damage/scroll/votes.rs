@@ -100,7 +100,6 @@ struct Worker {
 pub(super) struct Votes {
     workers: [Worker; WORKERS],
     tables: [Table; PARTS],
-    hashes: Vec<u32>,
     best: Vec<(i32, i32)>,
 }
 
@@ -173,7 +172,6 @@ impl Votes {
         let anchors: [_; PARTS] = std::array::from_fn(|part| self.anchors(scene, bounds, part));
         let tables = &self.tables;
         each(&mut self.workers, bounds, |(i, worker)| {
-            worker.pixels.resize(bounds.w.into(), 0);
             worker.voted.clear();
             for dy in (-REACH..=REACH).skip(i).step_by(WORKERS) {
                 worker.tally.clear();
@@ -198,12 +196,16 @@ impl Votes {
 
     /// Puts the chosen runs of the richest probed row of a part into its table; returns that row.
     fn anchors(&mut self, scene: &Scene<'_>, bounds: &Rect, part: usize) -> Option<u16> {
-        let hashes = &mut self.hashes;
+        let Worker { pixels, hashes, .. } = &mut self.workers[0];
+        pixels.resize(bounds.w.into(), 0);
         let left = usize::from(bounds.x);
         let mut chosen = |y: u16, each: &mut dyn FnMut(u32, usize)| {
-            window_hashes(CpuLevel::current(), scene.row(y.into(), left, bounds.w.into()), hashes);
+            scene.new.read(y.into(), left, pixels);
+            window_hashes(CpuLevel::current(), pixels, hashes);
+            let old = scene.old(y.into(), left, bounds.w.into());
             for (i, &hash) in hashes.iter().enumerate().filter(|(_, h)| is_chosen(**h)) {
-                if scene.in_changed_extent(left + i, y.into()) {
+                // the ground beside a window would vote that it stayed where it is
+                if pixels[i..i + WINDOW] != old[i..i + WINDOW] {
                     each(hash, i);
                 }
             }
@@ -233,14 +235,15 @@ impl Worker {
         let mut buffer = [0; RUN];
         self.table.clear(height);
         for y in rows.clone().filter(|&y| scene.in_changed_cell(x, y)) {
-            let hash = run_hash(scene.old.row(y, x, &mut buffer[..run]));
+            let hash = run_hash(scene.old(y, x, run));
             if hash != 0 {
                 self.table.remember(hash, y as u16);
             }
         }
         // every old row has to be known, of the new ones some are enough
-        for y in rows.step_by(height / 512 + 1).filter(|&y| scene.in_changed_extent(x, y)) {
-            let hash = run_hash(scene.row(y, x, run));
+        for y in rows.step_by(height / 512 + 1).filter(|&y| scene.in_changed_cell(x, y)) {
+            scene.new.read(y, x, &mut buffer[..run]);
+            let hash = run_hash(&buffer[..run]);
             if let (true, Some(from)) = (hash != 0, self.table.once(hash)) {
                 self.vertical[height + y - usize::from(from)] += 1;
             }
@@ -249,8 +252,7 @@ impl Worker {
 
     /// Looks for the anchors of a new row in the old row `from`.
     fn row(&mut self, scene: &Scene<'_>, bounds: &Rect, anchors: &Table, from: usize) {
-        let pixels = scene.old.row(from, bounds.x.into(), &mut self.pixels);
-        window_hashes(CpuLevel::current(), pixels, &mut self.hashes);
+        window_hashes(CpuLevel::current(), scene.old(from, bounds.x.into(), bounds.w.into()), &mut self.hashes);
         for (i, &hash) in self.hashes.iter().enumerate().filter(|(_, h)| is_chosen(**h)) {
             if let Some(to) = anchors.once(hash) {
                 let dx = i32::from(to) - i as i32;

@@ -44,6 +44,18 @@ pub fn diff_row(level: CpuLevel, new: &[u32], old: &mut [u32], mask: u32) -> Opt
     }
 }
 
+/// Whether a row of new pixels differs from the mirror's, which is left alone.
+///
+/// Shape: as for [`diff_row`].
+///
+/// # Panics
+/// When the rows differ in length.
+#[inline]
+pub fn rows_differ(new: &[u32], old: &[u32], mask: u32) -> bool {
+    assert_eq!(new.len(), old.len(), "rows of one length");
+    new.iter().zip(old).fold(0, |all, (n, o)| all | ((n & mask) ^ o)) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +112,19 @@ mod tests {
                     assert_eq!(diff_row(level, &new, &mut old, 7), Some(want), "{level:?}, {at} of {width}");
                     assert_eq!(diff_row(level, &new, &mut old, 7), None, "{level:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_differ_in_any_pixel_and_in_no_bit_above_the_mask() {
+        for width in (0..=17).chain([64, 65, 130]) {
+            let (mut new, old) = rows(width, u32::MAX, 3);
+            assert!(!rows_differ(&new, &old, 0x00ff_ffff), "{width} px");
+            for at in 0..width {
+                new[at] ^= 0x0001_0000;
+                assert!(rows_differ(&new, &old, 0x00ff_ffff), "{at} of {width}");
+                new[at] ^= 0x0001_0000;
             }
         }
     }
