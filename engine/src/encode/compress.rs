@@ -1,6 +1,6 @@
 //! A thread's compressors, and which of them a codec uses.
 
-use super::deflate::{Deflater, Shape};
+use super::deflate::{Deflater, Section};
 use super::zstd::Zstd;
 use super::{Chunk, Params, StreamId};
 
@@ -12,14 +12,14 @@ pub(super) struct Compressors {
 }
 
 impl Compressors {
-    /// The chunk that holds `data` of this shape: a piece of `stream`, or a frame of its own for the codecs that have zstd.
+    /// The chunk that holds `data`, in sections of their shapes: a piece of `stream`, or a frame of its own for the codecs that have zstd.
     ///
     /// Cost: one allocation, the result.
-    pub(super) fn chunk(&mut self, data: &[u8], shape: Shape, params: &Params, stream: StreamId) -> Chunk {
+    pub(super) fn chunk(&mut self, data: &[u8], sections: &[Section], params: &Params, stream: StreamId) -> Chunk {
         if params.codec.is_zstd() {
             Chunk { stream: None, data: self.zstd.frame(data, params.compression) }
         } else {
-            Chunk { stream: Some(stream), data: self.deflater.chunk(data, shape, params.compression) }
+            Chunk { stream: Some(stream), data: self.deflater.sections(data, sections, params.compression) }
         }
     }
 }

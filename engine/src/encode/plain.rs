@@ -1,6 +1,6 @@
 //! Encodings 0, 6 and 25: the pixels as they are, and the same through zlib or zstd.
 
-use super::deflate::Shape;
+use super::deflate::{Section, Shape};
 use super::scratch::{Picture, Tools};
 use super::{Encoded, Params, StreamId, number};
 use crate::pixel::PixelBytes;
@@ -22,7 +22,7 @@ pub(super) fn compressed(picture: Picture<'_>, params: &Params, tools: &mut Tool
         rect: picture.rect,
         encoding: params.codec.number(),
         head: Vec::new(),
-        chunk: Some(tools.compressors.chunk(&tools.bytes, shape, params, StreamId::Zlib)),
+        chunk: Some(tools.compressors.chunk(&tools.bytes, &[Section::all(&tools.bytes, shape)], params, StreamId::Zlib)),
         lossy: false,
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::compress::Compressors;
+use super::deflate::Section;
 use super::{Overlay, Params};
 use crate::damage::MirrorData;
 use crate::geometry::Rect;
@@ -28,6 +29,8 @@ pub(super) struct Tools {
     pub(super) palette: Palette,
     pub(super) indices: Vec<u8>,
     pub(super) bytes: Vec<u8>,
+    /// What is known of stretches of `bytes`.
+    pub(super) sections: Vec<Section>,
     #[cfg(feature = "jpeg")]
     pub(super) jpeg: super::jpeg::Jpeg,
 }

@@ -15,7 +15,7 @@
 //! The gradient filter is never sent: old noVNC stops at it, and deflate at low levels gains nothing from it.
 
 use super::content::{self, Cells};
-use super::deflate::Shape;
+use super::deflate::{Section, Shape};
 use super::scratch::{Picture, Tools};
 use super::streams::push_compact;
 use super::zrle::pack;
@@ -205,7 +205,7 @@ impl Tight<'_> {
             head.extend_from_slice(bytes);
             None
         } else {
-            Some(compressors.chunk(bytes, shape, self.params, StreamId::Tight(stream)))
+            Some(compressors.chunk(bytes, &[Section::all(bytes, shape)], self.params, StreamId::Tight(stream)))
         };
         self.out.push(Encoded { rect: *rect, encoding: self.params.codec.number(), head, chunk, lossy: false });
     }

@@ -3,7 +3,7 @@
 //! Source: RFC 6143 section 7.7.6. A tile's kind is the one that is smallest before compression. Its pixels are read once for the
 //! palette; how long its runs would be is counted from its indices, 64 at a time.
 
-use super::deflate::Shape;
+use super::deflate::{Section, Shape};
 use super::scratch::{Picture, Tools};
 use super::{Encoded, Params, StreamId};
 use crate::geometry::Rect;
@@ -18,78 +18,120 @@ const MAX_PACKED: usize = 16;
 
 /// Encodings 16 and 28.
 pub(super) fn encode(picture: Picture<'_>, params: &Params, tools: &mut Tools) -> Encoded {
-    let Tools { compressors, palette, indices, bytes, .. } = tools;
+    let Tools { compressors, palette, indices, bytes, sections, .. } = tools;
     let form = PixelBytes::cpixel(&params.format);
     bytes.clear();
+    sections.clear();
+    palette.start(MAX_PALETTE);
+    let mut tiles = Tiles { picture, form, palette, indices, out: Out { bytes, sections, closed: 0 } };
     let r = picture.rect;
     for y in (r.y..r.bottom()).step_by(TILE.into()) {
         for x in (r.x..r.right()).step_by(TILE.into()) {
             let part =
                 Rect::from_corners(x, y, r.right().min(x.saturating_add(TILE)), r.bottom().min(y.saturating_add(TILE)));
-            tile(picture, &part, form, palette, indices, bytes);
+            tiles.tile(&part);
         }
     }
     Encoded {
         rect: r,
         encoding: params.codec.number(),
         head: Vec::new(),
-        chunk: Some(compressors.chunk(bytes, Shape::default(), params, StreamId::Zrle)),
+        chunk: Some(compressors.chunk(bytes, sections, params, StreamId::Zrle)),
         lossy: false,
     }
 }
 
-fn tile(
-    picture: Picture<'_>,
-    part: &Rect,
-    form: PixelBytes,
-    palette: &mut Palette,
-    indices: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) {
-    palette.start(MAX_PALETTE);
-    indices.clear();
-    let area = part.area() as usize;
-    if palette.add_rows(picture.rows(part), indices) < part.h.into() {
-        return many(picture, part, form, out);
-    }
-    let colours = palette.values();
-    if let [colour] = colours {
-        out.push(1);
-        return form.push(*colour, out);
-    }
-    let runs = Runs::of(indices, part.w.into());
-    let bits = match colours.len() {
-        2 => 1,
-        3..=4 => 2,
-        _ => 4,
-    };
-    let packed = usize::from(part.w).div_ceil(8 / bits as usize) * usize::from(part.h);
-    let is_packed = colours.len() <= MAX_PACKED && packed <= runs.size;
-    if is_packed {
-        out.push(colours.len() as u8);
-    } else if colours.len() * form.len() + runs.size < area * form.len() {
-        out.push(128 + colours.len() as u8);
-    } else {
-        out.push(0);
-        return picture.rows(part).for_each(|row| form.push_row(row, out));
-    }
-    colours.iter().for_each(|v| form.push(*v, out));
-    if is_packed {
-        indices.chunks_exact(part.w.into()).for_each(|row| pack(row, bits, out));
-    } else {
-        runs.write(indices, out);
+/// The bytes of tiles, and which of them are plain pixels.
+struct Out<'a> {
+    bytes: &'a mut Vec<u8>,
+    sections: &'a mut Vec<Section>,
+    /// Where the section before this one ended.
+    closed: usize,
+}
+
+impl Out<'_> {
+    /// Ends a section.
+    fn close(&mut self, shape: Shape) {
+        self.sections.push(Section { len: self.bytes.len() - self.closed, shape });
+        self.closed = self.bytes.len();
     }
 }
 
-/// A tile of more colours than a palette of runs has: runs only where they are long.
-fn many(picture: Picture<'_>, part: &Rect, form: PixelBytes, out: &mut Vec<u8>) {
+/// A rectangle's tiles in the making.
+struct Tiles<'a> {
+    picture: Picture<'a>,
+    form: PixelBytes,
+    /// Colours of this tile and of those before it.
+    palette: &'a mut Palette,
+    indices: &'a mut Vec<u8>,
+    out: Out<'a>,
+}
+
+impl Tiles<'_> {
+    fn tile(&mut self, part: &Rect) {
+        let Self { palette, indices, form, picture, out } = self;
+        let Out { bytes, .. } = out;
+        let form = *form;
+        let mut add = |palette: &mut Palette| {
+            indices.clear();
+            palette.add_rows(picture.rows(part), indices) == part.h.into()
+        };
+        let known = palette.values().len();
+        if !add(palette) {
+            palette.start(MAX_PALETTE);
+            if known == 0 || !add(palette) {
+                palette.start(MAX_PALETTE);
+                return self.many(part);
+            }
+        }
+        let Some(&first) = indices.first() else { return };
+        let most = indices.iter().fold(0, |most, i| most.max(*i));
+        if indices.iter().fold(0, |differ, i| differ | (i ^ first)) == 0 {
+            bytes.push(1);
+            return form.push(palette.values()[usize::from(first)], bytes);
+        }
+        let colours = &palette.values()[..=usize::from(most)];
+        let runs = Runs::of(indices, part.w.into());
+        let bits = match colours.len() {
+            2 => 1,
+            3..=4 => 2,
+            _ => 4,
+        };
+        let packed = usize::from(part.w).div_ceil(8 / bits as usize) * usize::from(part.h);
+        let is_packed = colours.len() <= MAX_PACKED && packed <= runs.size;
+        if is_packed {
+            bytes.push(colours.len() as u8);
+        } else if colours.len() * form.len() + runs.size < part.area() as usize * form.len() {
+            bytes.push(128 + colours.len() as u8);
+        } else {
+            return self.raw(part);
+        }
+        colours.iter().for_each(|v| form.push(*v, bytes));
+        if is_packed {
+            indices.chunks_exact(part.w.into()).for_each(|row| pack(row, bits, bytes));
+        } else {
+            runs.write(indices, bytes);
+        }
+    }
+
+    /// A tile of plain pixels.
+    fn raw(&mut self, part: &Rect) {
+        self.out.bytes.push(0);
+        self.out.close(Shape::default());
+        self.picture.rows(part).for_each(|row| self.form.push_row(row, self.out.bytes));
+        self.out.close(Shape::pixels(self.form.len(), part.w));
+    }
+
+    /// A tile of more colours than a palette of runs has: runs only where they are long.
+    fn many(&mut self, part: &Rect) {
+        let Self { form, picture, out: Out { bytes: out, .. }, .. } = self;
+        let form = *form;
     let raw_size = part.area() as usize * form.len();
     let steps = |row: &[u32]| row.array_windows::<2>().map(|[a, b]| u32::from(a != b)).sum::<u32>() as usize;
     // every row may begin a run
     let count: usize = picture.rows(part).map(|row| steps(row) + 1).sum();
     if count * (form.len() + 1) >= raw_size / 2 {
-        out.push(0);
-        return picture.rows(part).for_each(|row| form.push_row(row, out));
+        return self.raw(part);
     }
     out.push(128);
     let mut pixels = picture.rows(part).flatten().copied();
@@ -106,6 +148,7 @@ fn many(picture: Picture<'_>, part: &Rect, form: PixelBytes, out: &mut Vec<u8>) 
     }
     form.push(last, out);
     push_length(len, out);
+}
 }
 
 /// The runs of a tile's indices.

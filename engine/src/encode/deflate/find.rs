@@ -11,6 +11,8 @@
 //! 2. Costs a comparison and keeps distances few, so that their codes get short.
 //! 3. Noise costs little more than its copy.
 
+use std::ops::Range;
+
 use super::Shape;
 use super::block::{FARTHEST, SHORTEST};
 use super::writer::{SYMBOLS, Writer};
@@ -77,11 +79,20 @@ pub(super) fn common(data: &[u8], at: usize, distance: usize) -> usize {
     n + after[n..].iter().zip(&before[n..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Takes the bytes from the writer's place to the end of `data`.
-pub(super) fn bytes(data: &[u8], shape: Shape, base: u32, places: &mut Places, writer: &mut Writer<'_>) {
+/// Takes the bytes of a section that begins at `start`, which need not be the writer's place; returns up to where bytes were counted, the
+/// section's end or, where a match goes beyond it, farther.
+pub(super) fn bytes(
+    data: &[u8],
+    section: Range<usize>,
+    shape: Shape,
+    base: u32,
+    places: &mut Places,
+    writer: &mut Writer<'_>,
+) -> usize {
     let row = usize::from(shape.row_bytes);
-    let last = data.len().saturating_sub(TAIL);
-    let mut at = writer.at();
+    let last = section.end.min(data.len().saturating_sub(TAIL));
+    let mut at = section.start;
+    let mut counted = at;
     let mut misses = 0usize;
     while at < last {
         let word = load(data, at);
@@ -101,25 +112,28 @@ pub(super) fn bytes(data: &[u8], shape: Shape, base: u32, places: &mut Places, w
             at += 1 + (misses >> MISSES_BITS);
             misses += 1;
             if at - writer.at() >= SYMBOLS && at < last {
-                writer.count(&data[writer.at()..at]);
+                writer.count(&data[counted..at]);
                 writer.literals(data, at);
+                counted = at;
             }
             continue;
         }
         misses = 0;
-        while at > writer.at() && at > distance && data[at - 1] == data[at - 1 - distance] {
+        while at > counted && at > distance && data[at - 1] == data[at - 1 - distance] {
             at -= 1;
             length += 1;
         }
-        writer.count(&data[writer.at()..at]);
+        writer.count(&data[counted..at]);
         writer.matched(data, at, length, distance);
         at = writer.at();
+        counted = at;
         if at < last {
             for back in [3, 2, 1] {
                 places.swap(hash(load(data, at - back), 4), base + (at - back) as u32);
             }
         }
     }
-    writer.count(&data[writer.at()..]);
-    writer.rest(data);
+    let end = section.end.max(counted);
+    writer.count(&data[counted..end]);
+    end
 }

@@ -55,6 +55,22 @@ impl Shape {
     }
 }
 
+/// A stretch of a chunk's bytes and what is known of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Section {
+    /// How many bytes.
+    pub len: usize,
+    /// What they are.
+    pub shape: Shape,
+}
+
+impl Section {
+    /// The whole of `data`.
+    pub fn all(data: &[u8], shape: Shape) -> Self {
+        Self { len: data.len(), shape }
+    }
+}
+
 /// The compressors of one thread.
 #[derive(Default)]
 pub struct Deflater {
@@ -72,15 +88,22 @@ impl Deflater {
     ///
     /// Cost: one allocation, the result.
     pub fn chunk(&mut self, data: &[u8], shape: Shape, compression: u8) -> Vec<u8> {
+        self.sections(data, &[Section::all(data, shape)], compression)
+    }
+
+    /// One chunk that holds `data`, whose sections have shapes of their own; what lies behind the last one has none.
+    ///
+    /// Cost: one allocation, the result.
+    pub fn sections(&mut self, data: &[u8], sections: &[Section], compression: u8) -> Vec<u8> {
         match compression {
             0 => stored(data),
             _ if data.len() > LONGEST => stored(data),
             THOROUGH.. => self.thorough(data, LEVELS[usize::from(compression.min(9) - THOROUGH)]),
-            _ => self.fast(data, shape, compression),
+            _ => self.fast(data, sections, compression),
         }
     }
 
-    fn fast(&mut self, data: &[u8], shape: Shape, compression: u8) -> Vec<u8> {
+    fn fast(&mut self, data: &[u8], sections: &[Section], compression: u8) -> Vec<u8> {
         let bound = writer::bound(data.len());
         if self.buffer.len() < bound {
             self.buffer.resize(bound, 0);
@@ -91,12 +114,23 @@ impl Deflater {
         }
         let low = compression < EAGER;
         let mut writer = Writer::new(&mut self.block, &mut self.buffer, if low { MARGIN_BITS } else { 0 });
-        match (shape.pixel_bytes, low) {
-            (3, true) => pixels::pixels::<3, false>(data, self.base, &mut self.places, &mut writer),
-            (3, false) => pixels::pixels::<3, true>(data, self.base, &mut self.places, &mut writer),
-            (4, false) => pixels::pixels::<4, true>(data, self.base, &mut self.places, &mut writer),
-            _ => find::bytes(data, shape, self.base, &mut self.places[0], &mut writer),
+        let rest = Section { len: data.len(), shape: Shape::default() };
+        let (mut start, mut counted) = (0, 0);
+        for Section { len, shape } in sections.iter().chain([&rest]) {
+            let section = start..data.len().min(start + len);
+            start = section.end;
+            if counted >= start {
+                continue;
+            }
+            let (base, places, writer) = (self.base, &mut self.places, &mut writer);
+            counted = match (shape.pixel_bytes, low) {
+                (3, true) => pixels::pixels::<3, false>(data, section, counted, base, places, writer),
+                (3, false) => pixels::pixels::<3, true>(data, section, counted, base, places, writer),
+                (4, false) => pixels::pixels::<4, true>(data, section, counted, base, places, writer),
+                _ => find::bytes(data, counted..start, *shape, base, &mut places[0], writer),
+            };
         }
+        writer.rest(data);
         let len = writer.finish(data);
         self.base += data.len() as u32;
         self.buffer[..len].to_vec()

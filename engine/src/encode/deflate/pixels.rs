@@ -8,6 +8,8 @@
 //! 1. No decision is taken here, so that the processor has many look-ups under way at once.
 //! 2. A photograph's matches are short and a far one costs as much as three literals; the code lengths of the block before tell.
 
+use std::ops::Range;
+
 use super::block::FARTHEST;
 use super::find::{Places, common, hash, load};
 use super::writer::Writer;
@@ -23,17 +25,23 @@ struct Candidate {
     length: u8,
 }
 
-/// Takes pixels of `P` bytes from the writer's place to the end of `data`.
+/// Takes pixels of `P` bytes, a section that starts with one of them; bytes before `counted` are taken already. Returns up to where bytes
+/// were counted, the section's end or, where a match goes beyond it, farther.
 pub(super) fn pixels<const P: usize, const PAIRS: bool>(
     data: &[u8],
+    section: Range<usize>,
+    counted: usize,
     base: u32,
     places: &mut [Places; 2],
     writer: &mut Writer<'_>,
-) {
+) -> usize {
     let [ones, twos] = places;
-    let last = data.len().saturating_sub(TAIL);
+    let last = section.end.min(data.len().saturating_sub(TAIL));
     let mut found = [Candidate::default(); BATCH];
-    let mut at = writer.at();
+    // on to the first border of a pixel
+    let first = section.start + (counted - section.start).next_multiple_of(P);
+    let mut at = first.min(section.end.max(counted));
+    writer.count(&data[counted..at]);
     while at < last {
         let start = at;
         let count = (last - start).div_ceil(P).min(BATCH);
@@ -72,12 +80,13 @@ pub(super) fn pixels<const P: usize, const PAIRS: bool>(
             }
             writer.matched(data, at, length, distance);
             // on to the next border of a pixel
-            let border = (at + length.next_multiple_of(P)).min(data.len());
+            let border = (at + length.next_multiple_of(P)).min(section.end.max(at + length));
             writer.count(&data[at + length..border]);
             at = border;
         }
         writer.literals(data, at);
     }
-    writer.count(&data[at.min(data.len())..]);
-    writer.rest(data);
+    let end = section.end.max(at);
+    writer.count(&data[at..end]);
+    end
 }
