@@ -22,7 +22,12 @@ pub(super) fn compressed(picture: Picture<'_>, params: &Params, tools: &mut Tool
         rect: picture.rect,
         encoding: params.codec.number(),
         head: Vec::new(),
-        chunk: Some(tools.compressors.chunk(&tools.bytes, &[Section::all(&tools.bytes, shape)], params, StreamId::Zlib)),
+        chunk: Some(tools.compressors.chunk(
+            &tools.bytes,
+            &[Section::all(&tools.bytes, shape)],
+            params,
+            StreamId::Zlib,
+        )),
         lossy: false,
     }
 }

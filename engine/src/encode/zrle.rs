@@ -1,7 +1,10 @@
 //! Encodings 16 and 28, ZRLE: tiles of 64x64 pixels as palettes and runs, all through one zlib stream or a zstd frame.
 //!
-//! Source: RFC 6143 section 7.7.6. A tile's kind is the one that is smallest before compression. Its pixels are read once for the
-//! palette; how long its runs would be is counted from its indices, 64 at a time.
+//! Source: RFC 6143 section 7.7.6. A tile's pixels are read once for the palette; how long its runs would be is counted from its indices, 64
+//! at a time. Its kind is the one that is smallest before compression, and what compression makes of it decides two things:
+//! - A tile's palette begins with that of the tile before it, as long as both fit: a colour has the same index in all tiles of a page,
+//!   so that letters are found again from tile to tile, and so is the palette itself.
+//! - Plain pixels are marked as such, so that they are looked up pixel by pixel.
 
 use super::deflate::{Section, Shape};
 use super::scratch::{Picture, Tools};
@@ -68,6 +71,7 @@ struct Tiles<'a> {
 }
 
 impl Tiles<'_> {
+    /// Adds one tile: solid, packed, runs of a palette, plain pixels, or plain runs.
     fn tile(&mut self, part: &Rect) {
         let Self { palette, indices, form, picture, out } = self;
         let Out { bytes, .. } = out;
@@ -78,6 +82,7 @@ impl Tiles<'_> {
         };
         let known = palette.values().len();
         if !add(palette) {
+            // without the colours of the tiles before, it may fit
             palette.start(MAX_PALETTE);
             if known == 0 || !add(palette) {
                 palette.start(MAX_PALETTE);
@@ -126,29 +131,29 @@ impl Tiles<'_> {
     fn many(&mut self, part: &Rect) {
         let Self { form, picture, out: Out { bytes: out, .. }, .. } = self;
         let form = *form;
-    let raw_size = part.area() as usize * form.len();
-    let steps = |row: &[u32]| row.array_windows::<2>().map(|[a, b]| u32::from(a != b)).sum::<u32>() as usize;
-    // every row may begin a run
-    let count: usize = picture.rows(part).map(|row| steps(row) + 1).sum();
-    if count * (form.len() + 1) >= raw_size / 2 {
-        return self.raw(part);
-    }
-    out.push(128);
-    let mut pixels = picture.rows(part).flatten().copied();
-    let Some(mut last) = pixels.next() else { return };
-    let mut len = 1;
-    for value in pixels {
-        if value == last {
-            len += 1;
-        } else {
-            form.push(last, out);
-            push_length(len, out);
-            (last, len) = (value, 1);
+        let raw_size = part.area() as usize * form.len();
+        let steps = |row: &[u32]| row.array_windows::<2>().map(|[a, b]| u32::from(a != b)).sum::<u32>() as usize;
+        // every row may begin a run
+        let count: usize = picture.rows(part).map(|row| steps(row) + 1).sum();
+        if count * (form.len() + 1) >= raw_size / 2 {
+            return self.raw(part);
         }
+        out.push(128);
+        let mut pixels = picture.rows(part).flatten().copied();
+        let Some(mut last) = pixels.next() else { return };
+        let mut len = 1;
+        for value in pixels {
+            if value == last {
+                len += 1;
+            } else {
+                form.push(last, out);
+                push_length(len, out);
+                (last, len) = (value, 1);
+            }
+        }
+        form.push(last, out);
+        push_length(len, out);
     }
-    form.push(last, out);
-    push_length(len, out);
-}
 }
 
 /// The runs of a tile's indices.

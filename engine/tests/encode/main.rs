@@ -3,4 +3,5 @@
 mod exact;
 mod support;
 mod tight;
+mod zrle;
 mod zstd;

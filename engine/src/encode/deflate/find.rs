@@ -13,7 +13,6 @@
 
 use std::ops::Range;
 
-use super::Shape;
 use super::block::{FARTHEST, SHORTEST};
 use super::writer::{SYMBOLS, Writer};
 
@@ -79,17 +78,16 @@ pub(super) fn common(data: &[u8], at: usize, distance: usize) -> usize {
     n + after[n..].iter().zip(&before[n..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Takes the bytes of a section that begins at `start`, which need not be the writer's place; returns up to where bytes were counted, the
-/// section's end or, where a match goes beyond it, farther.
+/// Takes the bytes of a section, in rows of `row` bytes if that is not 0; what lies before it is counted already. Returns up to where bytes were
+/// counted, the section's end or, where a match goes beyond it, farther.
 pub(super) fn bytes(
     data: &[u8],
     section: Range<usize>,
-    shape: Shape,
+    row: usize,
     base: u32,
     places: &mut Places,
     writer: &mut Writer<'_>,
 ) -> usize {
-    let row = usize::from(shape.row_bytes);
     let last = section.end.min(data.len().saturating_sub(TAIL));
     let mut at = section.start;
     let mut counted = at;

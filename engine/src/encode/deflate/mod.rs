@@ -2,7 +2,7 @@
 //!
 //! Up to compression 5 a compressor of our own, made for pixels: `find` and `pixels` look for what stood earlier in the chunk, `writer` gathers
 //! it into blocks, `block` and `header` count, build codes (`huffman`) and write the cheapest form (`bits`); `costs` tells the next block
-//! what symbols take. Above, zlib-rs looks longer. `docs/deflate.md` compares.
+//! what symbols take. Above, zlib-rs looks longer, and of plain pixels the smaller of both is taken. `docs/deflate.md` compares.
 //!
 //! INVARIANT: what comes out depends on data, shape and level alone; a chunk refers to nothing before its start.
 
@@ -25,12 +25,14 @@ use zlib_rs::{Deflate, DeflateFlush};
 /// zlib-rs's level for each compression level of a client from 6 on: above 6, seconds grow much faster than bytes shrink.
 const LEVELS: [i32; 4] = [6, 6, 7, 9];
 /// The lowest compression level at which pairs of pixels are looked up, too, and every match is taken that pays.
-const EAGER: u8 = 3;
+pub(super) const EAGER: u8 = 3;
 /// Below, what a short match must save: each costs time besides its bits. 3 takes a quarter of the time off a grainy photograph and
 /// adds 1 % of bytes.
 const MARGIN_BITS: i32 = 3;
 /// The lowest compression level that goes to zlib-rs.
 const THOROUGH: u8 = 6;
+/// From there on, pixels of so many bytes that make up half of a chunk go to our own as well, which often finds more in them.
+const PIXEL_BYTES: u8 = 3;
 /// Longer chunks are stored; the engine's are below 1 MiB.
 const LONGEST: usize = 1 << 30;
 
@@ -93,12 +95,22 @@ impl Deflater {
 
     /// One chunk that holds `data`, whose sections have shapes of their own; what lies behind the last one has none.
     ///
-    /// Cost: one allocation, the result.
+    /// Cost: one allocation, the result; another one from compression 6 on for plain pixels.
     pub fn sections(&mut self, data: &[u8], sections: &[Section], compression: u8) -> Vec<u8> {
         match compression {
             0 => stored(data),
             _ if data.len() > LONGEST => stored(data),
-            THOROUGH.. => self.thorough(data, LEVELS[usize::from(compression.min(9) - THOROUGH)]),
+            THOROUGH.. => {
+                let thorough = self.thorough(data, LEVELS[usize::from(compression.min(9) - THOROUGH)]);
+                let of_pixels = sections.iter().filter(|s| s.shape.pixel_bytes >= PIXEL_BYTES);
+                let pixels = of_pixels.fold(0usize, |sum, s| sum.saturating_add(s.len));
+                if pixels < data.len() / 2 {
+                    return thorough;
+                }
+                // neither is always the smaller one
+                let fast = self.fast(data, sections, compression);
+                if fast.len() < thorough.len() { fast } else { thorough }
+            }
             _ => self.fast(data, sections, compression),
         }
     }
@@ -115,19 +127,20 @@ impl Deflater {
         let low = compression < EAGER;
         let mut writer = Writer::new(&mut self.block, &mut self.buffer, if low { MARGIN_BITS } else { 0 });
         let rest = Section { len: data.len(), shape: Shape::default() };
-        let (mut start, mut counted) = (0, 0);
+        let (mut start, mut counted) = (0usize, 0);
         for Section { len, shape } in sections.iter().chain([&rest]) {
-            let section = start..data.len().min(start + len);
+            let section = start..data.len().min(start.saturating_add(*len));
             start = section.end;
             if counted >= start {
                 continue;
             }
+            let row = Some(usize::from(shape.row_bytes)).filter(|row| *row <= block::FARTHEST).unwrap_or_default();
             let (base, places, writer) = (self.base, &mut self.places, &mut writer);
             counted = match (shape.pixel_bytes, low) {
-                (3, true) => pixels::pixels::<3, false>(data, section, counted, base, places, writer),
-                (3, false) => pixels::pixels::<3, true>(data, section, counted, base, places, writer),
-                (4, false) => pixels::pixels::<4, true>(data, section, counted, base, places, writer),
-                _ => find::bytes(data, counted..start, *shape, base, &mut places[0], writer),
+                (3, true) => pixels::pixels::<3, false>(data, section, counted, row, base, places, writer),
+                (3, false) => pixels::pixels::<3, true>(data, section, counted, row, base, places, writer),
+                (4, false) => pixels::pixels::<4, true>(data, section, counted, row, base, places, writer),
+                _ => find::bytes(data, counted..start, row, base, &mut places[0], writer),
             };
         }
         writer.rest(data);

@@ -164,6 +164,17 @@ fn assert_comes_back(deflater: &mut Deflater, data: &[u8]) {
     }
 }
 
+/// Sections of every length around a pixel and a match come back, whatever their shapes say and wherever they end.
+fn assert_sections_come_back(deflater: &mut Deflater, data: &[u8], sections: &[Section]) {
+    for compression in [1, 2, 5, 6] {
+        let chunk = deflater.sections(data, sections, compression);
+        assert!(chunk.ends_with(&[0, 0, 0xff, 0xff]));
+        assert!(inflate(&chunk, data.len()) == data, "compression {compression}, {sections:?}, zlib-rs");
+        assert!(inflate_cold(&chunk) == data, "compression {compression}, {sections:?}, cold");
+        assert_eq!(Deflater::default().sections(data, sections, compression), chunk, "it depends on what came before");
+    }
+}
+
 fn noise(seed: u32) -> impl Iterator<Item = u8> {
     let mut state = seed;
     std::iter::repeat_with(move || {
@@ -285,6 +296,64 @@ fn a_chunk_does_not_depend_on_what_came_before() {
 }
 
 #[test]
+fn sections_need_not_fit_the_data() {
+    let mut deflater = Deflater::default();
+    let data = photo(3, 5_000);
+    let of = |lens: &[usize]| -> Vec<Section> {
+        lens.iter()
+            .zip(SHAPES.iter().cycle().skip(3))
+            .map(|(len, shape)| Section { len: *len, shape: *shape })
+            .collect()
+    };
+    for lens in [&[][..], &[0], &[1, 4_999], &[4_999], &[9_000], &[2_500, usize::MAX / 2], &[0, 0, 1, 2, 3, 0, 4_000]] {
+        assert_sections_come_back(&mut deflater, &data, &of(lens));
+        assert_sections_come_back(&mut deflater, &[7; 5_000], &of(lens));
+        assert_sections_come_back(&mut deflater, &[], &of(lens));
+    }
+}
+
+#[test]
+fn pixels_that_say_where_they_begin_take_fewer_bytes() {
+    // tiles as ZRLE has them: a byte, then 1024 pixels out of a hundred colours
+    let colours: Vec<[u8; 3]> =
+        (0..100u32).map(|i| i.wrapping_mul(0x9e37_79b1).to_le_bytes()[1..].try_into().expect("three")).collect();
+    let mut pick = noise(4);
+    let tile = |pick: &mut dyn Iterator<Item = u8>| -> Vec<u8> {
+        let pixels = pick.take(1024).flat_map(|n| colours[usize::from(n) % 100]);
+        std::iter::once(0).chain(pixels).collect()
+    };
+    let data: Vec<u8> = (0..8).flat_map(|_| tile(&mut pick)).collect();
+    let (byte, pixels) = (Section::default(), Section { len: 3072, shape: Shape::pixels(3, 32) });
+    let tiles = [Section { len: 1, ..byte }, pixels].repeat(8);
+    let mut deflater = Deflater::default();
+    let unknown = deflater.chunk(&data, Shape::default(), 5).len();
+    let known = deflater.sections(&data, &tiles, 5).len();
+    assert!(known * 20 < unknown * 19, "{known} bytes, {unknown} without sections");
+}
+
+#[test]
+fn what_follows_noise_is_found() {
+    let mut data: Vec<u8> = noise(8).take(150_000).collect();
+    let repeated = data[150_000 - 9_996..].to_vec();
+    (0..6).for_each(|_| data.extend_from_slice(&repeated));
+    for (pixel_bytes, compression) in [(3, 2), (3, 5), (4, 5)] {
+        let chunk = Deflater::default().chunk(&data, Shape::pixels(pixel_bytes, 64), compression);
+        assert!(inflate(&chunk, data.len()) == data);
+        assert!(chunk.len() < 165_000, "{} bytes, {pixel_bytes} a pixel", chunk.len());
+    }
+}
+
+#[test]
+fn more_compression_never_makes_pixels_larger() {
+    let pictures = [photo(3, 100_000), noise(2).take(60_000).collect(), text(60_000), vec![9; 60_000]];
+    for data in &pictures {
+        let len = |c| Deflater::default().chunk(data, Shape::pixels(3, 64), c).len();
+        let levels: Vec<usize> = [2, 3, 5, 6, 9].into_iter().map(len).collect();
+        assert!(levels.is_sorted_by(|a, b| a >= b), "{levels:?}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "a distance of")]
 fn a_reference_to_before_the_chunk_is_seen() {
     // fixed codes: a match of three, one back, with nothing there
@@ -309,5 +378,17 @@ proptest! {
             }
         }
         assert_comes_back(&mut Deflater::default(), &data);
+    }
+
+    #[test]
+    fn sections_of_any_length_and_shape_come_back(
+        lens in proptest::collection::vec((0usize..3_000, 0usize..6), 0..20),
+        pixel_bytes in 1usize..5,
+        len in 0usize..30_000,
+        is_text in any::<bool>(),
+    ) {
+        let sections: Vec<Section> = lens.iter().map(|(len, shape)| Section { len: *len, shape: SHAPES[*shape] }).collect();
+        let data = if is_text { text(len) } else { photo(pixel_bytes, len) };
+        assert_sections_come_back(&mut Deflater::default(), &data, &sections);
     }
 }
