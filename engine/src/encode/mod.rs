@@ -212,10 +212,11 @@ impl Encoded {
     }
 }
 
-/// The largest rectangle, in pixels of width and height, that callers cut for an encoder: Tight's limits hold for it.
+/// The side of the squares that callers cut for encoders. A rectangle of as many pixels and up to 2048 of them wide will do as
+/// well: Tight's limits.
 pub const BLOCK: u16 = 256;
 
-/// Encodes one rectangle of the mirror (at most [`BLOCK`] x [`BLOCK`]), appending one or more RFB rectangles that
+/// Encodes one rectangle of the mirror (of at most [`BLOCK`] x [`BLOCK`] pixels), appending one or more RFB rectangles that
 /// cover exactly it.
 ///
 /// Cost: the conversion and the analysis use per-thread buffers; only the results are allocated.

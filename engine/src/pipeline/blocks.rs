@@ -3,6 +3,18 @@
 use super::urgent::SMALL_AREA;
 use crate::geometry::{Rect, Region};
 
+/// How an update's pixels are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// The blocks' sides.
+    pub side: u16,
+    /// What is less than a block is joined with its neighbours.
+    pub joins: bool,
+}
+
+/// Sides of joined rectangles, at most; Tight ends at 2048.
+const MOST_SIDE: u16 = 1024;
+
 /// Cuts `region` at the lines of a grid of blocks with sides of `side` px, appending to `out`.
 ///
 /// Within a block, rectangles are sent as they are when they are few; many, or such that nearly fill their common box, are
@@ -59,6 +71,27 @@ fn next_line(v: u16, side: u16) -> u16 {
     (v / side + 1).saturating_mul(side)
 }
 
+/// Joins neighbours that are less than a block each, as at the edges of a film, into rectangles of at most a block's pixels: a JPEG
+/// or a chunk of deflate has a price of its own. Whole blocks stay as they are, so they are shared all the same.
+pub(super) fn join(rects: &mut Vec<Rect>, side: u16) {
+    let most = u64::from(side).pow(2);
+    rects.sort_unstable_by_key(|r| (r.y, r.h, r.x));
+    join_following(rects, most, |a, b| (a.y, a.h, a.right()) == (b.y, b.h, b.x));
+    rects.sort_unstable_by_key(|r| (r.x, r.w, r.y));
+    join_following(rects, most, |a, b| (a.x, a.w, a.bottom()) == (b.x, b.w, b.y));
+}
+
+fn join_following(rects: &mut Vec<Rect>, most: u64, touch: impl Fn(&Rect, &Rect) -> bool) {
+    rects.dedup_by(|next, kept| {
+        let whole = kept.bounds_with(next);
+        let joins = touch(kept, next) && whole.area() <= most && whole.w.max(whole.h) <= MOST_SIDE;
+        if joins {
+            *kept = whole;
+        }
+        joins
+    });
+}
+
 /// Sorts rectangles into the order in which they are sent: small ones first, newest first; then the rest, oldest first, so
 /// that what keeps changing cannot starve what waits.
 pub(super) fn order(rects: &mut [Rect], newest: impl Fn(&Rect) -> u64) {
@@ -98,6 +131,44 @@ mod tests {
             let blocks = region.bounds().w.div_ceil(BLOCK).max(1);
             prop_assert!(blocks > 0 && sent <= region.bounds().area());
         }
+    }
+
+    proptest! {
+        #[test]
+        fn joined_rectangles_cover_the_same_and_hold_no_more_than_a_block(
+            rects in proptest::collection::vec((0u16..2900, 0u16..2000, 1u16..900, 1u16..900), 1..6),
+            side in prop_oneof![Just(BLOCK / 4), Just(BLOCK)],
+        ) {
+            let mut region = Region::new();
+            for (x, y, w, h) in rects {
+                region.add(&Rect::new(x, y, w, h));
+            }
+            let mut cut_ones = Vec::new();
+            cut(&region, side, &mut cut_ones);
+            let mut joined = cut_ones.clone();
+            join(&mut joined, side);
+            prop_assert!(joined.len() <= cut_ones.len());
+            let area = |rects: &[Rect]| rects.iter().map(Rect::area).sum::<u64>();
+            prop_assert_eq!(area(&joined), area(&cut_ones));
+            for r in &joined {
+                prop_assert!(r.area() <= u64::from(side).pow(2) && r.w.max(r.h) <= MOST_SIDE);
+            }
+            let mut left = region.clone();
+            joined.iter().for_each(|r| left.subtract_rect(r));
+            prop_assert!(left.is_empty());
+            let whole = |r: &&Rect| r.area() == u64::from(side).pow(2);
+            prop_assert!(cut_ones.iter().filter(whole).all(|r| joined.contains(r)));
+        }
+    }
+
+    #[test]
+    fn the_edges_of_a_film_are_joined() {
+        let mut out = Vec::new();
+        cut(&Region::from(Rect::new(960, 540, 1920, 1080)), BLOCK, &mut out);
+        assert_eq!(out.len(), 45);
+        join(&mut out, BLOCK);
+        assert_eq!(out.len(), 33);
+        assert!(out.contains(&Rect::new(960, 540, 64, 996)), "{out:?}");
     }
 
     #[test]

@@ -50,6 +50,28 @@ fn photographs_become_jpeg_within_tolerance() {
 }
 
 #[test]
+fn strips_are_encoded_as_squares_are() {
+    let format = ClientFormat::BGRX;
+    for size in [Size::new(1024, 64), Size::new(64, 1024), Size::new(2048, 32)] {
+        let layout = Fourcc::XRGB8888.layout().expect("a 32-bit format");
+        for content in [Content::Photo, Content::Text] {
+            let mirror = mirror(size, layout, |x, y| colour(content, x, y, 5));
+            let data = mirror.read();
+            for (codec, jpeg) in Codec::ALL.into_iter().map(|c| (c, None)).chain([(Codec::Tight, Some(LADDER[1]))]) {
+                let (mut out, mut client) = (Vec::new(), Client::new(format, size));
+                encode_rect(&data, &size.rect(), None, &Params { codec, format, compression: 2, jpeg }, &mut out);
+                assert_tiles(&out, &size.rect());
+                client.take(&out).expect("legal rectangles");
+                let lossy = jpeg.is_some() && content == Content::Photo;
+                assert_eq!(out.iter().any(|e| e.lossy), lossy, "{codec:?} {content:?}");
+                let tolerance = if lossy { 50 } else { 0 };
+                assert_eq!(client.differs(&data, &size.rect(), tolerance), None, "{codec:?} {content:?} {size}");
+            }
+        }
+    }
+}
+
+#[test]
 fn grey_is_grey() {
     let step = JpegStep { quality: 90, subsampling: Subsampling::Grey };
     let (out, client) = encode(&SIZE.rect(), &tight(Some(step)), Layout::BGRX, |x, y| colour(Content::Photo, x, y, 5));
