@@ -4,7 +4,7 @@
     tests/run.py [--profile ci] [--group NAME]... [--list]
 
 Everything is compiled once, by one `cargo test --no-run` over the whole workspace; then each test program is run by itself.
-Groups, in this order: engine, rfb, server, benches and perf-tests (unit, property, golden, protocol; in parallel threads), desktop (test
+Groups, in this order: engine, rfb, channel, server, benches and perf-tests (unit, property, golden, protocol; in parallel threads), desktop (test
 programs whose names start with `desktop` or `x11`; one test at a time, each on private X servers), examples in the docs,
 tools (the harness's own tests) and viewers (tests/viewers/run.py).
 
@@ -20,9 +20,9 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ["engine", "rfb", "server", "benches", "perf-tests", "desktop", "docs", "tools", "viewers"]
-PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-rfb": "rfb", "farpane-server": "server", "farpane-benches": "benches",
-                  "farpane-perf-tests": "perf-tests"}
+GROUPS = ["engine", "rfb", "channel", "server", "benches", "perf-tests", "desktop", "docs", "tools", "viewers"]
+PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-rfb": "rfb", "farpane-channel": "channel", "farpane-server": "server",
+                  "farpane-benches": "benches", "farpane-perf-tests": "perf-tests"}
 RUST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 OWN_RESULT = re.compile(r"^\w+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 

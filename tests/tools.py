@@ -49,6 +49,7 @@ def a_program_without_a_result_is_a_failure():
 def desktop_programs_run_by_themselves():
     assert run.group_of("farpane-server", "desktop_x11") == "desktop" == run.group_of("farpane-server", "x11_input")
     assert run.group_of("farpane-server", "protocol") == "server" and run.group_of("farpane-engine", "farpane_engine") == "engine"
+    assert run.group_of("farpane-channel", "farpane_channel") == "channel"
 
 
 def waiting_ends_at_the_deadline():

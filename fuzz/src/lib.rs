@@ -3,6 +3,8 @@
 //!
 //! A target panics when an invariant breaks. None reads files, the clock or the environment.
 
+pub mod channel;
+
 use farpane_engine::capture::replay::TraceReader;
 use farpane_engine::capture::x11::auth;
 use farpane_engine::geometry::Size;
@@ -23,7 +25,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 15] = [
     ("client_messages", client_messages),
     ("server_messages", server_messages),
     ("server_handshake", server_handshake),
@@ -34,6 +36,11 @@ pub const TARGETS: [Target; 10] = [
     ("trace", trace),
     ("xauthority", xauthority),
     ("config", config),
+    ("channel_server", channel::channel_server),
+    ("channel_viewer", channel::channel_viewer),
+    ("channel_records", channel::channel_records),
+    ("channel_payloads", channel::channel_payloads),
+    ("channel_pins", channel::channel_pins),
 ];
 
 /// Messages of a client after the handshake. The first byte says what is negotiated and in which pieces the rest comes.

@@ -302,27 +302,27 @@ fn a_holder_that_does_not_answer_ends_the_handshake() {
 #[test]
 fn whoever_is_too_slow_is_told_by_the_clock_alone() {
     let (first, ..) = messages();
-    let slow = |message, seconds| Err(HandshakeError::TooSlow { message, seconds });
+    let slow = |message, seconds| Some(HandshakeError::TooSlow { message, seconds });
     let mut server = server();
     let begun = server.deadline().expect("one") - Duration::from_secs(10);
     assert!(server.advance(&[], begun + Duration::from_secs(10)).expect("just in time").is_idle());
     let late = begun + Duration::from_millis(10_001);
-    assert_eq!(server.advance(&first, late), slow(0, 10));
+    assert_eq!(server.advance(&first, late).err(), slow(0, 10));
     assert_eq!(server.advance(&first, begun), Err(HandshakeError::OutOfTurn), "over for good");
     let mut server = crate::tests::server();
     let begun = server.deadline().expect("one") - Duration::from_secs(10);
     server.advance(&first[..1], begun).expect("a suite");
     server.advance(&first[1..20], begun).expect("a part");
-    assert_eq!(server.advance(&first[20..], begun + Duration::from_millis(10_001)), slow(1, 10));
+    assert_eq!(server.advance(&first[20..], begun + Duration::from_millis(10_001)).err(), slow(1, 10));
     let mut server = crate::tests::server();
     feed_server(&mut server, &first, 99).expect("message 1");
     let login = server.deadline().expect("one");
     assert_eq!(server.advance(&[], login), Ok(Step::used(0)));
-    assert_eq!(server.advance(&[], login + Duration::from_millis(1)), slow(3, 120));
+    assert_eq!(server.advance(&[], login + Duration::from_millis(1)).err(), slow(3, 120));
     // a viewer waits for the server, and a person for as long as it takes
     let mut viewer = viewer();
     let limit = viewer.deadline().expect("one");
-    assert_eq!(viewer.advance(&[], limit + Duration::from_millis(1)), slow(0, 10));
+    assert_eq!(viewer.advance(&[], limit + Duration::from_millis(1)).err(), slow(0, 10));
     let (mut server, mut viewer) = (crate::tests::server(), crate::tests::viewer());
     let (first, _) = feed_viewer(&mut viewer, &server.offer(), 9).expect("an offer");
     let (second, _) = feed_server(&mut server, &first, 99).expect("message 1");
