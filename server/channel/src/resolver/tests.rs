@@ -118,7 +118,7 @@ fn ciphers_refuse_what_they_cannot_do() {
 fn engines_give_the_same_bytes_at_every_length_and_after_a_rekey() {
     let mut portable = Engine::Portable.cipher();
     portable.set(&[9; 32]);
-    let data: Vec<u8> = (0..70_000u32).map(|n| (n * 31 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..70_000u32).map(|n| ((n * 31) >> 3) as u8).collect();
     for engine in Engine::ALL {
         let mut other = engine.cipher();
         other.set(&[9; 32]);
