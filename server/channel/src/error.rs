@@ -26,9 +26,7 @@ pub enum HandshakeError {
     #[error("list of {0} security types (expected 1..=255)")]
     TypeList(usize),
     /// The server speaks another version of the channel.
-    #[error(
-        "channel version {0} (expected 1): use a release of the viewer that is as old as the server, or update the server"
-    )]
+    #[error("channel version {0} (expected 1): update the viewer")]
     Version(u8),
     /// The server offers no suite that we have.
     #[error("suites {0:#04x} (expected bit 0, Noise_XX_25519_AESGCM_SHA256): update the server")]
@@ -96,7 +94,9 @@ pub enum ChannelError {
     #[error("records of this kind cannot be sent before, or after, the end of authentication")]
     OutOfTurn,
     /// An authentication message that is too long.
-    #[error("authentication message of {0} bytes (expected 0..=16384)")]
+    #[error(
+        "authentication message of {0} bytes (expected 0..=16384, or less where the server announced shorter records)"
+    )]
     AuthTooLong(usize),
 }
 

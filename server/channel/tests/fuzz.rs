@@ -18,10 +18,10 @@ fn seeds_cut_and_changed_at_every_byte_break_nothing() {
     for (name, target) in TARGETS {
         for seed in targets::seeds(name).expect("seeds") {
             target(&seed);
-            // what is long is alike: every byte of the first 300, then some
-            for at in (0..seed.len()).filter(|at| *at < 300 || at % 331 == 0) {
+            // what is long is alike: every byte of the first 120, then some
+            for at in (0..seed.len()).filter(|at| *at < 120 || at % 331 == 0) {
                 target(&seed[..at]);
-                for change in [0x01, 0x80, 0xff] {
+                for change in [0x01, 0x80] {
                     let mut bad = seed.clone();
                     bad[at] ^= change;
                     target(&bad);
