@@ -79,6 +79,8 @@ struct Incoming {
     wire: Vec<u8>,
     /// The record opened last.
     plain: Vec<u8>,
+    /// It is an authentication message, and to be wiped.
+    secret: bool,
     /// The longest record that is taken.
     most: usize,
     records: u64,
@@ -135,6 +137,7 @@ impl Channel {
         let incoming = Incoming {
             wire: Vec::new(),
             plain: Vec::new(),
+            secret: false,
             most: takes,
             records: 0,
             before_auth: 0,
@@ -267,6 +270,8 @@ impl Channel {
 
     fn seal_data(&mut self, data: &[u8], kind: Kind, out: &mut Vec<u8>) -> Result<(), ChannelError> {
         self.outgoing.plain.clear();
+        // with room for the kind: growing later would leave a copy behind
+        self.outgoing.plain.reserve(data.len().saturating_add(1));
         self.outgoing.plain.extend_from_slice(data);
         self.seal(kind, out)
     }
@@ -319,7 +324,7 @@ impl Channel {
         if self.incoming.close.is_some() {
             return Ok(Opened { used: input.len(), record: None });
         }
-        if self.phase == Phase::Auth {
+        if std::mem::take(&mut self.incoming.secret) {
             self.incoming.plain.zeroize();
         }
         let Some((used, whole)) = self.next_record(input, now) else {
@@ -390,6 +395,7 @@ impl Channel {
         match (record, self.phase, self.role) {
             (Record::Rfb(_), Phase::Auth, Role::Server) | (Record::Auth(_), Phase::Rfb, _) => return None,
             (Record::Rfb(_), Phase::Auth, Role::Viewer) => self.phase = Phase::Rfb,
+            (Record::Auth(_), Phase::Auth, _) => incoming.secret = true,
             (Record::Close(close), ..) => incoming.close = Some(close),
             _ => {}
         }
@@ -443,5 +449,25 @@ impl std::fmt::Debug for Channel {
             .field("phase", &self.phase)
             .field("peer", &self.peer)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{Got, fresh, receive};
+
+    #[test]
+    fn an_authentication_message_is_wiped_once_it_was_read_or_sent() {
+        let (mut server, mut viewer) = fresh();
+        let mut wire = Vec::new();
+        viewer.auth(b"hunter2", &mut wire).expect("open");
+        assert!(viewer.outgoing.plain.is_empty());
+        assert_eq!(receive(&mut server, &wire), Ok(vec![Got::Auth(b"hunter2".to_vec())]));
+        assert!(server.incoming.secret && !server.incoming.plain.is_empty());
+        // even when the server ended authentication in between
+        server.write(&[0; 4], None, Instant::now(), &mut wire).expect("the end");
+        assert_eq!(server.open(&[], Instant::now()), Ok(Opened { used: 0, record: None }));
+        assert!(!server.incoming.secret && server.incoming.plain.is_empty());
     }
 }
