@@ -78,6 +78,7 @@ impl Layout {
     }
 
     /// Red, green and blue of a pixel, 8 bits each (10-bit channels lose their low bits).
+    #[inline(always)]
     pub const fn rgb(self, pixel: u32) -> [u8; 3] {
         let drop = self.bits - 8;
         [
