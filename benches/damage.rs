@@ -159,6 +159,40 @@ impl Case<'_> {
     }
 }
 
+/// Times searches in vain alone, each of them made: between two, a scroll that is found, untimed, makes the engine forget that it
+/// searched in vain.
+fn searched_each(c: &mut Criterion, label: &str, size: Size, pictures: [&Arc<[u32]>; 2]) {
+    let scrolled = pictures.map(|picture| -> Arc<[u32]> { scrolled_by_42(size, picture).into() });
+    let mirror = Mirror::new(size, Layout::BGRX, Instant::now());
+    let mut engine = CpuDamage::new();
+    engine.set_scroll(true);
+    feed(&mut engine, &mirror, frame(size, &scrolled[1]));
+    let mut turn = 0;
+    group(c, "noise_searched_each/all_cores", size).bench_function(BenchmarkId::from_parameter(label), |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut took = Duration::ZERO;
+            for _ in 0..rounds {
+                let began = Instant::now();
+                let damage = feed(&mut engine, &mirror, frame(size, pictures[turn]));
+                took += began.elapsed();
+                assert!(damage.copied.is_empty() && damage.changed == Region::from(size.rect()));
+                engine.recycle(damage);
+                let damage = feed(&mut engine, &mirror, frame(size, &scrolled[turn]));
+                assert_eq!(damage.copied.len(), 1);
+                engine.recycle(damage);
+                turn = 1 - turn;
+            }
+            took
+        });
+    });
+}
+
+fn scrolled_by_42(size: Size, picture: &[u32]) -> Vec<u32> {
+    let mut out = picture.to_vec();
+    out.rotate_left(usize::from(size.w) * 42);
+    out
+}
+
 /// Comparing and copying whole pictures and nothing else, in the pieces that the compare works in.
 fn bare(c: &mut Criterion, label: &str, size: Size, a: &[u32]) {
     let band = usize::from(size.w) * BAND_ROWS;
@@ -201,13 +235,14 @@ fn damage(c: &mut Criterion) {
         }
         let other: Arc<[u32]> = noise(size, 2).into();
         let in_vain = Case { label, size, pictures: [&noisy, &other], scroll: true };
-        in_vain.run(c, "noise_searched", Cores::All, &|d| {
+        // of many such frames in a row only some are searched
+        in_vain.run(c, "noise_in_a_row", Cores::All, &|d| {
             assert!(d.copied.is_empty());
             assert_eq!(d.changed, Region::from(size.rect()));
         });
-        let mut scrolled = noisy.to_vec();
-        scrolled.rotate_left(usize::from(size.w) * 42);
-        let found = Case { label, size, pictures: [&noisy, &scrolled.into()], scroll: true };
+        searched_each(c, label, size, [&noisy, &other]);
+        let scrolled = scrolled_by_42(size, &noisy).into();
+        let found = Case { label, size, pictures: [&noisy, &scrolled], scroll: true };
         found.run(c, "scroll_found", Cores::All, &|d| {
             assert_eq!(d.copied.len(), 1);
             assert_eq!(d.changed.area(), u64::from(size.w) * 42);

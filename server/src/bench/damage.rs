@@ -13,7 +13,7 @@ use super::report::{DamageRow, Excluded, Report};
 use super::{Clocks, median};
 
 /// Rows of [`measure`].
-pub(super) const CASES: usize = 4;
+pub(super) const CASES: usize = 5;
 
 const SIZE: Size = Size::new(1920, 1080);
 const LETTER: Rect = Rect { x: 500, y: 500, w: 10, h: 20 };
@@ -28,6 +28,8 @@ pub(super) fn cores() -> usize {
 enum Found {
     Nothing,
     Exactly(Rect),
+    /// No move where moves are looked for, each time: a move between two frames makes the search forget that it was in vain.
+    NoMoves,
     Copies,
 }
 
@@ -42,17 +44,17 @@ pub(super) fn measure(share: Duration, clocks: Clocks<'_>, report: &mut Report) 
         let at = usize::from(y) * usize::from(SIZE.w) + usize::from(LETTER.x);
         letter.iter_mut().skip(at).take(usize::from(LETTER.w)).for_each(|p| *p ^= 0x00ff_ffff);
     }
-    let mut scrolled = page.clone();
-    scrolled.rotate_left(usize::from(SIZE.w) * LINES);
+    let noise = synthetic::parse(&format!("{SIZE}:noise")).map(|spec| synthetic::picture(&spec, 0)).unwrap_or_default();
     let cases = [
-        ("nothing differs", page.clone(), false, Found::Nothing),
-        ("one letter differs", letter, false, Found::Exactly(LETTER)),
-        ("all differs", all, false, Found::Exactly(SIZE.rect())),
-        ("all scrolled, move found", scrolled, true, Found::Copies),
+        ("nothing differs", page.clone(), Found::Nothing),
+        ("one letter differs", letter, Found::Exactly(LETTER)),
+        ("all differs", all, Found::Exactly(SIZE.rect())),
+        ("all differs, moves searched in vain", noise, Found::NoMoves),
+        ("all scrolled, move found", scrolled(&page), Found::Copies),
     ];
     let page: Arc<[u32]> = page.into();
-    for (case, other, moves, found) in cases {
-        match measure_case([&page, &other.into()], moves, &found, share, clocks) {
+    for (case, other, found) in cases {
+        match measure_case([&page, &other.into()], &found, share, clocks) {
             Ok((runs, wall)) => report.damage.push(DamageRow {
                 case: case.into(),
                 width: SIZE.w,
@@ -63,6 +65,12 @@ pub(super) fn measure(share: Duration, clocks: Clocks<'_>, report: &mut Report) 
             Err(reason) => report.excluded.push(Excluded { row: format!("damage: {case}"), reason }),
         }
     }
+}
+
+fn scrolled(page: &[u32]) -> Vec<u32> {
+    let mut out = page.to_vec();
+    out.rotate_left(usize::from(SIZE.w) * LINES);
+    out
 }
 
 fn frame(memory: &Arc<[u32]>) -> Frame {
@@ -97,6 +105,7 @@ fn verify(mirror: &Mirror, want: &[u32], damage: &Damage, found: &Found) -> Resu
     let right = match found {
         Found::Nothing => damage.changed.is_empty() && damage.copied.is_empty(),
         Found::Exactly(rect) => damage.changed == Region::from(*rect) && damage.copied.is_empty(),
+        Found::NoMoves => !damage.changed.is_empty() && damage.copied.is_empty(),
         Found::Copies => !damage.copied.is_empty(),
     };
     if right { Ok(()) } else { Err(format!("found {:?} and {} moves", damage.changed, damage.copied.len())) }
@@ -105,7 +114,6 @@ fn verify(mirror: &Mirror, want: &[u32], damage: &Damage, found: &Found) -> Resu
 /// Times frames that go to and fro between two pictures, after checking what is found between them. Times are medians.
 fn measure_case(
     [page, other]: [&Arc<[u32]>; 2],
-    moves: bool,
     found: &Found,
     share: Duration,
     clocks: Clocks<'_>,
@@ -113,13 +121,21 @@ fn measure_case(
     let begun = (clocks.wall)();
     let mirror = Mirror::new(SIZE, Layout::BGRX, Instant::now());
     let mut engine = CpuDamage::new();
-    engine.set_scroll(moves);
+    engine.set_scroll(matches!(found, Found::NoMoves | Found::Copies));
     feed(&mut engine, &mirror, frame(page))?;
     let damage = feed(&mut engine, &mirror, frame(other))?;
     verify(&mirror, other, &damage, found)?;
+    let between = matches!(found, Found::NoMoves)
+        .then(|| [page, other].map(|picture| -> Arc<[u32]> { scrolled(picture).into() }));
     let mut times = Vec::new();
     loop {
         let next = if times.len() % 2 == 0 { page } else { other };
+        if let Some([of_page, of_other]) = &between {
+            let scrolled = if times.len() % 2 == 0 { of_other } else { of_page };
+            let damage = feed(&mut engine, &mirror, frame(scrolled))?;
+            verify(&mirror, scrolled, &damage, &Found::Copies)?;
+            engine.recycle(damage);
+        }
         let before = (clocks.wall)();
         let damage = feed(&mut engine, &mirror, frame(next))?;
         let after = (clocks.wall)();
@@ -144,10 +160,15 @@ mod tests {
         other[usize::from(LETTER.y) * usize::from(SIZE.w) + usize::from(LETTER.x)] = 8;
         let other: Arc<[u32]> = other.into();
         let one = Rect::new(LETTER.x, LETTER.y, 1, 1);
-        let measured = |found| measure_case([&page, &other], false, &found, Duration::ZERO, clocks);
+        let measured = |found| measure_case([&page, &other], &found, Duration::ZERO, clocks);
         assert!(measured(Found::Exactly(one)).is_ok());
         for wrong in [Found::Exactly(LETTER), Found::Nothing, Found::Copies] {
             assert!(measured(wrong).is_err());
         }
+        let page: Arc<[u32]> = (0..SIZE.area()).map(|n| (n as u32).wrapping_mul(0x9e37_79b9) >> 8).collect();
+        let moved: Arc<[u32]> = scrolled(&page).into();
+        let measured = |found| measure_case([&page, &moved], &found, Duration::ZERO, clocks);
+        assert!(measured(Found::Copies).is_ok());
+        assert!(measured(Found::NoMoves).is_err());
     }
 }

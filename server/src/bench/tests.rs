@@ -34,13 +34,13 @@ fn every_row_is_there_with_and_without_a_desktop() {
     let names = ["text", "ui", "photo", "noise", "desktop"];
     let want: Vec<_> = names.iter().flat_map(|name| [(*name, "raw"), (*name, "zrle")]).collect();
     assert_eq!(rows, want);
-    assert_eq!(report.damage.len(), 4, "{:?}", report.excluded);
+    assert_eq!(report.damage.len(), 5, "{:?}", report.excluded);
     let capture = report.capture.as_ref().expect("a capture");
     assert_eq!((capture.width, capture.height, capture.runs, capture.wall_ms), (301, 77, 3, 3.0));
     assert!(report.excluded.is_empty(), "{:?}", report.excluded);
 
     let report = run(plan(Err("no screen".into())), STOPPED);
-    assert_eq!((report.encoders.len(), report.damage.len(), report.capture.is_none()), (8, 4, true));
+    assert_eq!((report.encoders.len(), report.damage.len(), report.capture.is_none()), (8, 5, true));
     assert_eq!(report.desktop.missing.as_deref(), Some("no screen"));
 }
 
