@@ -252,6 +252,8 @@ impl<'a> Live<'a> {
                 }
                 Command::Display(connection, _) if connection != self.memory.connections => {}
                 Command::Display(_, X11Event::Layout { .. }) => self.layout(),
+                // told before nobody watched any more, by a thread of its own
+                Command::Display(_, X11Event::Cursor(_)) if !self.memory.watched => {}
                 Command::Display(_, X11Event::Cursor(image)) => {
                     self.send(BackendEvent::Cursor(image));
                     self.pointer()?;
@@ -276,6 +278,9 @@ impl<'a> Live<'a> {
     }
 
     fn after(&mut self, seen: &Seen) -> Result<(), Ended> {
+        if !self.memory.watched {
+            return Ok(());
+        }
         if seen.pointer {
             self.pointer()?;
         }
@@ -292,6 +297,8 @@ impl<'a> Live<'a> {
                 seen.leds = true;
                 None
             }
+            // may be on their way still when nobody watches any more
+            Event::XkbBellNotify(_) | Event::XfixesSelectionNotify(_) if !self.memory.watched => None,
             Event::XkbBellNotify(_) => {
                 self.send(BackendEvent::Bell);
                 None
@@ -320,7 +327,7 @@ impl<'a> Live<'a> {
             }
             _ => None,
         };
-        if let Some(text) = text {
+        if let Some(text) = text.filter(|_| self.memory.watched) {
             self.send(BackendEvent::Clipboard(text));
         }
         Ok(())
