@@ -36,6 +36,11 @@ fn paste(desk: &Desk, selection: &str, want: &str) -> Option<String> {
 }
 
 fn copy(desk: &Desk, selection: &str, text: &str) -> bool {
+    let (conn, _) = x11rb::connect(Some(&desk.server.display)).expect("connects");
+    let atom =
+        conn.intern_atom(false, selection.to_uppercase().as_bytes()).expect("sends").reply().expect("an atom").atom;
+    let owner = || conn.get_selection_owner(atom).expect("sends").reply().expect("an owner").owner;
+    let before = owner();
     let started = desk.server.command("xclip").args(["-i", "-selection", selection]).stdin(Stdio::piped()).spawn();
     let Ok(mut child) = started else {
         skip("xclip does not start");
@@ -43,6 +48,12 @@ fn copy(desk: &Desk, selection: &str, text: &str) -> bool {
     };
     child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("takes it");
     assert!(child.wait().expect("ends").success());
+    // it ends when its child is about to take the selection, not when it has: two copies could change places
+    let end = Instant::now() + PATIENCE;
+    while [before, x11rb::NONE].contains(&owner()) {
+        assert!(Instant::now() < end, "xclip does not take the selection");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     true
 }
 
