@@ -6,6 +6,7 @@
 //!
 //! - [`handshake`]: both ends as machines that take and give bytes, from the choice of the security type on.
 //! - [`channel`]: records both ways, once the handshake is complete.
+//! - [`auth`]: what authentication messages say.
 //! - [`record`]: what a record holds and how large it should be.
 //! - [`identity`], [`phrase`]: keys, fingerprints and the six words that people compare.
 //! - [`pins`]: what a viewer remembers of the servers that it met.
@@ -64,6 +65,7 @@
     )
 )]
 
+pub mod auth;
 pub mod channel;
 pub mod error;
 pub mod handshake;

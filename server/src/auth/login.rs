@@ -1,0 +1,161 @@
+//! A login as every way of proving it has it: a caller, prompts and replies, and a verdict.
+//!
+//! Security types carry it: those that know a name and a password only say both at once ([`Judge::password`]), the
+//! channel goes through prompts and replies ([`Judge::begin`]). Judges decide: in this process or in the auth helper.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::security::SecurityKind;
+
+/// Longest name of a user, in bytes of UTF-8.
+pub const MAX_NAME: usize = 255;
+/// Longest password, code or other reply, in bytes of UTF-8.
+pub const MAX_REPLY: usize = 1024;
+/// Longest prompt, in bytes of UTF-8.
+pub const MAX_PROMPT: usize = 2048;
+/// Prompts in a turn at most.
+pub const MAX_PROMPTS: usize = 16;
+
+/// A text that is wiped on drop, never printed and never logged.
+#[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text over.
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The text, for whoever judges it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Who wants to log in, as far as the connection below tells. Nothing in it is the peer's word alone but `peer`'s port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The peer as people write it.
+    pub peer: String,
+    /// The listener as it was written.
+    pub listener: String,
+    /// The security type that carries the login.
+    pub security: SecurityKind,
+    /// The fingerprint of the device key that the peer proved to hold, in hexadecimal digits.
+    pub device: Option<String>,
+    /// The DER of the certificate whose key the peer proved to hold, its chain already checked.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// What is shown to the person who logs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// For people, at most [`MAX_PROMPT`] bytes.
+    pub text: String,
+    /// What is to become of it.
+    pub kind: PromptKind,
+}
+
+/// What is to become of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptKind {
+    /// Asks for a reply that may be seen while it is typed.
+    Visible,
+    /// Asks for a reply that must not be seen.
+    Hidden,
+    /// Says something; wants no reply.
+    Info,
+    /// Says that something is wrong; wants no reply.
+    Error,
+}
+
+impl PromptKind {
+    /// Whether it wants a reply.
+    pub const fn asks(self) -> bool {
+        matches!(self, PromptKind::Visible | PromptKind::Hidden)
+    }
+}
+
+/// What follows from what was said so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// Show these and come back with one reply for each that asks.
+    Ask(Vec<Prompt>),
+    /// Let in.
+    Granted(Granted),
+    /// A proof was wrong, or no proof would have been enough: nothing tells which.
+    Refused,
+    /// No verdict could be reached (a helper that does not answer, a full queue): says nothing about the proof.
+    Unavailable,
+}
+
+/// Who was let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The user's name.
+    pub user: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
+    /// The names of the factors that were proved, in order: `userfile`, `totp`, `system`, `certificate`, `session`.
+    pub factors: Vec<String>,
+}
+
+/// A verdict that is still being reached.
+pub type Judging<'a> = Pin<Box<dyn Future<Output = Turn> + Send + 'a>>;
+
+/// One login. Dropping it gives it up.
+pub trait Login: Send {
+    /// The next turn; `replies` are to the last turn's prompts that ask, none at the first call.
+    fn next(&mut self, replies: Vec<Secret>) -> Judging<'_>;
+}
+
+/// Decides about logins.
+pub trait Judge: Send + Sync {
+    /// Begins a login as `user`. Whether there is such a user shows nowhere, not even in the time it takes.
+    fn begin(&self, caller: Caller, user: String) -> Box<dyn Login>;
+
+    /// A login by a name and one password (and what may be appended to it), all said at once. Never asks.
+    fn password(&self, caller: Caller, user: String, password: Secret) -> Judging<'_>;
+
+    /// Whether some chain can be proved by a name and one password alone. Security types that carry no more are pointless
+    /// otherwise.
+    fn takes_passwords(&self) -> bool;
+
+    /// Whether some chain wants a client certificate.
+    fn wants_certificates(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_printed_nowhere() {
+        let secret = Secret::new("hunter2".into());
+        assert_eq!(format!("{secret:?}"), "Secret");
+        assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn only_prompts_that_ask_want_replies() {
+        let asking: Vec<bool> = [PromptKind::Visible, PromptKind::Hidden, PromptKind::Info, PromptKind::Error]
+            .into_iter()
+            .map(PromptKind::asks)
+            .collect();
+        assert_eq!(asking, [true, true, false, false]);
+    }
+}

@@ -1,0 +1,145 @@
+//! Files that hold secrets or state of the server: only their owner reads them, and they are whole or not there.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Why a file of the server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateError {
+    /// It cannot be read.
+    #[error("{0}: {1}")]
+    Read(PathBuf, io::Error),
+    /// It cannot be written.
+    #[error("{0}: cannot be written: {1}")]
+    Write(PathBuf, io::Error),
+    /// Others can read or change it.
+    #[error("{0}: mode {1:o} lets others at it (expected 600); run: chmod 600 {0}")]
+    Mode(PathBuf, u32),
+    /// It belongs to somebody else.
+    #[error("{0}: belongs to user {1} (expected {2} or root)")]
+    Owner(PathBuf, u32, u32),
+    /// It is not a file.
+    #[error("{0}: is no regular file")]
+    Kind(PathBuf),
+    /// It is larger than anything that belongs there.
+    #[error("{0}: {1} bytes (expected at most {2})")]
+    Size(PathBuf, u64, u64),
+}
+
+/// Reads a file of at most `most` bytes that only its owner can read; none when it is not there.
+///
+/// # Errors
+/// When others could read or change it, it belongs to another user than this one or root, or the system refuses.
+pub fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateError> {
+    let fail = |error| PrivateError::Read(path.to_owned(), error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(fail)?,
+    };
+    let meta = file.metadata().map_err(fail)?;
+    if !meta.is_file() {
+        return Err(PrivateError::Kind(path.to_owned()));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(PrivateError::Mode(path.to_owned(), meta.mode() & 0o7777));
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if meta.uid() != us && meta.uid() != 0 {
+        return Err(PrivateError::Owner(path.to_owned(), meta.uid(), us));
+    }
+    if meta.len() > most {
+        return Err(PrivateError::Size(path.to_owned(), meta.len(), most));
+    }
+    // one byte more than may be: a file that grows while it is read is caught too, and no growing leaves a copy behind
+    let room = usize::try_from(meta.len().saturating_add(1)).unwrap_or(0);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > most {
+        return Err(PrivateError::Size(path.to_owned(), bytes.len() as u64, most));
+    }
+    Ok(Some(bytes))
+}
+
+/// Writes a file with mode 0600 in place of one that may be there: readers see the old one or the new one, whole. Folders that
+/// are missing above it are made with mode 0700.
+///
+/// # Errors
+/// When the system refuses; the file that was there stays.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
+    put(path, bytes).map_err(|error| PrivateError::Write(path.to_owned(), error))
+}
+
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut unique = name.to_owned();
+    unique.push(format!(".new-{}", std::process::id()));
+    let new = folder.join(unique);
+    // one that a dead process of our number left behind is ours to replace
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("farpane-private-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        path
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_others_cannot() {
+        let folder = folder("back");
+        let path = folder.join("deep/er/secret");
+        assert!(read(&path, 10).unwrap().is_none());
+        write(&path, b"first and long").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(read(&path, 10).unwrap().unwrap().as_slice(), b"second");
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn files_that_others_can_read_or_that_are_too_large_are_refused() {
+        let folder = folder("refused");
+        let path = folder.join("secret");
+        write(&path, b"secret").unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o601] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let said = read(&path, 10).unwrap_err().to_string();
+            assert!(said.contains("chmod 600"), "{said}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(read(&path, 5), Err(PrivateError::Size(_, 6, 5))));
+        assert!(matches!(read(&folder, 5), Err(PrivateError::Kind(_) | PrivateError::Mode(..))));
+        assert!(matches!(write(Path::new("/proc/none/x"), b""), Err(PrivateError::Write(..))));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
