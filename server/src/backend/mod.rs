@@ -17,7 +17,7 @@ use farpane_engine::geometry::{Point, Rect, Size};
 use crate::clipboard::Clipboard;
 use crate::input::InputSink;
 
-pub use open::{OpenError, open};
+pub use open::{Found, OpenError, find, open};
 pub use source::{KmsTarget, SourceParseError, SourceSpec, SyntheticSpec};
 
 /// Names an output of a backend for as long as the backend lives; also the RFB screen id.

@@ -1,12 +1,15 @@
 //! From a source's name to an opened desktop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::discover::{self, Environment, NOT_BUILT};
 use super::replay::{ReplayBackend, ReplayOpenError};
 use super::synthetic::SyntheticBackend;
-use super::{Backend, Events, SourceSpec};
+use super::{Backend, Events, SourceSpec, SyntheticSpec};
+use crate::clipboard::ClipboardOptions;
+use crate::helper::{OpenRequest, Opener};
 
 /// Why a source could not be opened; one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,32 +35,90 @@ pub enum OpenError {
     System(#[from] std::io::Error),
 }
 
-/// Opens a desktop. Its first events are in the channel or on their way when this returns.
+/// A desktop that was found: what it takes to open it, and nothing to look for any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A built-in scene.
+    Synthetic(SyntheticSpec),
+    /// A recording.
+    Replay(PathBuf),
+    /// An X server and how it lets us in.
+    #[cfg(feature = "x11")]
+    X11(super::x11::Target),
+}
+
+/// Finds out what a source's name stands for here: looks at displays, authority files and processes, and tries.
 ///
 /// May take a moment (it connects): call it off the network threads.
 ///
 /// # Errors
 /// When the source is not there or not in this build.
-pub fn open(spec: &SourceSpec, env: &Environment, events: Events) -> Result<Arc<dyn Backend>, OpenError> {
+pub fn find(spec: &SourceSpec, env: &Environment) -> Result<Found, OpenError> {
     match spec {
         SourceSpec::Auto => {
             let routes = discover::probe(env);
             let (chosen, why) =
                 discover::choose_auto(&routes).ok_or_else(|| OpenError::Nothing(first_reason(&routes)))?;
             tracing::info!(source = %chosen, why, "chose what to share");
-            open(&chosen, env, events)
+            find(&chosen, env)
         }
-        SourceSpec::Synthetic(scene) => Ok(Arc::new(SyntheticBackend::open(*scene, Instant::now(), events)?)),
-        SourceSpec::Replay(file) => Ok(Arc::new(ReplayBackend::open(file, &*env.opener, events)?)),
+        SourceSpec::Synthetic(scene) => Ok(Found::Synthetic(*scene)),
+        SourceSpec::Replay(file) => Ok(Found::Replay(file.clone())),
         #[cfg(feature = "x11")]
         SourceSpec::X11(display) => {
             let display = display.as_ref().or(env.display.as_ref()).ok_or(OpenError::NoDisplay)?;
             let target = discover::reach(env, &discover::look(env), display).map_err(super::x11::X11OpenError::from)?;
-            let opener = Arc::clone(&env.opener);
-            Ok(Arc::new(super::x11::X11Backend::open(target, opener, env.clipboard, events)?))
+            Ok(Found::X11(target))
         }
         other => Err(OpenError::NotBuilt(other.clone())),
     }
+}
+
+impl Found {
+    /// Everything that the desktop asks its opener for, then and later.
+    pub fn requests(&self) -> Vec<OpenRequest> {
+        match self {
+            Found::Synthetic(_) => Vec::new(),
+            Found::Replay(file) => vec![OpenRequest::Trace(file.clone())],
+            #[cfg(feature = "x11")]
+            Found::X11(target) => {
+                let display = OpenRequest::Display(target.address.clone());
+                let authority = target.authority.clone().map(OpenRequest::XAuthority);
+                let framebuffer = target.framebuffer.clone().map(OpenRequest::Framebuffer);
+                [Some(display), authority, framebuffer].into_iter().flatten().collect()
+            }
+        }
+    }
+
+    /// Opens it. Its first events are in the channel or on their way when this returns.
+    ///
+    /// May take a moment (it connects): call it off the network threads.
+    ///
+    /// # Errors
+    /// When it is gone, or the opener refuses.
+    pub fn open(
+        self,
+        opener: Arc<dyn Opener>,
+        clipboard: ClipboardOptions,
+        events: Events,
+    ) -> Result<Arc<dyn Backend>, OpenError> {
+        match self {
+            Found::Synthetic(scene) => Ok(Arc::new(SyntheticBackend::open(scene, Instant::now(), events)?)),
+            Found::Replay(file) => Ok(Arc::new(ReplayBackend::open(&file, &*opener, events)?)),
+            #[cfg(feature = "x11")]
+            Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
+        }
+    }
+}
+
+/// Finds a desktop and opens it in this process.
+///
+/// May take a moment (it connects): call it off the network threads.
+///
+/// # Errors
+/// When the source is not there or not in this build.
+pub fn open(spec: &SourceSpec, env: &Environment, events: Events) -> Result<Arc<dyn Backend>, OpenError> {
+    find(spec, env)?.open(Arc::clone(&env.opener), env.clipboard, events)
 }
 
 fn first_reason(routes: &[discover::Route]) -> String {
@@ -98,5 +159,25 @@ mod tests {
         assert!(said.contains("--source x11:DISPLAY") && !said.contains('\n'), "{said}");
         assert!(refusal("x11").contains("DISPLAY is not set"));
         assert!(refusal("auto").starts_with("no desktop found to share"));
+    }
+    #[test]
+    fn what_was_found_asks_for_nothing_but_its_own() {
+        let mut env = Environment::new(u32::MAX, Arc::new(InProcess));
+        env.root = "/nonexistent".into();
+        let requests = |source: &str| find(&source.parse().expect("a source"), &env).expect("found").requests();
+        assert_eq!(requests("synthetic"), []);
+        assert_eq!(requests("replay:/r/desk.trace"), [OpenRequest::Trace("/r/desk.trace".into())]);
+    }
+
+    #[test]
+    #[cfg(feature = "x11")]
+    fn an_x_server_asks_for_its_socket_its_authority_and_its_picture() {
+        let authority = Some(PathBuf::from("/a"));
+        let mut target =
+            super::super::x11::Target::parse(":3", std::path::Path::new("/s"), authority).expect("a display");
+        target.framebuffer = Some("/f".into());
+        let display = OpenRequest::Display(crate::helper::DisplayAddress::Unix("/s/X3".into()));
+        let (authority, framebuffer) = (OpenRequest::XAuthority("/a".into()), OpenRequest::Framebuffer("/f".into()));
+        assert_eq!(Found::X11(target).requests(), [display, authority, framebuffer]);
     }
 }

@@ -67,6 +67,21 @@ enum Kind {
     Unix(UnixListener),
 }
 
+enum BoundKind {
+    Tcp(std::net::TcpListener),
+    Ws(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// A socket that listens and that nobody accepts from yet. Needs no runtime and starts no thread; connections wait in it.
+pub struct Bound {
+    id: ListenerId,
+    address: ListenAddr,
+    allowed_origins: Arc<[String]>,
+    kind: BoundKind,
+    file: Option<SocketFile>,
+}
+
 /// A listening socket. A Unix socket's file goes when the listener is dropped.
 pub struct Listener {
     id: ListenerId,
@@ -93,9 +108,9 @@ impl Drop for SocketFile {
     }
 }
 
-fn bind_tcp(address: &ListenAddr, host_port: HostPort) -> Result<TcpListener, BindError> {
+fn bind_tcp(address: &ListenAddr, host_port: HostPort) -> Result<std::net::TcpListener, BindError> {
     let to = host_port.socket_addr();
-    let open = || -> io::Result<TcpListener> {
+    let open = || -> io::Result<std::net::TcpListener> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), None)?;
         if to.is_ipv6() {
             // [::] means IPv6 alone, so that 0.0.0.0 can stand beside it.
@@ -104,7 +119,7 @@ fn bind_tcp(address: &ListenAddr, host_port: HostPort) -> Result<TcpListener, Bi
         socket.set_reuse_address(true)?;
         socket.bind(&to.into())?;
         socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+        Ok(socket.into())
     };
     open().map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.clone()),
@@ -130,9 +145,9 @@ fn clear_stale(address: &ListenAddr, path: &Path) -> Result<(), BindError> {
     }
 }
 
-fn bind_unix(address: &ListenAddr, path: &Path) -> Result<(UnixListener, SocketFile), BindError> {
+fn bind_unix(address: &ListenAddr, path: &Path) -> Result<(std::os::unix::net::UnixListener, SocketFile), BindError> {
     clear_stale(address, path)?;
-    let open = || -> io::Result<(UnixListener, SocketFile)> {
+    let open = || -> io::Result<(std::os::unix::net::UnixListener, SocketFile)> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         // Nobody can connect before listen, so nobody gets in before the mode is set.
@@ -140,7 +155,7 @@ fn bind_unix(address: &ListenAddr, path: &Path) -> Result<(UnixListener, SocketF
         let meta = std::fs::symlink_metadata(path)?;
         let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
         socket.listen(BACKLOG)?;
-        Ok((UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket)))?, file))
+        Ok((std::os::fd::OwnedFd::from(socket).into(), file))
     };
     open().map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::SocketInUse(address.clone()),
@@ -151,8 +166,8 @@ fn bind_unix(address: &ListenAddr, path: &Path) -> Result<(UnixListener, SocketF
     })
 }
 
-impl Listener {
-    /// Opens the socket. Must be called within a tokio runtime.
+impl Bound {
+    /// Opens the socket.
     ///
     /// # Errors
     /// One line that says what to do.
@@ -163,25 +178,53 @@ impl Listener {
             ListenAddr::Tcp(hp) | ListenAddr::Ws(hp) => {
                 let listener = bind_tcp(asked, *hp)?;
                 let port = listener.local_addr().map_err(|e| BindError::Other(asked.clone(), e))?.port();
-                let kind = if matches!(asked, ListenAddr::Tcp(_)) { Kind::Tcp(listener) } else { Kind::Ws(listener) };
-                (kind, port)
+                let tcp = matches!(asked, ListenAddr::Tcp(_));
+                (if tcp { BoundKind::Tcp(listener) } else { BoundKind::Ws(listener) }, port)
             }
             ListenAddr::Unix(path) => {
                 let (listener, made) = bind_unix(asked, path)?;
                 file = Some(made);
-                (Kind::Unix(listener), 0)
+                (BoundKind::Unix(listener), 0)
             }
             ListenAddr::Wss(_) => return Err(BindError::NotBuilt(asked.clone())),
         };
         let address = asked.with_port(port);
+        Ok(Bound { id, address, allowed_origins: settings.allowed_origins.clone().into(), kind, file })
+    }
+
+    /// The address as it was written, with the real port.
+    pub fn address(&self) -> &ListenAddr {
+        &self.address
+    }
+
+    /// Makes it accept. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system has no resources left.
+    pub fn listen(self) -> Result<Listener, BindError> {
+        let kind = match self.kind {
+            BoundKind::Tcp(listener) => TcpListener::from_std(listener).map(Kind::Tcp),
+            BoundKind::Ws(listener) => TcpListener::from_std(listener).map(Kind::Ws),
+            BoundKind::Unix(listener) => UnixListener::from_std(listener).map(Kind::Unix),
+        };
         Ok(Listener {
-            id,
-            name: address.to_string().into(),
-            address,
-            allowed_origins: settings.allowed_origins.clone().into(),
-            kind,
-            _file: file,
+            id: self.id,
+            name: self.address.to_string().into(),
+            kind: kind.map_err(|e| BindError::Other(self.address.clone(), e))?,
+            address: self.address,
+            allowed_origins: self.allowed_origins,
+            _file: self.file,
         })
+    }
+}
+
+impl Listener {
+    /// Opens the socket and accepts from it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// One line that says what to do.
+    pub fn bind(id: ListenerId, settings: &ListenerSettings) -> Result<Self, BindError> {
+        Bound::bind(id, settings)?.listen()
     }
 
     /// The address as it was written, with the real port.

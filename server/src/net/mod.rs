@@ -11,7 +11,7 @@ mod transport;
 mod websocket;
 
 pub use address::{HostPort, ListenAddr, ListenAddrError};
-pub use listener::{BindError, Incoming, Listener, ListenerSettings};
+pub use listener::{BindError, Bound, Incoming, Listener, ListenerSettings};
 pub use meter::Meter;
 pub use serve::{ConnectionHandler, Refusal, serve};
 pub use slots::{Slot, Slots};
