@@ -42,11 +42,11 @@ pub const SECURITY_TYPES: usize = 255;
 /// Largest chunk of audio samples that a client accepts, in bytes.
 pub const AUDIO_CHUNK: usize = 1_024 * 1_024;
 
-/// Time for the whole handshake up to ServerInit, in seconds.
-pub const HANDSHAKE_S: u32 = 30;
+/// Time for what a client says by itself, in seconds: its version and the choice of a security type, and ClientInit.
+pub const GREETING_S: u32 = 5;
 
-/// Time for the client's version banner, in seconds.
-pub const BANNER_S: u32 = 10;
+/// Time for a login, in seconds: a person may be asked for something.
+pub const LOGIN_S: u32 = 120;
 
 /// Connections at one time that have not finished their handshake.
 pub const UNAUTHENTICATED: usize = 32;

@@ -58,6 +58,16 @@ pub enum BannerError {
 }
 
 impl Banner {
+    /// The banner as it was sent.
+    pub fn bytes(self) -> [u8; BANNER_LENGTH] {
+        let mut bytes = SERVER_BANNER;
+        let digits =
+            |n: u16| [n / 100 % 10, n / 10 % 10, n % 10].map(|d| b'0'.saturating_add(u8::try_from(d).unwrap_or(0)));
+        let numbers = digits(self.major).into_iter().chain([b'.']).chain(digits(self.minor));
+        bytes.iter_mut().skip(4).zip(numbers).for_each(|(to, from)| *to = from);
+        bytes
+    }
+
     /// Reads a banner from the first 12 bytes of `input`; `None` while they are incomplete and right so far.
     ///
     /// ```

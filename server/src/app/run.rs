@@ -124,7 +124,7 @@ async fn up(
     let mut loops = JoinSet::new();
     for listener in listeners {
         let handler: Arc<dyn net::ConnectionHandler> = handler.clone();
-        loops.spawn(net::serve(listener, slots.clone(), config.network.handshake_limit(), handler, stopped.clone()));
+        loops.spawn(net::serve(listener, slots.clone(), config.network.greeting_limit(), handler, stopped.clone()));
     }
     let layout = hub.desktop().layout;
     tracing::info!(

@@ -53,7 +53,7 @@ pub struct Caller {
     pub listener: String,
     /// The security type that carries the login.
     pub security: SecurityKind,
-    /// The fingerprint of the device key that the peer proved to hold, in hexadecimal digits.
+    /// The public device key that the peer proved to hold, in hexadecimal digits.
     pub device: Option<String>,
     /// The DER of the certificate whose key the peer proved to hold, its chain already checked.
     pub certificate: Option<Vec<u8>>,

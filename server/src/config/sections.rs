@@ -207,7 +207,8 @@ impl SessionSection {
                 Shared::Never => session::SharedPolicy::Never,
             },
             max_clients: usize::try_from(self.max_clients).unwrap_or(usize::MAX),
-            handshake_limit: network.handshake_limit(),
+            greeting_limit: network.greeting_limit(),
+            login_limit: network.login_limit(),
         }
     }
 }
@@ -245,13 +246,16 @@ impl EncodeSection {
 pub struct NetworkSection {
     /// Connections at once that have not proved who they are; more are turned away.
     pub max_unauthenticated: u32,
-    /// The handshake must be through after this long.
-    pub handshake_timeout_s: u64,
+    /// What a peer says by itself must come within this time: its version and the choice of a security type, a WebSocket
+    /// request, ClientInit.
+    pub greeting_timeout_s: u64,
+    /// A login must be through after this long: a person may be asked for something.
+    pub login_timeout_s: u64,
 }
 
 impl Default for NetworkSection {
     fn default() -> Self {
-        NetworkSection { max_unauthenticated: 32, handshake_timeout_s: 30 }
+        NetworkSection { max_unauthenticated: 32, greeting_timeout_s: 5, login_timeout_s: 120 }
     }
 }
 
@@ -260,12 +264,18 @@ impl NetworkSection {
     /// The first number that is out of its range.
     pub(super) fn check(&self) -> Result<(), RangeError> {
         range("max_unauthenticated", u64::from(self.max_unauthenticated), 1, 10_000)?;
-        range("handshake_timeout_s", self.handshake_timeout_s, 1, 600)
+        range("greeting_timeout_s", self.greeting_timeout_s, 1, 600)?;
+        range("login_timeout_s", self.login_timeout_s, 1, 600)
     }
 
-    /// The time a handshake may take.
-    pub fn handshake_limit(&self) -> Duration {
-        Duration::from_secs(self.handshake_timeout_s)
+    /// The time for what a peer says by itself.
+    pub fn greeting_limit(&self) -> Duration {
+        Duration::from_secs(self.greeting_timeout_s)
+    }
+
+    /// The time a login may take.
+    pub fn login_limit(&self) -> Duration {
+        Duration::from_secs(self.login_timeout_s)
     }
 }
 

@@ -25,10 +25,13 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_name() {
     assert!(said("[[listener]]\nadress = \"x\"").contains("did you mean `address`?"));
     assert!(said("[[listeners]]\naddress = \"127.0.0.1:1\"").contains("did you mean `listener`?"));
     assert!(said("max_fps = 3").contains("line 1: unknown key `max_fps` here: it belongs into [session]"));
-    assert!(said("[session]\nhandshake_timeout_s = 3").ends_with("here: it belongs into [network]"));
+    assert!(said("[session]\nlogin_timeout_s = 3").ends_with("here: it belongs into [network]"));
     assert!(said("wallpaper = 3").contains("unknown key `wallpaper` (expected one of source, "));
     assert!(said("[log]\nformat = \"jsno\"").contains("unknown value `jsno`: did you mean `json`?"));
-    assert!(said("[network]\nwallpaper = 1").contains("expected one of max_unauthenticated, handshake_timeout_s"));
+    assert!(
+        said("[network]\nwallpaper = 1")
+            .contains("expected one of max_unauthenticated, greeting_timeout_s, login_timeout_s")
+    );
     let at = Config::parse("x = 1", Some(Path::new("/etc/f.toml"))).unwrap_err().to_string();
     assert!(at.starts_with("configuration file /etc/f.toml, line 1: unknown key `x`"), "{at}");
 }
@@ -47,7 +50,7 @@ fn wrong_values_name_what_was_expected() {
         ("[encode]\nnice = 20", "nice 20 (expected 0..=19)"),
         ("[encode]\nnice = -1", "invalid value"),
         ("[session]\nmax_total_rate_kbps = 1000000001", "expected 0..=1000000000"),
-        ("[network]\nhandshake_timeout_s = 0", "expected 1..=600"),
+        ("[network]\ngreeting_timeout_s = 0", "expected 1..=600"),
         ("[session", "line 1"),
     ] {
         let error = said(text);
@@ -125,7 +128,8 @@ prop_compose! {
         source in prop_oneof![Just("auto"), Just("x11::1"), Just("synthetic:64x48@30"), Just("replay:/a b.trace")],
         allow in proptest::collection::vec("(none|vncauth)@0\\.0\\.0\\.0:[1-9]", 0..2),
         password_file in proptest::option::of("/[a-z\"']{1,9}"),
-        max_unauthenticated in 1u32..=10_000, handshake_timeout_s in 1u64..=600,
+        max_unauthenticated in 1u32..=10_000, greeting_timeout_s in 1u64..=600,
+        login_timeout_s in 1u64..=600,
         json: bool, nice in 0u8..=19,
     ) -> Config {
         Config {
@@ -135,7 +139,7 @@ prop_compose! {
             password_file: password_file.map(Into::into),
             session,
             encode: EncodeSection { nice },
-            network: NetworkSection { max_unauthenticated, handshake_timeout_s },
+            network: NetworkSection { max_unauthenticated, greeting_timeout_s, login_timeout_s },
             log: LogSection { format: if json { LogFormat::Json } else { LogFormat::Text }, level: LogLevel::Debug },
             listeners,
         }

@@ -1,7 +1,23 @@
 //! How a connection proves who is at its other end.
 
+pub mod channel;
 mod offer;
 pub mod vnc_auth;
 
+pub use channel::Negotiated;
 pub use offer::{InsecureAllow, InsecureAllowError, PolicyError, SecurityKind, UnknownSecurity, check_offer};
 pub use vnc_auth::{Grant, PasswordError, Passwords};
+
+/// Why a security type that takes over the stream came to no verdict. The peer is told nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SecurityFailed {
+    /// The channel.
+    #[error(transparent)]
+    Channel(#[from] channel::ChannelFailed),
+    /// The login in the channel.
+    #[error(transparent)]
+    Login(#[from] channel::LoginFailed),
+    /// Chosen although it is not served.
+    #[error("security type {0} is not served here")]
+    NotServed(farpane_rfb::handshake::SecurityType),
+}

@@ -1,17 +1,21 @@
-//! The handshake of one connection: version, security, ClientInit, ServerInit, all under one deadline.
+//! The handshake of one connection: version, security, ClientInit, ServerInit, each step under a deadline.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use farpane_engine::geometry::Size;
 use farpane_rfb::handshake::{HandshakeError, SecurityType, ServerEvent, ServerHandshake, ServerInit};
+use farpane_rfb::version::Banner;
 use farpane_rfb::{PixelFormat, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::hub::{Hub, Membership};
 use super::{Access, Settings, SharedPolicy};
 use crate::net::{ConnInfo, Transport};
+use crate::security::{Negotiated, SecurityFailed};
 
 /// Why a peer is not let in: words for the peer, and how long to keep it waiting for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,25 @@ pub trait Authenticator: Send + Sync {
 
     /// What a peer may do that had to prove nothing.
     fn none(&self, info: &ConnInfo) -> Access;
+
+    /// Carries out a security type that takes over the stream, from its choice to where SecurityResult is due. Whoever offers
+    /// no such type has none to carry out.
+    fn prove<'a>(&'a self, transport: Transport, negotiated: &'a Negotiated) -> Proving<'a> {
+        drop(transport);
+        let chosen = negotiated.chosen;
+        Box::pin(std::future::ready(Err(SecurityFailed::NotServed(chosen).into())))
+    }
+}
+
+/// A login that is on its way.
+pub type Proving<'a> = Pin<Box<dyn Future<Output = Result<Proved, HandshakeFailed>> + Send + 'a>>;
+
+/// What came of a login.
+pub struct Proved {
+    /// What SecurityResult and everything after it goes through.
+    pub transport: Transport,
+    /// Let in, or not.
+    pub verdict: Result<Access, Denied>,
 }
 
 /// Why a handshake came to nothing.
@@ -61,6 +84,9 @@ pub enum HandshakeFailed {
     /// The peer broke the protocol, or speaks something that is not served.
     #[error("{fault}: {0}", fault = .0.fault())]
     Protocol(#[from] HandshakeError),
+    /// A security type could not be carried out.
+    #[error(transparent)]
+    Security(#[from] SecurityFailed),
     /// The connection broke.
     #[error("connection: {0}")]
     Io(#[from] std::io::Error),
@@ -86,126 +112,186 @@ pub(super) async fn run(
     settings: &Settings,
     authenticator: &dyn Authenticator,
 ) -> Result<Entered, HandshakeFailed> {
-    let limit = settings.handshake_limit;
-    match tokio::time::timeout(limit, talk(transport, hub, settings, authenticator)).await {
+    // every read has a nearer deadline: this one is for a peer that reads nothing of what it is sent
+    let limit = settings.greeting_limit.saturating_mul(2).saturating_add(settings.login_limit);
+    match tokio::time::timeout(limit, Talk::new(hub, settings, authenticator).run(transport)).await {
         Ok(result) => result,
         Err(_) => Err(HandshakeFailed::TooSlow(limit)),
     }
 }
 
-async fn talk(
-    mut transport: Transport,
-    hub: &Arc<Hub>,
-    settings: &Settings,
-    authenticator: &dyn Authenticator,
-) -> Result<Entered, HandshakeFailed> {
-    let refusal = if hub.clients() >= settings.max_clients {
-        Some(format!("too many clients (at most {}); try again later", settings.max_clients))
-    } else {
-        None
-    };
-    let refusal = refusal.or_else(|| match hub.seen(&settings.view) {
-        Some(_) => None,
-        None => Some(format!("monitor {} is not connected; try again later", settings.view)),
-    });
-    let offer = match refusal {
-        Some(reason) => Err(Denied { reason, delay: Duration::ZERO }),
-        None => authenticator.offer(transport.info()),
-    };
-    let offer = match offer {
-        Ok(offer) => offer,
-        Err(denied) => {
-            transport.write_all(&ServerHandshake::early_refusal(&denied.reason)).await?;
-            transport.flush().await?;
-            return Err(HandshakeFailed::Denied(denied.reason));
+/// One handshake.
+struct Talk<'a> {
+    hub: &'a Arc<Hub>,
+    settings: &'a Settings,
+    authenticator: &'a dyn Authenticator,
+    input: BytesMut,
+    access: Access,
+    banner: Option<Banner>,
+    challenge: [u8; 16],
+    /// How long what is awaited may take, and when that began.
+    limit: (Duration, Instant),
+}
+
+async fn send(transport: &mut Transport, bytes: &[u8]) -> std::io::Result<()> {
+    transport.write_all(bytes).await?;
+    transport.flush().await
+}
+
+impl<'a> Talk<'a> {
+    fn new(hub: &'a Arc<Hub>, settings: &'a Settings, authenticator: &'a dyn Authenticator) -> Self {
+        let input = BytesMut::with_capacity(256);
+        let limit = (settings.greeting_limit, Instant::now());
+        Talk { hub, settings, authenticator, input, access: Access::default(), banner: None, challenge: [0; 16], limit }
+    }
+
+    /// What is offered, unless the peer is to be turned away.
+    fn offer(&self, info: &ConnInfo) -> Result<Vec<SecurityType>, Denied> {
+        let no = |reason| Err(Denied { reason, delay: Duration::ZERO });
+        let Settings { max_clients, view, .. } = self.settings;
+        if self.hub.clients() >= *max_clients {
+            return no(format!("too many clients (at most {max_clients}); try again later"));
         }
-    };
-    let mut handshake = ServerHandshake::new(&offer);
-    let mut input = BytesMut::with_capacity(256);
-    let mut access = Access::default();
-    let mut challenge = [0; 16];
-    loop {
-        let step = handshake.advance(&input)?;
-        input.advance(step.used);
-        let idle = step.is_idle();
-        transport.write_all(&step.output).await?;
-        transport.flush().await?;
-        match step.event {
-            None => {}
-            Some(ServerEvent::SecurityChosen(SecurityType::NONE)) => {
-                access = authenticator.none(transport.info());
-                let output = handshake.accept()?;
-                transport.write_all(&output).await?;
-                transport.flush().await?;
+        if self.hub.seen(view).is_none() {
+            return no(format!("monitor {view} is not connected; try again later"));
+        }
+        self.authenticator.offer(info)
+    }
+
+    fn within(&mut self, limit: Duration) {
+        self.limit = (limit, Instant::now());
+    }
+
+    async fn run(mut self, mut transport: Transport) -> Result<Entered, HandshakeFailed> {
+        let offer = match self.offer(transport.info()) {
+            Ok(offer) => offer,
+            Err(denied) => {
+                send(&mut transport, &ServerHandshake::early_refusal(&denied.reason)).await?;
+                return Err(HandshakeFailed::Denied(denied.reason));
             }
-            Some(ServerEvent::SecurityChosen(SecurityType::VNC_AUTH)) => match authenticator.challenge() {
-                Ok(fresh) => {
-                    challenge = fresh;
-                    let output = handshake.challenge(challenge)?;
-                    transport.write_all(&output).await?;
-                    transport.flush().await?;
+        };
+        let mut handshake = ServerHandshake::new(&offer);
+        loop {
+            let step = handshake.advance(&self.input)?;
+            self.input.advance(step.used);
+            let idle = step.is_idle();
+            send(&mut transport, &step.output).await?;
+            match step.event {
+                None => {}
+                Some(ServerEvent::Version { banner, .. }) => self.banner = Some(banner),
+                Some(ServerEvent::SecurityChosen(chosen)) => {
+                    self.within(self.settings.login_limit);
+                    transport = self.chosen(&mut handshake, transport, chosen, &offer).await?;
                 }
-                Err(denied) => return Err(HandshakeFailed::Denied(denied.reason)),
-            },
-            Some(ServerEvent::VncAuthResponse(response)) => {
-                let verdict = authenticator.vnc_auth(transport.info(), &challenge, &response);
-                match verdict {
-                    Ok(granted) => {
-                        access = granted;
-                        let output = handshake.accept()?;
-                        transport.write_all(&output).await?;
-                    }
-                    Err(denied) => {
-                        tokio::time::sleep(denied.delay).await;
-                        let output = handshake.reject(&denied.reason)?;
-                        transport.write_all(&output).await?;
-                        transport.flush().await?;
-                        drain(&mut transport).await;
-                        return Err(HandshakeFailed::Denied(denied.reason));
-                    }
+                Some(ServerEvent::VncAuthResponse(response)) => {
+                    let verdict = self.authenticator.vnc_auth(transport.info(), &self.challenge, &response);
+                    transport = self.judged(&mut handshake, transport, verdict).await?;
                 }
-                transport.flush().await?;
+                Some(ServerEvent::ClientInit { shared }) => return self.enter(&mut handshake, transport, shared).await,
+                Some(ServerEvent::Refused(error)) => {
+                    drain(&mut transport).await;
+                    return Err(error.into());
+                }
             }
-            Some(ServerEvent::SecurityChosen(other)) => {
-                return Err(HandshakeError::NotOffered { chosen: other }.into());
+            if idle {
+                let (limit, since) = self.limit;
+                let left = limit.saturating_sub(since.elapsed());
+                match tokio::time::timeout(left, transport.read_buf(&mut self.input)).await {
+                    Ok(Ok(0)) => return Err(HandshakeFailed::Left),
+                    Ok(came) => came?,
+                    Err(_) => return Err(HandshakeFailed::TooSlow(limit)),
+                };
             }
-            Some(ServerEvent::ClientInit { shared }) => {
-                transport.authenticated();
-                let Some(seen) = hub.seen(&settings.view) else {
-                    return Err(HandshakeFailed::Denied(format!("monitor {} is not there", settings.view)));
-                };
-                let shared = match settings.shared {
-                    SharedPolicy::AsAsked => shared,
-                    SharedPolicy::Always => true,
-                    SharedPolicy::Never => false,
-                };
-                // those who shook hands at the same time may have taken the last place
-                let most = settings.max_clients;
-                let Some(membership) = hub.join(shared, most) else {
-                    return Err(HandshakeFailed::Denied(format!("too many clients (at most {most})")));
-                };
-                let size = seen.layout.size;
-                let init = ServerInit {
-                    width: size.w.max(1),
-                    height: size.h.max(1),
-                    pixel_format: PixelFormat::BGRX,
-                    name: settings.name.clone(),
-                };
-                let output = handshake.server_init(&init)?;
-                transport.write_all(&output).await?;
-                transport.flush().await?;
-                let told = Size::new(init.width, init.height);
-                return Ok(Entered { transport, access, membership, early: input, told });
+        }
+    }
+
+    /// Begins the security type that was chosen.
+    async fn chosen(
+        &mut self,
+        handshake: &mut ServerHandshake,
+        mut transport: Transport,
+        chosen: SecurityType,
+        offer: &[SecurityType],
+    ) -> Result<Transport, HandshakeFailed> {
+        match chosen {
+            SecurityType::NONE => {
+                let access = self.authenticator.none(transport.info());
+                self.judged(handshake, transport, Ok(access)).await
             }
-            Some(ServerEvent::Refused(error)) => {
+            SecurityType::VNC_AUTH => {
+                self.challenge =
+                    self.authenticator.challenge().map_err(|denied| HandshakeFailed::Denied(denied.reason))?;
+                send(&mut transport, &handshake.challenge(self.challenge)?).await?;
+                Ok(transport)
+            }
+            _ => {
+                let Some(banner) = self.banner else { return Err(HandshakeError::NotRfb.into()) };
+                let negotiated = Negotiated { banner, offer: offer.to_vec(), chosen };
+                // the type takes over between two bytes: what was read too early is its own
+                transport.unread(&self.input.split());
+                let limit = self.settings.login_limit;
+                let proving = tokio::time::timeout(limit, self.authenticator.prove(transport, &negotiated));
+                let proved = proving.await.map_err(|_| HandshakeFailed::TooSlow(limit))??;
+                self.judged(handshake, proved.transport, proved.verdict).await
+            }
+        }
+    }
+
+    /// Tells the verdict.
+    async fn judged(
+        &mut self,
+        handshake: &mut ServerHandshake,
+        mut transport: Transport,
+        verdict: Result<Access, Denied>,
+    ) -> Result<Transport, HandshakeFailed> {
+        match verdict {
+            Ok(access) => {
+                self.access = access;
+                self.within(self.settings.greeting_limit);
+                send(&mut transport, &handshake.accept()?).await?;
+                Ok(transport)
+            }
+            Err(denied) => {
+                tokio::time::sleep(denied.delay).await;
+                send(&mut transport, &handshake.reject(&denied.reason)?).await?;
                 drain(&mut transport).await;
-                return Err(error.into());
+                Err(HandshakeFailed::Denied(denied.reason))
             }
-            Some(ServerEvent::Version { .. }) => {}
         }
-        if idle && transport.read_buf(&mut input).await? == 0 {
-            return Err(HandshakeFailed::Left);
-        }
+    }
+
+    /// Makes a client of the peer.
+    async fn enter(
+        self,
+        handshake: &mut ServerHandshake,
+        mut transport: Transport,
+        shared: bool,
+    ) -> Result<Entered, HandshakeFailed> {
+        let Talk { hub, settings, access, input, .. } = self;
+        transport.authenticated();
+        let Some(seen) = hub.seen(&settings.view) else {
+            return Err(HandshakeFailed::Denied(format!("monitor {} is not there", settings.view)));
+        };
+        let shared = match settings.shared {
+            SharedPolicy::AsAsked => shared,
+            SharedPolicy::Always => true,
+            SharedPolicy::Never => false,
+        };
+        // those who shook hands at the same time may have taken the last place
+        let most = settings.max_clients;
+        let Some(membership) = hub.join(shared, most) else {
+            return Err(HandshakeFailed::Denied(format!("too many clients (at most {most})")));
+        };
+        let size = seen.layout.size;
+        let init = ServerInit {
+            width: size.w.max(1),
+            height: size.h.max(1),
+            pixel_format: PixelFormat::BGRX,
+            name: settings.name.clone(),
+        };
+        send(&mut transport, &handshake.server_init(&init)?).await?;
+        let told = Size::new(init.width, init.height);
+        Ok(Entered { transport, access, membership, early: input, told })
     }
 }
 

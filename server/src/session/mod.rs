@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use caps::{Caps, CursorKind};
-pub use handshake::{Authenticator, Denied, HandshakeFailed};
+pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
 pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership};
 pub use state::SessionError;
 pub use view::{Seen, ViewSpec};
@@ -75,8 +75,10 @@ pub struct Settings {
     pub shared: SharedPolicy,
     /// Clients at once; one more is refused.
     pub max_clients: usize,
-    /// The handshake must be through after this long.
-    pub handshake_limit: Duration,
+    /// Version, choice of the security type and ClientInit must each have come after this long.
+    pub greeting_limit: Duration,
+    /// A login must be through after this long.
+    pub login_limit: Duration,
 }
 
 impl Default for Settings {
@@ -94,7 +96,8 @@ impl Default for Settings {
             clipboard_max_bytes: 1 << 20,
             shared: SharedPolicy::AsAsked,
             max_clients: 64,
-            handshake_limit: Duration::from_secs(u64::from(farpane_rfb::limits::HANDSHAKE_S)),
+            greeting_limit: Duration::from_secs(u64::from(farpane_rfb::limits::GREETING_S)),
+            login_limit: Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S)),
         }
     }
 }

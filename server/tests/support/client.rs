@@ -76,6 +76,20 @@ impl Client {
     /// As [`Raw::handshake`].
     pub fn handshake(mut raw: Raw, version: &str, security: Security<'_>, shared: bool) -> Result<Self, ClientError> {
         let init = raw.handshake(version, security, shared)?;
+        Self::entered(raw, init)
+    }
+
+    /// Goes on where a security type has ended: SecurityResult is read, and the desktop shared.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the server does not let the client in.
+    pub fn proved(mut raw: Raw) -> Result<Self, ClientError> {
+        raw.security_result(true)?;
+        let init = raw.init(true)?;
+        Self::entered(raw, init)
+    }
+
+    fn entered(raw: Raw, init: ServerInit) -> Result<Self, ClientError> {
         let mut viewer = Viewer::new(init.format, init.size)?;
         viewer.expect_only(&[]);
         Ok(Self {

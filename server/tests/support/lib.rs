@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
 mod client;
 mod clipboard;
 mod raw;

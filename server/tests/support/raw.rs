@@ -101,6 +101,11 @@ impl Raw {
         Ok(Self { wire, limit })
     }
 
+    /// The connection below, for a layer that goes over it.
+    pub fn into_wire(self) -> Box<dyn Wire> {
+        self.wire
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

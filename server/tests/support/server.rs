@@ -168,7 +168,12 @@ impl Server {
         let end = Instant::now() + limit;
         loop {
             match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
+                Ok(Some(status)) => {
+                    // its last words may still be in the pipes
+                    self.stdout.wait(END * 5, |_| false);
+                    self.stderr.wait(END * 5, |_| false);
+                    return Some(status);
+                }
                 Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(2)),
                 _ => return None,
             }

@@ -42,6 +42,8 @@ impl SecurityType {
     pub const VENCRYPT: Self = Self(19);
     /// Apple's Diffie-Hellman.
     pub const APPLE_DH: Self = Self(30);
+    /// farpane's encrypted channel (`docs/channel.md`).
+    pub const CHANNEL: Self = Self(70);
     /// UltraVNC's MS-Logon II.
     pub const MS_LOGON_2: Self = Self(113);
     /// RSA-AES, 256 bits, encrypted session.
@@ -60,6 +62,7 @@ impl SecurityType {
             Self::TLS => "TLS",
             Self::VENCRYPT => "VeNCrypt",
             Self::APPLE_DH => "Apple DH",
+            Self::CHANNEL => "channel",
             Self::MS_LOGON_2 => "MS-Logon II",
             Self::RA2_256 => "RA2_256",
             Self::RA2_NE_256 => "RA2ne_256",
