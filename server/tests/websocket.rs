@@ -20,7 +20,11 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 fn listener(origins: &[&str]) -> (Arc<Listener>, u16) {
     let allowed_origins = origins.iter().map(|o| (*o).to_owned()).collect();
-    let settings = ListenerSettings { address: "ws:127.0.0.1:0".parse().unwrap(), allowed_origins };
+    let settings = ListenerSettings {
+        address: "ws:127.0.0.1:0".parse().unwrap(),
+        allowed_origins,
+        unix_peers: Default::default(),
+    };
     let listener = Listener::bind(ListenerId(3), &settings).unwrap();
     let port = listener.address().host_port().unwrap().port();
     (Arc::new(listener), port)

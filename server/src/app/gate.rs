@@ -125,6 +125,10 @@ impl ConnectionHandler for Sessions {
         refusal("Too many connections are waiting to log in; try again later".into())
     }
 
+    fn turned_away(&self, reason: String) -> Refusal {
+        refusal(reason)
+    }
+
     fn connection(&self, transport: Transport) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let authenticator: Arc<dyn Authenticator> = self.gate.clone();
         let settings = self.settings.get(transport.info().listener.0).map(Arc::clone).unwrap_or_default();

@@ -80,7 +80,13 @@ fn default_files() -> Vec<PathBuf> {
 pub fn effective(file: Option<PathBuf>, over: Overrides) -> Result<(Config, Option<PathBuf>), AppError> {
     let file = file.or_else(|| default_files().into_iter().find(|path| path.exists()));
     let base = file.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
-    Ok((base.with(over)?, file))
+    let mut config = base.with(over)?;
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    for listener in &mut config.listeners {
+        let address = listener.address.clone().in_runtime_dir(runtime_dir.as_deref());
+        listener.address = address.map_err(|error| AppError::Usage(error.to_string()))?;
+    }
+    Ok((config, file))
 }
 
 /// Prints the effective configuration on stdout.

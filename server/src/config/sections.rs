@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::net::{HostPort, ListenAddr, ListenerSettings};
+use crate::net::{HostPort, ListenAddr, ListenerSettings, UnixPeers};
 use crate::security::SecurityKind;
 use crate::session;
 
@@ -100,7 +100,11 @@ impl ListenerSection {
 
     /// As the network takes it.
     pub fn settings(&self) -> ListenerSettings {
-        ListenerSettings { address: self.address.clone(), allowed_origins: self.allowed_origins.clone() }
+        ListenerSettings {
+            address: self.address.clone(),
+            allowed_origins: self.allowed_origins.clone(),
+            unix_peers: UnixPeers::default(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Listening sockets and what comes in through them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,16 +9,19 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use super::NOT_SENT_LIMIT_BYTES;
 use super::address::{HostPort, ListenAddr};
+use super::ears::{BoundEars, Ears};
+use super::iface::Tether;
 use super::slots::Slot;
 use super::transport::{ConnInfo, Identity, ListenerId, Transport};
+use super::unix_peers::{UnixPeers, UnixPeersError};
 use super::websocket::{self, WebSocketError};
 
 /// Connections that wait to be accepted.
-const BACKLOG: i32 = 128;
+pub(super) const BACKLOG: i32 = 128;
 /// A silent TCP peer is asked after this long whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -28,6 +32,8 @@ pub struct ListenerSettings {
     pub address: ListenAddr,
     /// Origins of web pages that may connect over WebSocket, besides those that always may.
     pub allowed_origins: Vec<String>,
+    /// Who may connect over a Unix socket, besides the user that serves and root.
+    pub unix_peers: UnixPeers,
 }
 
 /// Why a listener cannot be had; one line that says what to do.
@@ -53,6 +59,12 @@ pub enum BindError {
     /// The path's folder is missing or may not be written.
     #[error("cannot listen on {0}: {1}; the folder must exist and be writable, choose another path")]
     Path(ListenAddr, io::Error),
+    /// Who may connect to the socket cannot be said so.
+    #[error("cannot listen on {0}: {1}")]
+    Peers(ListenAddr, UnixPeersError),
+    /// The socket cannot be given to its group.
+    #[error("cannot listen on {0}: no right to give the socket to group {1} ({2}); the serving user must be a member")]
+    Group(ListenAddr, u32, io::Error),
     /// This build lacks it.
     #[error("cannot listen on {0}: wss is not in this build; use ws on loopback behind a TLS proxy")]
     NotBuilt(ListenAddr),
@@ -62,14 +74,14 @@ pub enum BindError {
 }
 
 enum Kind {
-    Tcp(TcpListener),
-    Ws(TcpListener),
+    Tcp(Ears),
+    Ws(Ears),
     Unix(UnixListener),
 }
 
 enum BoundKind {
-    Tcp(std::net::TcpListener),
-    Ws(std::net::TcpListener),
+    Tcp(BoundEars),
+    Ws(BoundEars),
     Unix(std::os::unix::net::UnixListener),
 }
 
@@ -78,6 +90,7 @@ pub struct Bound {
     id: ListenerId,
     address: ListenAddr,
     allowed_origins: Arc<[String]>,
+    unix_peers: UnixPeers,
     kind: BoundKind,
     file: Option<SocketFile>,
 }
@@ -88,6 +101,7 @@ pub struct Listener {
     name: Arc<str>,
     address: ListenAddr,
     allowed_origins: Arc<[String]>,
+    unix_peers: UnixPeers,
     kind: Kind,
     _file: Option<SocketFile>,
 }
@@ -108,20 +122,8 @@ impl Drop for SocketFile {
     }
 }
 
-fn bind_tcp(address: &ListenAddr, host_port: HostPort) -> Result<std::net::TcpListener, BindError> {
-    let to = host_port.socket_addr();
-    let open = || -> io::Result<std::net::TcpListener> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), None)?;
-        if to.is_ipv6() {
-            // [::] means IPv6 alone, so that 0.0.0.0 can stand beside it.
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
-        socket.bind(&to.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    open().map_err(|error| match error.kind() {
+fn bind_tcp(address: &ListenAddr, host_port: HostPort) -> Result<BoundEars, BindError> {
+    BoundEars::bind(host_port).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address.clone()),
         io::ErrorKind::PermissionDenied => BindError::NotPermitted(address.clone()),
         io::ErrorKind::AddrNotAvailable => BindError::NoSuchAddress(address.clone()),
@@ -145,25 +147,42 @@ fn clear_stale(address: &ListenAddr, path: &Path) -> Result<(), BindError> {
     }
 }
 
-fn bind_unix(address: &ListenAddr, path: &Path) -> Result<(std::os::unix::net::UnixListener, SocketFile), BindError> {
+fn bind_unix(
+    address: &ListenAddr,
+    path: &Path,
+    peers: &UnixPeers,
+) -> Result<(std::os::unix::net::UnixListener, SocketFile), BindError> {
+    if path.as_os_str().is_empty() {
+        return Err(BindError::Path(address.clone(), io::Error::from(io::ErrorKind::NotFound)));
+    }
+    peers.check().map_err(|e| BindError::Peers(address.clone(), e))?;
     clear_stale(address, path)?;
-    let open = || -> io::Result<(std::os::unix::net::UnixListener, SocketFile)> {
+    let open = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
-        // Nobody can connect before listen, so nobody gets in before the mode is set.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(socket)
+    };
+    let give = |group| {
+        std::os::unix::fs::chown(path, None, Some(group)).map_err(|e| BindError::Group(address.clone(), group, e))
+    };
+    let listen = |socket: Socket| -> io::Result<(std::os::unix::net::UnixListener, SocketFile)> {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(peers.mode()))?;
         let meta = std::fs::symlink_metadata(path)?;
         let file = SocketFile { path: path.to_owned(), device: meta.dev(), inode: meta.ino() };
         socket.listen(BACKLOG)?;
         Ok((std::os::fd::OwnedFd::from(socket).into(), file))
     };
-    open().map_err(|error| match error.kind() {
+    let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::SocketInUse(address.clone()),
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             BindError::Path(address.clone(), error)
         }
         _ => BindError::Other(address.clone(), error),
-    })
+    };
+    // Nobody can connect before listen, so nobody gets in before group and mode are set.
+    let socket = open().map_err(failed)?;
+    peers.group.map_or(Ok(()), give)?;
+    listen(socket).map_err(failed)
 }
 
 impl Bound {
@@ -176,20 +195,27 @@ impl Bound {
         let mut file = None;
         let (kind, port) = match asked {
             ListenAddr::Tcp(hp) | ListenAddr::Ws(hp) => {
-                let listener = bind_tcp(asked, *hp)?;
-                let port = listener.local_addr().map_err(|e| BindError::Other(asked.clone(), e))?.port();
+                let ears = bind_tcp(asked, *hp)?;
+                let port = ears.port().map_err(|e| BindError::Other(asked.clone(), e))?;
                 let tcp = matches!(asked, ListenAddr::Tcp(_));
-                (if tcp { BoundKind::Tcp(listener) } else { BoundKind::Ws(listener) }, port)
+                (if tcp { BoundKind::Tcp(ears) } else { BoundKind::Ws(ears) }, port)
             }
             ListenAddr::Unix(path) => {
-                let (listener, made) = bind_unix(asked, path)?;
+                let (listener, made) = bind_unix(asked, path, &settings.unix_peers)?;
                 file = Some(made);
                 (BoundKind::Unix(listener), 0)
             }
             ListenAddr::Wss(_) => return Err(BindError::NotBuilt(asked.clone())),
         };
         let address = asked.with_port(port);
-        Ok(Bound { id, address, allowed_origins: settings.allowed_origins.clone().into(), kind, file })
+        Ok(Bound {
+            id,
+            address,
+            allowed_origins: settings.allowed_origins.clone().into(),
+            unix_peers: settings.unix_peers.clone(),
+            kind,
+            file,
+        })
     }
 
     /// The address as it was written, with the real port.
@@ -203,8 +229,8 @@ impl Bound {
     /// When the system has no resources left.
     pub fn listen(self) -> Result<Listener, BindError> {
         let kind = match self.kind {
-            BoundKind::Tcp(listener) => TcpListener::from_std(listener).map(Kind::Tcp),
-            BoundKind::Ws(listener) => TcpListener::from_std(listener).map(Kind::Ws),
+            BoundKind::Tcp(listener) => listener.listen().map(Kind::Tcp),
+            BoundKind::Ws(listener) => listener.listen().map(Kind::Ws),
             BoundKind::Unix(listener) => UnixListener::from_std(listener).map(Kind::Unix),
         };
         Ok(Listener {
@@ -213,6 +239,7 @@ impl Bound {
             kind: kind.map_err(|e| BindError::Other(self.address.clone(), e))?,
             address: self.address,
             allowed_origins: self.allowed_origins,
+            unix_peers: self.unix_peers,
             _file: self.file,
         })
     }
@@ -237,18 +264,22 @@ impl Listener {
     /// # Errors
     /// What the system says; the listener stays usable.
     pub async fn accept(&self) -> io::Result<Incoming> {
+        let mut tether = Tether::default();
+        let mut stranger = None;
         let (stream, name, peer_ip, peer_uid) = match &self.kind {
-            Kind::Tcp(listener) | Kind::Ws(listener) => {
-                let (stream, peer) = listener.accept().await?;
+            Kind::Tcp(ears) | Kind::Ws(ears) => {
+                let (stream, peer, tied) = ears.accept().await?;
+                tether = tied;
                 tune(&stream);
                 let ip = peer.ip().to_canonical();
-                let name = std::net::SocketAddr::new(ip, peer.port()).to_string();
+                let name = SocketAddr::new(ip, peer.port()).to_string();
                 let raw = if matches!(self.kind, Kind::Ws(_)) { Raw::Ws(stream) } else { Raw::Tcp(stream) };
                 (raw, name, Some(ip), None)
             }
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred().ok().map(|c| c.uid());
+                stranger = self.unix_peers.refuses(uid);
                 let name = uid.map_or_else(|| "unix".to_owned(), |uid| format!("unix uid {uid}"));
                 (Raw::Unix(stream), name, None, uid)
             }
@@ -264,7 +295,7 @@ impl Listener {
             identity: peer_uid.map(|uid| Identity { name: format!("uid {uid}"), method: "unix" }),
             channel_binding: None,
         };
-        Ok(Incoming { stream, info, allowed_origins: Arc::clone(&self.allowed_origins) })
+        Ok(Incoming { stream, info, allowed_origins: Arc::clone(&self.allowed_origins), tether, stranger })
     }
 }
 
@@ -291,12 +322,24 @@ pub struct Incoming {
     stream: Raw,
     info: ConnInfo,
     allowed_origins: Arc<[String]>,
+    tether: Tether,
+    stranger: Option<String>,
 }
 
 impl Incoming {
     /// What is known about it.
     pub fn info(&self) -> &ConnInfo {
         &self.info
+    }
+
+    /// Why its user may not use this Unix socket, if so.
+    pub(super) fn stranger(&self) -> Option<String> {
+        self.stranger.clone()
+    }
+
+    /// What ends it with the address that it came through.
+    pub(super) fn untie(&mut self) -> Tether {
+        std::mem::take(&mut self.tether)
     }
 
     /// Makes a transport of it; over WebSocket this is where the peer sends its request, within `limit`.

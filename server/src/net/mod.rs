@@ -3,14 +3,20 @@
 //! Nothing here knows RFB. A listener accepts, caps what strangers may cost and hands a [`Transport`] on.
 
 mod address;
+mod ears;
+mod iface;
+mod iface_name;
 mod listener;
 mod meter;
+mod rtnetlink;
 mod serve;
 mod slots;
 mod transport;
+mod unix_peers;
 mod websocket;
 
 pub use address::{HostPort, ListenAddr, ListenAddrError};
+pub use iface_name::{IfaceName, IfaceNameError};
 pub use listener::{BindError, Bound, Incoming, Listener, ListenerSettings};
 pub use meter::Meter;
 pub use serve::{ConnectionHandler, Refusal, serve};
@@ -19,6 +25,7 @@ pub use transport::{
     ByteStream, ConnInfo, Identity, ListenerId, ReadStream, Transport, TransportParts, TransportReader,
     TransportWriter, WriteStream,
 };
+pub use unix_peers::{UnixPeers, UnixPeersError};
 pub use websocket::{WebSocketError, WsStream, accept as accept_websocket, origin_allowed};
 
 /// TCP keeps at most about this much data that was written and not yet sent (`TCP_NOTSENT_LOWAT`); beyond it writes wait.

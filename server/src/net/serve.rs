@@ -39,6 +39,9 @@ pub trait ConnectionHandler: Send + Sync {
     /// What a peer is told when too many are waiting to prove themselves.
     fn busy(&self) -> Refusal;
 
+    /// The words for a peer that the network itself turns away, for this reason.
+    fn turned_away(&self, reason: String) -> Refusal;
+
     /// Serves one connection to its end.
     fn connection(&self, transport: Transport) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -82,24 +85,27 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 }
 
 fn take(
-    incoming: Incoming,
+    mut incoming: Incoming,
     slots: &Slots,
     refusals: &Slots,
     open_limit: Duration,
     handler: &Arc<dyn ConnectionHandler>,
     tasks: &mut JoinSet<()>,
 ) {
-    let admitted = handler.admit(incoming.info()).and_then(|()| slots.take().ok_or_else(|| handler.busy()));
+    let known = incoming.stranger().map_or(Ok(()), |reason| Err(handler.turned_away(reason)));
+    let admitted =
+        known.and_then(|()| handler.admit(incoming.info())).and_then(|()| slots.take().ok_or_else(|| handler.busy()));
     match admitted {
         Ok(slot) => {
             let handler = Arc::clone(handler);
-            tasks.spawn(async move {
+            let tether = incoming.untie();
+            tasks.spawn(tether.hold(async move {
                 let (peer, listener) = (incoming.info().peer.clone(), Arc::clone(&incoming.info().listener_name));
                 match incoming.open(slot, open_limit).await {
                     Ok(transport) => handler.connection(transport).await,
                     Err(error) => tracing::warn!(%peer, %listener, %error, "connection closed"),
                 }
-            });
+            }));
         }
         Err(refusal) => {
             tracing::warn!(peer = %incoming.info().peer, listener = %incoming.info().listener_name, reason = %refusal.reason, "connection refused");
