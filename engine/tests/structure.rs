@@ -67,8 +67,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
-    // backend, net, security: the types that command-line words are parsed into
-    ("cli", &["app", "config", "backend", "net", "security"], &[]),
+    // backend, net, security: the types that command-line words are parsed into; auth, audit: the files of a server that are shown
+    ("cli", &["app", "config", "backend", "net", "security", "auth", "audit"], &[]),
     ("main", &["cli"], &[]),
 ];
 

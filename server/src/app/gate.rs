@@ -1,11 +1,11 @@
 //! Who gets in through which listener.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use farpane_rfb::handshake::{SecurityType, ServerHandshake};
 
-use crate::auth::{PeerKey, Throttle};
+use crate::auth::{Attempt, Moment, Throttle, Try};
 use crate::config::Config;
 use crate::net::{ConnInfo, ConnectionHandler, Refusal, Transport};
 use crate::security::{Grant, Passwords, SecurityKind, vnc_auth};
@@ -13,6 +13,15 @@ use crate::session::{self, Access, Authenticator, Denied, Hub};
 
 /// A wrong password is answered after this long, so that guessing takes time.
 const WRONG_DELAY: Duration = Duration::from_millis(100);
+
+fn now() -> Moment {
+    Moment::of(SystemTime::now())
+}
+
+/// A try of a security type that knows no names.
+fn attempt(info: &ConnInfo) -> Attempt<'static> {
+    Attempt { source: info.source(), user: "", device: None }
+}
 
 /// What one listener asks and lets do.
 struct Door {
@@ -34,7 +43,11 @@ impl Gate {
             let kinds = config.offer(l).to_vec();
             Door { kinds, view_only: l.view_only }
         };
-        Gate { doors: config.listeners.iter().map(door).collect(), passwords, throttle: Mutex::new(Throttle::new()) }
+        Gate {
+            doors: config.listeners.iter().map(door).collect(),
+            passwords,
+            throttle: Mutex::new(Throttle::new([0; 16])),
+        }
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
@@ -54,10 +67,12 @@ impl Gate {
         if self.kinds(info).contains(&SecurityKind::None) {
             return None;
         }
-        let left = self.throttle().wait(PeerKey::of(info.peer_ip), Instant::now())?;
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        let reason = format!("Too many security failures; try again in {seconds} s");
-        Some(Denied { reason, delay: Duration::ZERO })
+        match self.throttle().may_try(&attempt(info), now()) {
+            Try::Now { .. } => None,
+            Try::Later(wait) => {
+                Some(Denied { reason: format!("Too many security failures; {wait}"), delay: Duration::ZERO })
+            }
+        }
     }
 }
 
@@ -82,18 +97,17 @@ impl Authenticator for Gate {
     }
 
     fn vnc_auth(&self, info: &ConnInfo, challenge: &[u8; 16], response: &[u8; 16]) -> Result<Access, Denied> {
-        let key = PeerKey::of(info.peer_ip);
         // Many connections may have been let in before the first of them failed.
         if let Some(denied) = self.wait(info) {
             return Err(denied);
         }
         match self.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
             Some(grant) => {
-                self.throttle().success(key);
+                self.throttle().right(&attempt(info), now());
                 Ok(Access { view_only: grant == Grant::ViewOnly || self.view_only(info) })
             }
             None => {
-                self.throttle().failure(key, Instant::now());
+                self.throttle().wrong(&attempt(info), now());
                 Err(Denied { reason: "Authentication failed".into(), delay: WRONG_DELAY })
             }
         }

@@ -1,6 +1,7 @@
 //! The command line, declared once: `--help` and the man page both come from here.
 
 mod password;
+mod penalties;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ enum Command {
         /// The file to write, with mode 0600
         file: PathBuf,
     },
+    /// List or clear what is counted against callers that failed to log in
+    Penalties(penalties::PenaltiesArgs),
     /// Print the man page
     Man,
 }
@@ -240,6 +243,11 @@ fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Password { file } => {
             password::make_file(&file).map_err(|error| AppError::Failed(format!("{error:#}")))
+        }
+        Command::Penalties(args) => {
+            let text = penalties::run(&args).map_err(|error| AppError::Failed(format!("{error:#}")))?;
+            say(text.as_bytes());
+            Ok(())
         }
         Command::Man => {
             say(&man()?);

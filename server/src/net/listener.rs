@@ -288,6 +288,7 @@ impl Listener {
             peer: name,
             local: peer_ip.is_none_or(|ip| ip.is_loopback()),
             peer_ip,
+            via: None,
             peer_uid,
             listener: self.id,
             listener_name: Arc::clone(&self.name),

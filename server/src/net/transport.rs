@@ -20,6 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::meter::Meter;
 use super::slots::Slot;
+use crate::auth::Source;
 
 /// The reading half of a connection.
 pub type ReadStream = Box<dyn AsyncRead + Send + Unpin>;
@@ -81,6 +82,9 @@ pub struct ConnInfo {
     pub peer: String,
     /// The peer's address; none over a Unix socket.
     pub peer_ip: Option<IpAddr>,
+    /// The listed proxy that the connection came through. The peer is whoever the proxy says it is, or the proxy itself when it does
+    /// not tell.
+    pub via: Option<IpAddr>,
     /// The peer's user, over a Unix socket.
     pub peer_uid: Option<u32>,
     /// The listener that took the connection.
@@ -98,11 +102,19 @@ pub struct ConnInfo {
 }
 
 impl ConnInfo {
+    /// Where the peer's failures are counted.
+    pub fn source(&self) -> Source {
+        // the proxy's own address is nobody's in particular
+        let ip = if self.via.is_some() && self.via == self.peer_ip { None } else { self.peer_ip };
+        Source::of(ip, self.via.is_some())
+    }
+
     /// The connection of a test or of two halves of one process: local, on listener 0.
     pub fn in_process(peer: &str) -> Self {
         ConnInfo {
             peer: peer.to_owned(),
             peer_ip: None,
+            via: None,
             peer_uid: None,
             listener: ListenerId(0),
             listener_name: Arc::from("in process"),
