@@ -13,5 +13,6 @@ pub mod config;
 pub mod helper;
 pub mod input;
 pub mod net;
+pub mod policy;
 pub mod security;
 pub mod session;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 /// Rules at most.
@@ -159,11 +159,6 @@ impl IpRules {
     pub fn as_slice(&self) -> &[IpRule] {
         &self.0
     }
-}
-
-/// Whether an address is in one of these networks.
-pub fn contains(networks: &[Ipv6Net], ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(v6) if networks.iter().any(|net| net.contains(&v6)))
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ mod tests {
         let read: AccessSettings = toml::from_str(text).unwrap();
         assert_eq!(toml::from_str::<AccessSettings>(&toml::to_string(&read).unwrap()).unwrap(), read);
         assert_eq!(toml::to_string(&read).unwrap(), text);
-        for wrong in ["rule = []", "rules = [\"permit all\"]", "proxies = [\"proxy.example\"]", "proxies = [\"10.0.0.5/8\"]"] {
+        for wrong in
+            ["rule = []", "rules = [\"permit all\"]", "proxies = [\"proxy.example\"]", "proxies = [\"10.0.0.5/8\"]"]
+        {
             assert!(toml::from_str::<AccessSettings>(wrong).is_err(), "{wrong}");
         }
         assert_eq!(toml::from_str::<AccessSettings>("").unwrap(), AccessSettings::default());
