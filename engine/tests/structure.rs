@@ -25,7 +25,8 @@ const ENGINE: &[(&str, &[&str])] = &[
 
 /// A module of the server, the server's modules that it may use, and the engine's and other crates' that it may use.
 const SERVER: &[(&str, &[&str], &[&str])] = &[
-    ("auth", &["helper"], &[]),
+    // security: a caller's security type by its name
+    ("auth", &["helper", "security"], &["pam"]),
     // net: the address of a listener decides what it may offer
     ("security", &["auth", "net"], &["rfb", "channel"]),
     ("policy", &["auth"], &[]),

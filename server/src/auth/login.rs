@@ -57,6 +57,8 @@ pub struct Caller {
     pub device: Option<String>,
     /// The DER of the certificate whose key the peer proved to hold, its chain already checked.
     pub certificate: Option<Vec<u8>>,
+    /// Whether somebody logged in from there before, so that strangers' guesses do not keep this caller waiting.
+    pub known: bool,
 }
 
 /// What is shown to the person who logs in.
@@ -106,7 +108,7 @@ pub enum Turn {
 /// Who was let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
-    /// The user's name.
+    /// The user's name; empty where nothing proved one, as the one-time password of a run does not.
     pub user: String,
     /// The user's groups.
     pub groups: Vec<String>,
@@ -137,6 +139,9 @@ pub trait Judge: Send + Sync {
 
     /// Whether some chain wants a client certificate.
     fn wants_certificates(&self) -> bool;
+
+    /// Whether a client certificate alone is enough: a login with it, begun without a name, asks nothing.
+    fn certificate_suffices(&self) -> bool;
 }
 
 #[cfg(test)]
