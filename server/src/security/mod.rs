@@ -2,6 +2,7 @@
 
 pub mod channel;
 mod offer;
+pub mod rsa_aes;
 pub mod vnc_auth;
 
 pub use channel::Negotiated;
