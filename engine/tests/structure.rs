@@ -27,8 +27,8 @@ const ENGINE: &[(&str, &[&str])] = &[
 const SERVER: &[(&str, &[&str], &[&str])] = &[
     // security: a caller's security type by its name
     ("auth", &["helper", "security"], &["pam"]),
-    // net: the address of a listener decides what it may offer
-    ("security", &["auth", "net"], &["rfb", "channel"]),
+    // net: the address of a listener decides what it may offer; helper: keys are private files
+    ("security", &["auth", "net", "helper"], &["rfb", "channel"]),
     ("policy", &["auth"], &[]),
     ("audit", &["auth", "policy"], &[]),
     ("helper", &[], &["rfb::limits"]),

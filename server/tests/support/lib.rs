@@ -10,6 +10,7 @@ pub mod channel;
 mod client;
 mod clipboard;
 mod raw;
+pub mod rsa_aes;
 mod server;
 pub mod xvfb;
 

@@ -55,10 +55,10 @@ enum State {
 /// The machine of the server's end.
 pub struct ServerMachine {
     kind: Kind,
-    terms: ServerTerms,
+    pub(super) terms: ServerTerms,
     random: Zeroizing<Vec<u8>>,
     spare: Zeroizing<Vec<u8>>,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     state: State,
 }
 
