@@ -100,7 +100,13 @@ pub struct Shown {
 ///
 /// # Errors
 /// When the server does not offer the type, breaks its protocol or closes.
-pub fn log_in(mut raw: Raw, kind: u8, user: &str, password: &str, limit: Duration) -> Result<(Raw, Shown), ClientError> {
+pub fn log_in(
+    mut raw: Raw,
+    kind: u8,
+    user: &str,
+    password: &str,
+    limit: Duration,
+) -> Result<(Raw, Shown), ClientError> {
     raw.versions("RFB 003.008\n")?;
     let offered = raw.security_types()?;
     if !offered.contains(&kind) {
@@ -114,7 +120,13 @@ pub fn log_in(mut raw: Raw, kind: u8, user: &str, password: &str, limit: Duratio
 ///
 /// # Errors
 /// When the server breaks the protocol or closes.
-pub fn exchange(mut raw: Raw, kind: u8, user: &str, password: &str, limit: Duration) -> Result<(Raw, Shown), ClientError> {
+pub fn exchange(
+    mut raw: Raw,
+    kind: u8,
+    user: &str,
+    password: &str,
+    limit: Duration,
+) -> Result<(Raw, Shown), ClientError> {
     let wide = matches!(kind, RA2_256 | RA2_NE_256);
     let hash = |first: &[u8], second: &[u8]| -> Vec<u8> {
         match wide {
@@ -199,7 +211,8 @@ impl RecordWire {
             };
             if need > 2 && self.inbox.len() == need {
                 let record = std::mem::take(&mut self.inbox);
-                let (mut data, tag) = (record[2..need - 16].to_vec(), record[need - 16..].try_into().expect("16 bytes"));
+                let (mut data, tag) =
+                    (record[2..need - 16].to_vec(), record[need - 16..].try_into().expect("16 bytes"));
                 let opened = self.receive.step(&mut data, Some(tag));
                 return opened.map(|_| data).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a bad record"));
             }

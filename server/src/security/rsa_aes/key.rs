@@ -53,7 +53,9 @@ pub enum KeyError {
     #[error("rsa key: {0}")]
     File(#[from] PrivateError),
     /// The file holds something else.
-    #[error("rsa key {0}: is no RSA key of 2048..=8192 bits as PKCS#8 or PKCS#1, in DER or PEM; remove it to make a new one")]
+    #[error(
+        "rsa key {0}: is no RSA key of 2048..=8192 bits as PKCS#8 or PKCS#1, in DER or PEM; remove it to make a new one"
+    )]
     Format(PathBuf),
     /// The library made none.
     #[error("no rsa key could be made: the system gave no random numbers, or too little memory")]

@@ -26,9 +26,7 @@ fn on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A client in a thread of its own over a socket, and the server's end of it.
-fn client<T: Send + 'static>(
-    work: impl FnOnce(Raw) -> T + Send + 'static,
-) -> (Transport, std::thread::JoinHandle<T>) {
+fn client<T: Send + 'static>(work: impl FnOnce(Raw) -> T + Send + 'static) -> (Transport, std::thread::JoinHandle<T>) {
     let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
     let theirs = theirs.into_std().unwrap();
     theirs.set_nonblocking(false).unwrap();
@@ -53,7 +51,10 @@ fn a_client_logs_in_with_every_type_and_goes_on_with_rfb() {
                 let settings = Settings { asks_for: subtype, ..Settings::default() };
                 let served = serve(transport, kind, key(), &settings).await.unwrap();
                 let named = subtype == Subtype::UserPassword;
-                assert_eq!((served.user.as_str(), served.password.reveal()), (if named { "ann" } else { "" }, "pässword"));
+                assert_eq!(
+                    (served.user.as_str(), served.password.reveal()),
+                    (if named { "ann" } else { "" }, "pässword")
+                );
                 let mut transport = served.transport;
                 assert_eq!(transport.info().encrypted, kind.encrypts(), "{kind:?}");
                 transport.write_all(&[0; 4]).await.unwrap();
@@ -96,7 +97,10 @@ impl tokio::io::AsyncWrite for Noting {
         self.1.lock().unwrap().push(buf.len());
         std::pin::Pin::new(&mut self.0).poll_write(cx, buf)
     }
-    fn poll_flush(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
         std::pin::Pin::new(&mut self.0).poll_flush(cx)
     }
     fn poll_shutdown(
@@ -175,7 +179,9 @@ fn every_lie_ends_in_the_same_error() {
         let served = on(async {
             let (ours, mut theirs) = tokio::io::duplex(10_000);
             theirs.write_all(&said).await.unwrap();
-            let served = serve(Transport::new(ours, ConnInfo::in_process("test")), Kind::Ra2x256, key(), &Settings::default()).await;
+            let served =
+                serve(Transport::new(ours, ConnInfo::in_process("test")), Kind::Ra2x256, key(), &Settings::default())
+                    .await;
             let mut told = Vec::new();
             theirs.read_to_end(&mut told).await.unwrap();
             assert_eq!(told.len(), 516 + 258 + 50, "{what}: nothing was told");
@@ -212,7 +218,8 @@ fn a_holder_that_does_not_answer_is_no_login() {
 #[test]
 fn settings_that_let_nobody_in_are_refused() {
     assert_eq!(Settings::default().check(), Ok(()));
-    let with = |least, most| Settings { least_client_bits: least, most_client_bits: most, ..Settings::default() }.check();
+    let with =
+        |least, most| Settings { least_client_bits: least, most_client_bits: most, ..Settings::default() }.check();
     assert_eq!((with(2048, 2048), with(2048, 8192)), (Ok(()), Ok(())));
     for (least, most) in [(1024, 4096), (2048, 8193), (4096, 2048), (0, 0)] {
         let said = with(least, most).unwrap_err().to_string();

@@ -55,8 +55,16 @@ fn only_keys_that_are_safe_to_compute_with_are_taken() {
     for bits in [1025, 1031, 2047] {
         assert_eq!(RsaPublic::new(&modulus(bits), &[3]).unwrap().bits(), bits);
     }
-    let even = { let mut even = good.clone(); *even.last_mut().unwrap() &= 0xfe; even };
-    let short = { let mut short = good.clone(); short[0] = 0x7f; short };
+    let even = {
+        let mut even = good.clone();
+        *even.last_mut().unwrap() &= 0xfe;
+        even
+    };
+    let short = {
+        let mut short = good.clone();
+        short[0] = 0x7f;
+        short
+    };
     for bad in [&even[..], &short, &[0; 128]] {
         let refused = RsaPublic::parse(&block(1024, bad, &[3]), &KEY_BITS);
         assert!(matches!(refused, Err(KeyError::Modulus)), "{bad:02x?}");
@@ -106,7 +114,8 @@ fn a_key_reads_back_from_every_form_that_others_write() {
     // PKCS#1 lies within PKCS#8, behind a header
     let pkcs1 = key_of(pem).pkcs1;
     assert_eq!(LocalRsaKey::from_bytes(&pkcs1).unwrap().public(), key.public());
-    for bad in [&b""[..], b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &der[1..], &der[..der.len() - 1]] {
+    for bad in [&b""[..], b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &der[1..], &der[..der.len() - 1]]
+    {
         assert!(LocalRsaKey::from_bytes(bad).is_none());
     }
     // a key of 1,024 bits is no server's key

@@ -168,7 +168,12 @@ impl Inbox {
     }
 
     /// A peer's public key, once it is there.
-    fn key(&mut self, bits: &RangeInclusive<u32>, input: &[u8], used: &mut usize) -> Result<Option<RsaPublic>, KeyError> {
+    fn key(
+        &mut self,
+        bits: &RangeInclusive<u32>,
+        input: &[u8],
+        used: &mut usize,
+    ) -> Result<Option<RsaPublic>, KeyError> {
         self.fill(4, input, used);
         let Some(head) = self.0.first_chunk() else { return Ok(None) };
         if !self.fill(RsaPublic::block_len(*head, bits)?, input, used) {

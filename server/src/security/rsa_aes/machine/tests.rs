@@ -106,7 +106,8 @@ fn power(base: &[u8], exponent: &[u8], modulus: &[u8]) -> Vec<u8> {
     let digits = modulus.len().div_ceil(8);
     let (base, modulus_) = (number(base, digits), number(modulus, digits));
     let mut out = number(&[1], digits);
-    for bit in exponent.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).skip_while(|bit| *bit == 0) {
+    for bit in exponent.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).skip_while(|bit| *bit == 0)
+    {
         out = multiply(&out, &out, &modulus_);
         if bit == 1 {
             out = multiply(&out, &base, &modulus_);
@@ -257,7 +258,10 @@ fn client_differs(t: &Transcript) -> Option<&'static str> {
 #[test]
 fn all_four_types_give_the_bytes_of_the_transcripts() {
     let transcripts = transcripts();
-    assert_eq!(transcripts.iter().map(|t| t.kind).collect::<Vec<_>>(), [Kind::Ra2, Kind::Ra2Ne, Kind::Ra2x256, Kind::Ra2Nex256]);
+    assert_eq!(
+        transcripts.iter().map(|t| t.kind).collect::<Vec<_>>(),
+        [Kind::Ra2, Kind::Ra2Ne, Kind::Ra2x256, Kind::Ra2Nex256]
+    );
     for t in &transcripts {
         assert_eq!(server_differs(t), None, "{:?}", t.kind);
         assert_eq!(client_differs(t), None, "{:?}", t.kind);
@@ -284,9 +288,12 @@ fn real_keys() -> &'static [LocalRsaKey; 2] {
     })
 }
 
+/// Who did what to which bytes, and what came of it.
+type Done = HashMap<(u8, Vec<u8>), Option<Vec<u8>>>;
+
 /// Encrypts and decrypts, each block once only.
 #[derive(Default)]
-struct Memory(Mutex<HashMap<(u8, Vec<u8>), Option<Vec<u8>>>>);
+struct Memory(Mutex<Done>);
 
 impl Memory {
     fn get(&self, who: u8, what: &[u8], work: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
@@ -449,8 +456,7 @@ fn keys_that_are_not_taken_are_refused_at_their_length() {
         if at == 515 {
             block[513] = 0;
         }
-        let mut machine =
-            ServerMachine::new(Kind::Ra2x256, terms(public, Subtype::UserPassword), &[3; 32], &[4; 32]);
+        let mut machine = ServerMachine::new(Kind::Ra2x256, terms(public, Subtype::UserPassword), &[3; 32], &[4; 32]);
         assert!(matches!(machine.advance(&block), Err(RsaAesError::PeerKey(_))), "{byte} at {at}");
     }
 }

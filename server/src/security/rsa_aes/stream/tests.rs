@@ -8,7 +8,11 @@ fn key(n: u8) -> RecordKey {
 }
 
 fn records(sends: u8, receives: u8, early: &[u8]) -> Records {
-    Records { sealer: Sealer::new(key(sends)), opener: Opener::new(key(receives)), early: Zeroizing::new(early.to_vec()) }
+    Records {
+        sealer: Sealer::new(key(sends)),
+        opener: Opener::new(key(receives)),
+        early: Zeroizing::new(early.to_vec()),
+    }
 }
 
 /// Both ends over a pipe that holds `room` bytes.
@@ -133,7 +137,8 @@ fn after_a_bad_record_nothing_is_read_any_more() {
     on(async {
         let (mut stream, mut far) = end(1000);
         let mut sealer = Sealer::new(key(2));
-        let (good, mut bad, later) = (sealed(&mut sealer, b"good"), sealed(&mut sealer, b"bad"), sealed(&mut sealer, b"later"));
+        let (good, mut bad, later) =
+            (sealed(&mut sealer, b"good"), sealed(&mut sealer, b"bad"), sealed(&mut sealer, b"later"));
         bad[4] ^= 1;
         far.write_all(&[good, bad, later].concat()).await.unwrap();
         let mut came = [0; 4];
@@ -152,7 +157,12 @@ fn records_hold_no_data_or_65535_bytes_and_all_are_read() {
         let (mut stream, mut far) = end(1000);
         let mut sealer = Sealer::new(key(2));
         let longest = data(65_535, 3);
-        let wire = [sealed(&mut sealer, b""), sealed(&mut sealer, &longest), sealed(&mut sealer, b""), sealed(&mut sealer, b"x")];
+        let wire = [
+            sealed(&mut sealer, b""),
+            sealed(&mut sealer, &longest),
+            sealed(&mut sealer, b""),
+            sealed(&mut sealer, b"x"),
+        ];
         let write = async {
             far.write_all(&wire.concat()).await.unwrap();
         };
