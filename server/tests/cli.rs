@@ -40,7 +40,13 @@ impl Drop for Scratch {
 /// farpane that finds no configuration and no desktop of whoever runs the tests.
 fn farpane(args: &[&str]) -> Command {
     let mut command = Command::new(FARPANE);
-    command.args(args).env_clear().env("HOME", "/nonexistent").env("PATH", "/usr/bin:/bin");
+    let state = std::env::temp_dir().join(format!("farpane-cli-{}-state", std::process::id()));
+    command
+        .args(args)
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("PATH", "/usr/bin:/bin")
+        .env("STATE_DIRECTORY", state);
     command
 }
 
@@ -222,7 +228,8 @@ fn the_users_own_file_is_found() {
 fn policy_refuses_before_listening_with_status_2_and_says_what_to_do() {
     for (args, says) in [
         (&["--listen", "0.0.0.0:0", "--security", "none"][..], "--insecure-allow none@0.0.0.0:0"),
-        (&["--listen", "[::]:0"], "security vncauth on [::]:0 is refused"),
+        (&["--listen", "[::]:0", "--security", "vncauth"], "security vncauth on [::]:0 is refused"),
+        (&["--listen", "127.0.0.1:0", "--password-file", "/x"], "no listener offers vncauth"),
         (&["--listen", "ws:0.0.0.0:0", "--security", "vncauth"], "--insecure-allow vncauth@ws:0.0.0.0:0"),
         (&["--listen", "127.0.0.1:0", "--security", "ra2_256"], "not in this build"),
         (&["--listen", "wss:127.0.0.1:0"], "not in this build"),
@@ -337,6 +344,8 @@ fn a_password_file_is_made_private_and_lets_in_whoever_knows_it() {
         "synthetic:64x48",
         "--listen",
         "127.0.0.1:0",
+        "--security",
+        "vncauth",
         "--password-file",
         file.to_str().unwrap(),
     ]);
@@ -351,7 +360,8 @@ fn a_password_file_is_made_private_and_lets_in_whoever_knows_it() {
 
 #[test]
 fn guessing_is_slowed_down_and_the_peer_is_told() {
-    let server = Server::start(&["serve", "--source", "synthetic:64x48", "--listen", "127.0.0.1:0"]);
+    let server =
+        Server::start(&["serve", "--source", "synthetic:64x48", "--listen", "127.0.0.1:0", "--security", "vncauth"]);
     let address = server.address();
     let guess = |_| log_in(&mut connect(&address), Some("wrong")).unwrap_err();
     let answers: Vec<String> = (0..8).map(guess).collect();
@@ -362,7 +372,8 @@ fn guessing_is_slowed_down_and_the_peer_is_told() {
 
 #[test]
 fn without_a_password_file_a_one_time_password_is_printed_and_works() {
-    let server = Server::start(&["serve", "--source", "synthetic:64x48", "--listen", "127.0.0.1:0"]);
+    let server =
+        Server::start(&["serve", "--source", "synthetic:64x48", "--listen", "127.0.0.1:0", "--security", "vncauth"]);
     let address = server.address();
     let line = server.line();
     let password = line.strip_prefix("farpane: one-time password: ").unwrap_or_else(|| panic!("{line}"));
@@ -375,9 +386,9 @@ fn the_demo_prints_all_that_is_needed_to_see_4k() {
     let server = Server::start(&["demo"]);
     let address = server.address();
     let (host, port) = address.rsplit_once(':').unwrap();
-    assert_eq!(server.line(), format!("farpane: look at it with: vncviewer {host}::{port}"));
     let line = server.line();
     let password = line.strip_prefix("farpane: one-time password: ").unwrap();
+    assert_eq!(server.line(), format!("farpane: look at it with: vncviewer {host}::{port}"));
     assert_eq!(log_in(&mut connect(&address), Some(password)), Ok((3840, 2160)));
     assert_eq!(server.end("-TERM").0, Some(0));
 }

@@ -112,13 +112,13 @@ class Children:
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def start(self, label, argv, env=None, pass_fds=()):
+    def start(self, label, argv, env=None, pass_fds=(), stdin=None):
         """Starts a program; its output goes to a log file that failures quote."""
         argv = [program(argv[0])] + [str(a) for a in argv[1:]]
         label = "%s-%d" % (label, len(self.all))
         log_path = self.path(label + ".log")
         with open(log_path, "wb") as log:
-            child = Child(argv, env=dict(self.env, **(env or {})), stdin=subprocess.DEVNULL, stdout=log,
+            child = Child(argv, env=dict(self.env, **(env or {})), stdin=stdin or subprocess.DEVNULL, stdout=log,
                           stderr=subprocess.STDOUT, start_new_session=True, pass_fds=pass_fds, cwd=self.dir,
                           preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
         child.label, child.log_path = label, log_path
@@ -188,9 +188,9 @@ class XServer:
             raise Failed("%s ended with status %d: %s" % (" ".join(map(str, argv)), done.returncode, done.stderr))
         return done.stdout
 
-    def start(self, label, *argv, env=None):
+    def start(self, label, *argv, env=None, stdin=None):
         """Starts a program that stays on this display."""
-        return self.children.start(label, list(argv), dict(self.env, **(env or {})))
+        return self.children.start(label, list(argv), dict(self.env, **(env or {})), stdin=stdin)
 
     def mode(self, output, width, height):
         name = "m%dx%d" % (width, height)

@@ -42,9 +42,11 @@ def put(x, children, what):
 
 
 class Still:
-    """A farpane on a private X desktop that shows one known picture."""
+    """A farpane on a private X desktop that shows one known picture. `security` None: what a server offers by itself."""
 
     def __init__(self, children, args, kind="xvfb", security="none", extra=()):
+        if args.stand_in and not security:
+            raise Missing("the stand-in has no certificate of this run")
         if args.stand_in:
             self.server = servers.Xvnc(children, security)
             self.x = self.server.x
@@ -161,6 +163,20 @@ def refuses_a_wrong_password(children, args):
     desktop.server.stop()
 
 
+def refuses_a_wrong_user_password(children, args):
+    """A viewer that says another password inside TLS is told so and gets no picture."""
+    desktop = Still(children, args, security=None)
+    viewer = viewers.tiger_by_certificate(children, desktop.server, "not-the-one")
+    until("refusal in the log", lambda: "Authentication failed" in desktop.server.child.log(), alive=(desktop.server.child,))
+    if viewer.compare(desktop.want) is None:
+        raise Failed("a wrong password was let in")
+    desktop.server.stop()
+
+
+def novnc(**words):
+    return lambda children, server: viewers.NoVnc(children, server, server.password, "ann", **words)
+
+
 def with_password(children, server):
     return viewers.TigerVnc(children, server, ("-passwd", servers.password_file(children), "-AutoSelect=0", "-FullColor=1",
                                                "-PreferredEncoding=ZRLE", "-NoJPEG=1"))
@@ -193,6 +209,11 @@ CASES = [
     ("password, vncdotool", still_case(lambda children, server: viewers.VncDoTool(children, server, servers.PASSWORD), security="vncauth")),
     ("password, noVNC", still_case(lambda children, server: viewers.NoVnc(children, server, servers.PASSWORD), security="vncauth")),
     ("password, a wrong one is refused", refuses_a_wrong_password),
+    ("by default, tigervnc with X509Plain", still_case(viewers.tiger_by_certificate, security=None)),
+    ("by default, gtk-vnc with X509Plain", still_case(viewers.GtkVncByCertificate, refreshed=True, security=None)),
+    ("by default, noVNC with RA2ne inside wss", still_case(novnc(), security=None)),
+    ("by default, a wrong password is refused", refuses_a_wrong_user_password),
+    ("noVNC with VeNCrypt Plain inside wss", still_case(novnc(), security=None, extra=("--security", "plain"))),
     ("text typed into tigervnc arrives", typed.text()),
     ("text typed into tigervnc arrives on a German keyboard", typed.text("de")),
     ("a click in tigervnc arrives", typed.click),

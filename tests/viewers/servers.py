@@ -23,12 +23,19 @@ def password_file(children):
 
 
 class Farpane:
-    """A running `farpane serve` with a TCP and a WebSocket listener on loopback, on ports of its own choice."""
+    """A running `farpane serve` with a TCP and a WebSocket listener on loopback, on ports of its own choice.
+
+    `security` None leaves it at what a server offers by itself, with a listener for browsers too (wss:).
+    """
 
     def __init__(self, children, binary, source, security="none", extra=(), env=None):
-        argv = [binary, "serve", "--source", source, "--listen", "127.0.0.1:0", "--listen", "ws:127.0.0.1:0",
-                "--security", security, *extra]
+        argv = [binary, "serve", "--source", source, "--listen", "127.0.0.1:0", "--listen",
+                "ws:127.0.0.1:0" if security else "wss:127.0.0.1:0", *extra]
+        if security:
+            argv += ["--security", security]
         self.children = children
+        self.state = children.path("state")
+        env = dict(env or {}, STATE_DIRECTORY=self.state)
         if security == "vncauth":
             keep = children.path("farpane-password")
             made = subprocess.run([binary, "password", keep], input=PASSWORD + "\n", text=True, stdout=subprocess.PIPE,
@@ -38,12 +45,21 @@ class Farpane:
             argv += ["--password-file", keep]
         self.child = children.start("farpane", argv, env)
         self.port = self.listener("127.0.0.1")
-        self.web = "ws://127.0.0.1:%d/" % self.listener("ws:127.0.0.1")
+        if security:
+            self.web = "ws://127.0.0.1:%d/" % self.listener("ws:127.0.0.1")
+        else:
+            self.web = "wss://127.0.0.1:%d/" % self.listener("wss:127.0.0.1")
+            self.password = self.told("password for this run, with any user name")
+            self.certificate = os.path.join(self.state, "tls.crt")
 
     def listener(self, name):
         line = re.compile(r"^farpane: listening on %s:(\d+)$" % re.escape(name), re.M)
         return int(until("line 'farpane: listening on %s:PORT'" % name, lambda: line.search(self.child.log()),
                          alive=(self.child,)).group(1))
+
+    def told(self, what):
+        line = re.compile(r"^farpane: %s: (.*)$" % re.escape(what), re.M)
+        return until("line 'farpane: %s: ...'" % what, lambda: line.search(self.child.log()), alive=(self.child,)).group(1)
 
     def stop(self):
         """Asks it to end as a service manager would; it owes status 0 within a second."""

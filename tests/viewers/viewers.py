@@ -1,6 +1,7 @@
 """The foreign viewers: how each is started, and how the picture that it shows is read."""
 import http.server
 import os
+import shutil
 import subprocess
 import threading
 import urllib.parse
@@ -31,10 +32,10 @@ class Window:
 
     tolerance = 0
 
-    def __init__(self, children, argv, env=None):
+    def __init__(self, children, argv, env=None, stdin=None):
         # -nocursor: Xvfb paints its pointer into the very pixels that are compared
         self.x = XServer(children, "xvfb", ["1280x960"], options=["-nocursor"])
-        self.child = self.x.start("viewer", *argv, env=env)
+        self.child = self.x.start("viewer", *argv, env=env, stdin=stdin)
 
     def compare(self, want):
         return picture.shown(want, screenshot(self.x))
@@ -43,10 +44,30 @@ class Window:
 class TigerVnc(Window):
     """xtigervncviewer with the encoding that the test names, or with its own choice."""
 
-    def __init__(self, children, server, options=()):
-        argv = ["xtigervncviewer", "-SecurityTypes=None,VncAuth", "-RemoteResize=0", "-Shared=1", "-AlertOnFatalError=0",
+    def __init__(self, children, server, options=(), security="None,VncAuth", env=None):
+        argv = ["xtigervncviewer", "-SecurityTypes=" + security, "-RemoteResize=0", "-Shared=1", "-AlertOnFatalError=0",
                 "-ReconnectOnError=0", *options, "127.0.0.1::%d" % server.port]
-        super().__init__(children, argv)
+        super().__init__(children, argv, env)
+
+
+def tiger_by_certificate(children, server, password=None):
+    """TigerVNC through TLS: it trusts the server's own certificate, and says a name and a password."""
+    env = {"VNC_USERNAME": "ann", "VNC_PASSWORD": password or server.password}
+    return TigerVnc(children, server, ["-X509CA=" + server.certificate, "-NoJPEG=1"], "X509Plain", env)
+
+
+class GtkVncByCertificate(Window):
+    """A small program on gtk-vnc, through TLS with a name and a password."""
+
+    def __init__(self, children, server):
+        trusted = children.path("home/.pki/CA/cacert.pem")
+        os.makedirs(os.path.dirname(trusted))
+        shutil.copy(server.certificate, trusted)
+        with open(children.path("gtk-vnc-password"), "w") as out:
+            out.write(server.password + "\n")
+        with open(children.path("gtk-vnc-password")) as password:
+            super().__init__(children, ["python3", os.path.join(HERE, "gtkvnc.py"), "127.0.0.1", server.port, "ann"],
+                             stdin=password)
 
 
 class GtkVnc(Window):
@@ -114,7 +135,7 @@ class NoVnc:
 
     tolerance = 0
 
-    def __init__(self, children, server, password=""):
+    def __init__(self, children, server, password="", user=""):
         root = os.path.join(HERE, "node_modules", "@novnc", "novnc")
         if not os.path.isdir(root):
             raise Missing("noVNC is not installed (make deps)")
@@ -152,8 +173,9 @@ class NoVnc:
         self.web.daemon_threads = True
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
         page = "http://127.0.0.1:%d/?%s" % (self.web.server_address[1],
-                                            urllib.parse.urlencode({"server": server.web, "password": password}))
-        self.child = children.start("chromium", ["chromium", *CHROMIUM, "--user-data-dir=" + children.path("chromium"), page])
+                                            urllib.parse.urlencode({"server": server.web, "password": password, "user": user}))
+        # a certificate that nobody signed is what is tested here
+        self.child = children.start("chromium", ["chromium", *CHROMIUM, "--ignore-certificate-errors", "--user-data-dir=" + children.path("chromium"), page])
 
     def compare(self, want):
         if self.latest is None:

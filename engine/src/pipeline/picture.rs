@@ -1,20 +1,22 @@
 //! What one client shows of all outputs of its view, and the encoding of its updates.
 
+mod collect;
+
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::blocks::{self, Cut};
+use collect::for_cells;
+
+use super::blocks::Cut;
 use super::encode_blocks::{Job, Place, encode_blocks};
-use super::inbox::move_region;
 use super::lanes::{INLINE_PX, Lanes};
 use super::output::{Current, Shared, Subscription};
 use super::pacer::{Grant, Small};
 use super::urgent::{SMALL_AREA, urgent};
 use super::view::{Pointer, View};
-use crate::damage::{Mirror, MirrorData};
-use crate::encode::{BLOCK, Codec, Encoded, Params, Streams, encode_rect, number};
+use crate::damage::MirrorData;
+use crate::encode::{BLOCK, Codec, Encoded, Params, Streams};
 use crate::geometry::{Point, Rect, Region, Size};
-use crate::pixel::Layout;
 
 /// Below this budget in bytes blocks are half as wide and high or smaller: an update may exceed its budget by one block.
 const SMALL_BUDGET: usize = 512 * 1024;
@@ -352,108 +354,6 @@ impl ClientPicture {
         fits.count().max(1)
     }
 
-    /// Copies (written at once) and pending blocks of one output; unless small changes come [`Small::First`], only those.
-    /// Returns whether they leave others behind.
-    #[expect(clippy::too_many_arguments, reason = "parts of one step, split for length")]
-    fn collect(
-        &mut self,
-        i: usize,
-        data: &MirrorData,
-        area: &Region,
-        cut: Cut,
-        small: Small,
-        update: &mut EncodedUpdate,
-        jobs: &mut Vec<Job>,
-    ) -> bool {
-        let a = &mut self.attached[i];
-        let shown = data.size().rect().intersect(&a.size.rect());
-        let mut inbox = a.subscription.subscriber.inbox();
-        if std::mem::take(&mut inbox.replaced) {
-            a.lossy.clear();
-        }
-        if let Some(first) = inbox.copies.iter().position(|c| {
-            let from = Rect::new(c.from.x, c.from.y, c.to.w, c.to.h);
-            !area.contains_rect(&to_canvas(a.at, &c.to)) || !shown.contains(&c.to) || !shown.contains(&from)
-        }) {
-            inbox.give_up_copies(first);
-        }
-        for c in inbox.copies.drain(..) {
-            move_region(&mut a.lossy, &c);
-            let to = to_canvas(a.at, &c.to);
-            for v in [to.x, to.y, to.w, to.h] {
-                update.bytes.extend_from_slice(&v.to_be_bytes());
-            }
-            update.bytes.extend_from_slice(&number::COPY_RECT.to_be_bytes());
-            update.bytes.extend_from_slice(&(c.from.x + a.at.x).to_be_bytes());
-            update.bytes.extend_from_slice(&(c.from.y + a.at.y).to_be_bytes());
-            update.rects += 1;
-        }
-        inbox.pending.intersect_rect(&shown);
-        let Buffers { ready, wanted, rects, .. } = &mut self.buffers;
-        ready.clone_from(&inbox.pending);
-        drop(inbox);
-        a.restrict(ready, area, &shown, wanted);
-        rects.clear();
-        if small == Small::First {
-            blocks::cut(ready, cut.side, rects);
-            if cut.joins {
-                blocks::join(rects, cut.side);
-            }
-        } else {
-            rects.extend(urgent(ready));
-        }
-        blocks::order(rects, |r| data.newest(r));
-        jobs.extend(rects.iter().map(|&rect| Job { attached: i, rect, exact: false }));
-        small != Small::First && !rects.is_empty() && rects.len() < ready.rects().len()
-    }
-
-    /// Blocks of one output that were sent lossy and have been quiet.
-    fn collect_refresh(
-        &self,
-        i: usize,
-        data: &MirrorData,
-        area: &Region,
-        side: u16,
-        quiet_since: Instant,
-        jobs: &mut Vec<Job>,
-    ) {
-        let a = &self.attached[i];
-        let mut due = Region::new();
-        for_cells(&a.lossy, data, |rect, at| {
-            if at <= quiet_since && area.overlaps_rect(&a.to_canvas(rect)) {
-                due.add(rect);
-            }
-        });
-        let mut rects = Vec::new();
-        blocks::cut(&due, side, &mut rects);
-        jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: true }));
-    }
-
-    fn fill_gaps(&mut self, area: &Region, params: &Params, update: &mut EncodedUpdate) {
-        if self.gaps.is_empty() {
-            return;
-        }
-        let mut ready = self.gaps.clone();
-        ready.intersect(area);
-        if ready.is_empty() {
-            return;
-        }
-        let black = Mirror::new(Size::new(BLOCK, BLOCK), Layout::BGRX, Instant::now());
-        let black = black.read();
-        let mut rects = Vec::new();
-        blocks::cut(&ready, BLOCK, &mut rects);
-        let mut encoded = Vec::new();
-        for r in &rects {
-            encoded.clear();
-            encode_rect(&black, &r.size().rect(), None, &Params { jpeg: None, ..*params }, &mut encoded);
-            for e in &encoded {
-                self.streams.write_rect(e, r.origin(), &mut update.bytes);
-                update.rects += 1;
-            }
-        }
-        self.gaps.subtract(&ready);
-    }
-
     /// What encoding needs to know of each output.
     fn places<'a, G, M>(&'a self, gates: &[G], mirrors: &'a [M]) -> Vec<Place<'a>>
     where
@@ -512,17 +412,4 @@ fn block_side(budget: usize, bytes_per_px: f32) -> u16 {
 
 pub(super) fn to_canvas(at: Point, rect: &Rect) -> Rect {
     rect.translate(i32::from(at.x), i32::from(at.y))
-}
-
-/// Calls `f` with the part of `marks` in each cell, and when the cell's content last changed.
-fn for_cells(marks: &Region, data: &MirrorData, mut f: impl FnMut(&Rect, Instant)) {
-    for r in marks.rects() {
-        let (cols, rows) = data.grid.cells(r);
-        for row in rows {
-            for col in cols.clone() {
-                let part = data.grid.rect(col, row).intersect(r);
-                f(&part, data.cell_at[data.grid.index(col, row)]);
-            }
-        }
-    }
 }

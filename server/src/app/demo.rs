@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::backend::SourceSpec;
-use crate::config::{Config, ListenerSection, LogSection, Overrides};
+use crate::config::{Config, ListenerSection, LogSection, Overrides, SecurityList};
 use crate::net::{BindError, HostPort, ListenAddr, Listener, ListenerId};
+use crate::security::SecurityKind;
 
-use super::{AppError, run};
+use super::{AppError, logging, run};
 
 /// Ports that are tried in turn; if all are taken the system picks one.
 const PORTS: std::ops::RangeInclusive<u16> = 5900..=5920;
@@ -16,20 +17,12 @@ const PORTS: std::ops::RangeInclusive<u16> = 5900..=5920;
 /// # Errors
 /// When no port can be had.
 pub fn demo(log: LogSection) -> Result<(), AppError> {
-    let config = Config { source: SourceSpec::Synthetic(Default::default()), log, ..Config::default() };
+    // a one-time password and no dialogues: nobody but this machine's users can connect, and it ends with the terminal
+    let security = Some(SecurityList(vec![SecurityKind::VncAuth]));
+    let config = Config { source: SourceSpec::Synthetic(Default::default()), security, log, ..Config::default() };
     let config = config.with(Overrides::default())?;
-    run::run(
-        config,
-        None,
-        |_| free_port(),
-        |listeners, password| {
-            let port = listeners.first().and_then(|a| a.host_port()).map_or(0, |hp| hp.port());
-            println!("farpane: look at it with: vncviewer 127.0.0.1::{port}");
-            if let Some(password) = password {
-                println!("farpane: one-time password: {password}");
-            }
-        },
-    )
+    logging::start(config.log);
+    run::run(config, |_| free_port())
 }
 
 fn free_port() -> Result<Vec<Listener>, AppError> {

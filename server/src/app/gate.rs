@@ -1,25 +1,29 @@
 //! Who gets in through which listener.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use farpane_rfb::handshake::{SecurityType, ServerHandshake};
 
-use crate::auth::{Attempt, Moment, Throttle, Try};
-use crate::config::Config;
+use crate::auth::throttle::{Exchanges, Wait};
+use crate::auth::{Attempt, Judge, Moment, Try};
+use crate::config::{Config, ListenerSection};
 use crate::net::{ConnInfo, ConnectionHandler, Refusal, Transport};
-use crate::security::{Grant, Passwords, SecurityKind, vnc_auth};
-use crate::session::{self, Access, Authenticator, Denied, Hub};
+use crate::security::channel::ChannelServer;
+use crate::security::{Grant, Negotiated, Passwords, SecurityKind, vnc_auth};
+use crate::session::{self, Access, Authenticator, Denied, Hub, Proving};
+
+use super::keeping::Keeper;
 
 /// A wrong password is answered after this long, so that guessing takes time.
 const WRONG_DELAY: Duration = Duration::from_millis(100);
 
-fn now() -> Moment {
+pub(super) fn now() -> Moment {
     Moment::of(SystemTime::now())
 }
 
 /// A try of a security type that knows no names.
-fn attempt(info: &ConnInfo) -> Attempt<'static> {
+fn nameless(info: &ConnInfo) -> Attempt<'static> {
     Attempt { source: info.source(), user: "", device: None }
 }
 
@@ -29,64 +33,106 @@ struct Door {
     view_only: bool,
 }
 
+/// What the server is known by; of each security type that no listener offers there is none.
+#[derive(Default)]
+pub(super) struct Keys {
+    pub(super) channel: Option<ChannelServer>,
+}
+
+/// What a gate decides with.
+pub(super) struct Means {
+    /// The passwords of VncAuth.
+    pub(super) passwords: Option<Passwords>,
+    /// What the server is known by.
+    pub(super) keys: Keys,
+    /// Who decides about users; none where nobody is asked for one.
+    pub(super) judge: Option<Arc<dyn Judge>>,
+    /// Who failed how often.
+    pub(super) throttle: Keeper,
+}
+
 /// Decides for every connection of the server.
 pub(super) struct Gate {
     doors: Vec<Door>,
-    passwords: Option<Passwords>,
-    throttle: Mutex<Throttle>,
+    pub(super) means: Means,
+    pub(super) exchanges: Exchanges,
 }
 
 impl Gate {
     /// The doors of a checked configuration, in its order of listeners.
-    pub(super) fn new(config: &Config, passwords: Option<Passwords>) -> Self {
-        let door = |l| {
-            let kinds = config.offer(l).to_vec();
-            Door { kinds, view_only: l.view_only }
-        };
-        Gate {
-            doors: config.listeners.iter().map(door).collect(),
-            passwords,
-            throttle: Mutex::new(Throttle::new([0; 16])),
-        }
+    pub(super) fn new(config: &Config, means: Means) -> Self {
+        let door = |l: &ListenerSection| Door { kinds: config.offer(l), view_only: l.view_only };
+        Gate { doors: config.listeners.iter().map(door).collect(), means, exchanges: Exchanges::new() }
     }
 
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn view_only(&self, info: &ConnInfo) -> bool {
+    pub(super) fn view_only(&self, info: &ConnInfo) -> bool {
         self.doors.get(info.listener.0).is_none_or(|door| door.view_only)
     }
 
-    fn kinds(&self, info: &ConnInfo) -> &[SecurityKind] {
+    pub(super) fn kinds(&self, info: &ConnInfo) -> &[SecurityKind] {
         self.doors.get(info.listener.0).map_or(&[], |door| &door.kinds)
     }
 
-    /// How long this peer has to wait before it may guess again.
-    fn wait(&self, info: &ConnInfo) -> Option<Denied> {
-        if self.kinds(info).contains(&SecurityKind::None) {
-            return None;
+    /// Whether this proof may be judged now, and how long its answer is to be held back then.
+    pub(super) fn may_try(&self, attempt: &Attempt<'_>) -> Result<Duration, Denied> {
+        match self.means.throttle.kept().lock().may_try(attempt, now()) {
+            Try::Now { delay } => Ok(delay),
+            Try::Later(wait) => Err(too_many(wait)),
         }
-        match self.throttle().may_try(&attempt(info), now()) {
-            Try::Now { .. } => None,
-            Try::Later(wait) => {
-                Some(Denied { reason: format!("Too many security failures; {wait}"), delay: Duration::ZERO })
+    }
+
+    /// Notes a right proof.
+    pub(super) fn right(&self, attempt: &Attempt<'_>) {
+        self.means.throttle.kept().lock().right(attempt, now());
+        self.means.throttle.note();
+    }
+
+    /// Notes a wrong proof; what its peer is told, whatever was wrong.
+    pub(super) fn wrong(&self, attempt: &Attempt<'_>) -> Denied {
+        self.means.throttle.kept().lock().wrong(attempt, now());
+        self.means.throttle.note();
+        Denied { reason: "Authentication failed".into(), delay: WRONG_DELAY }
+    }
+
+    /// How long the peer's network has to wait.
+    pub(super) fn waits(&self, info: &ConnInfo) -> Option<Wait> {
+        let free = self.kinds(info).contains(&SecurityKind::None);
+        if free { None } else { self.means.throttle.kept().lock().admit(info.source(), now()) }
+    }
+
+    /// What this peer is offered. A network that has to wait is offered the channel alone, where a device that is known can show itself.
+    fn offered(&self, info: &ConnInfo) -> Result<Vec<SecurityType>, Denied> {
+        let kinds = self.kinds(info);
+        let mut waits = self.waits(info);
+        if waits.is_some() {
+            // somebody may just have asked to clear it
+            self.means.throttle.take_requests();
+            waits = self.waits(info);
+        }
+        match waits {
+            Some(_) if kinds.contains(&SecurityKind::Channel) => Ok(vec![SecurityType::CHANNEL]),
+            Some(wait) => Err(too_many(wait)),
+            None => {
+                let mut offer: Vec<SecurityType> = Vec::new();
+                for number in kinds.iter().map(|kind| kind.security_type()) {
+                    if !offer.contains(&number) {
+                        offer.push(number);
+                    }
+                }
+                Ok(offer)
             }
         }
     }
 }
 
+/// What a peer is told that has to wait.
+pub(super) fn too_many(wait: impl std::fmt::Display) -> Denied {
+    Denied { reason: format!("Too many security failures; {wait}"), delay: Duration::ZERO }
+}
+
 impl Authenticator for Gate {
     fn offer(&self, info: &ConnInfo) -> Result<Vec<SecurityType>, Denied> {
-        if let Some(denied) = self.wait(info) {
-            return Err(denied);
-        }
-        let number = |kind: &SecurityKind| match kind {
-            SecurityKind::None => Some(SecurityType::NONE),
-            SecurityKind::VncAuth => Some(SecurityType::VNC_AUTH),
-            _ => None,
-        };
-        Ok(self.kinds(info).iter().filter_map(number).collect())
+        self.offered(info)
     }
 
     fn challenge(&self) -> Result<[u8; 16], Denied> {
@@ -97,24 +143,24 @@ impl Authenticator for Gate {
     }
 
     fn vnc_auth(&self, info: &ConnInfo, challenge: &[u8; 16], response: &[u8; 16]) -> Result<Access, Denied> {
-        // Many connections may have been let in before the first of them failed.
-        if let Some(denied) = self.wait(info) {
-            return Err(denied);
-        }
-        match self.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
+        let attempt = nameless(info);
+        // many connections may have been let in before the first of them failed
+        self.may_try(&attempt)?;
+        match self.means.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
             Some(grant) => {
-                self.throttle().right(&attempt(info), now());
+                self.right(&attempt);
                 Ok(Access { view_only: grant == Grant::ViewOnly || self.view_only(info) })
             }
-            None => {
-                self.throttle().wrong(&attempt(info), now());
-                Err(Denied { reason: "Authentication failed".into(), delay: WRONG_DELAY })
-            }
+            None => Err(self.wrong(&attempt)),
         }
     }
 
     fn none(&self, info: &ConnInfo) -> Access {
         Access { view_only: self.view_only(info) }
+    }
+
+    fn prove<'a>(&'a self, transport: Transport, negotiated: &'a Negotiated) -> Proving<'a> {
+        Box::pin(self.carry_out(transport, negotiated))
     }
 }
 
@@ -132,7 +178,7 @@ fn refusal(reason: String) -> Refusal {
 
 impl ConnectionHandler for Sessions {
     fn admit(&self, info: &ConnInfo) -> Result<(), Refusal> {
-        self.gate.wait(info).map_or(Ok(()), |denied| Err(refusal(denied.reason)))
+        self.gate.offered(info).map(|_| ()).map_err(|denied| refusal(denied.reason))
     }
 
     fn busy(&self) -> Refusal {
@@ -153,11 +199,14 @@ impl ConnectionHandler for Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::throttle::Kept;
     use crate::net::ListenerId;
 
     fn gate(text: &str) -> Gate {
         let config = Config::parse(text, None).unwrap().with(Default::default()).unwrap();
-        Gate::new(&config, Some(Passwords::new("right", Some("look")).unwrap()))
+        let passwords = Some(Passwords::new("right", Some("look")).unwrap());
+        let throttle = Keeper::new(Kept::in_memory().unwrap());
+        Gate::new(&config, Means { passwords, keys: Keys::default(), judge: None, throttle })
     }
 
     fn peer(ip: &str, listener: usize) -> ConnInfo {
@@ -172,7 +221,7 @@ mod tests {
     #[test]
     fn each_listener_offers_its_own_types_and_rights() {
         let gate = gate(
-            "[[listener]]\naddress=\"127.0.0.1:1\"\nsecurity=\"none\"\nview_only=true\n[[listener]]\naddress=\"127.0.0.1:2\"",
+            "[[listener]]\naddress=\"127.0.0.1:1\"\nsecurity=\"none\"\nview_only=true\n[[listener]]\naddress=\"127.0.0.1:2\"\nsecurity=\"vncauth\"",
         );
         assert_eq!(gate.offer(&peer("127.0.0.1", 0)).unwrap(), [SecurityType::NONE]);
         assert_eq!(gate.offer(&peer("127.0.0.1", 1)).unwrap(), [SecurityType::VNC_AUTH]);
@@ -184,7 +233,7 @@ mod tests {
 
     #[test]
     fn too_many_wrong_passwords_close_the_gate_to_that_peer_alone() {
-        let gate = gate("");
+        let gate = gate("security=\"vncauth\"");
         let guesser = peer("192.0.2.9", 0);
         for _ in 0..6 {
             let _ = try_with(&gate, &guesser, "wrong");

@@ -7,23 +7,29 @@
 mod bench;
 mod demo;
 mod gate;
+mod keeping;
+mod keys;
 mod logging;
+mod prove;
 mod record;
 mod run;
+mod secrets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backend::discover::{self, Environment, RouteState};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Config, ConfigError, Overrides};
+use crate::config::{Config, ConfigError, Layers, Overrides, POLICY_FOLDER, Policy};
 use crate::helper::InProcess;
-use crate::security::{PasswordError, Passwords, SecurityKind};
+use crate::helper::private::PrivateError;
+use crate::security::PasswordError;
 
 pub use bench::{Benchmark, Encoder, Measured, bench};
 pub use demo::demo;
 pub use record::{Recording, record};
 pub use run::serve;
+pub use secrets::{id, state_folder};
 
 /// Why the program ends before its time; decides its exit status.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,12 @@ impl From<ConfigError> for AppError {
     }
 }
 
+impl From<PrivateError> for AppError {
+    fn from(error: PrivateError) -> Self {
+        AppError::failed(error)
+    }
+}
+
 impl From<PasswordError> for AppError {
     fn from(error: PasswordError) -> Self {
         AppError::failed(error)
@@ -72,21 +84,47 @@ fn default_files() -> Vec<PathBuf> {
     own.into_iter().chain([PathBuf::from("/etc/farpane/farpane.toml")]).collect()
 }
 
-/// The effective configuration: the named file, or the first of `~/.config/farpane/farpane.toml` and
-/// `/etc/farpane/farpane.toml` that is there, with the command line over it; and where it came from.
+/// Everything that has a say in the configuration: the named file, or the first of `~/.config/farpane/farpane.toml` and
+/// `/etc/farpane/farpane.toml` that is there, the command line over it, and the administrator's policy over both.
 ///
 /// # Errors
-/// When the file cannot be read or something in it is wrong.
-pub fn effective(file: Option<PathBuf>, over: Overrides) -> Result<(Config, Option<PathBuf>), AppError> {
+/// When a file cannot be read, or the policy is not to be relied on.
+pub fn layers(file: Option<PathBuf>, over: Overrides) -> Result<Layers, AppError> {
     let file = file.or_else(|| default_files().into_iter().find(|path| path.exists()));
-    let base = file.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
-    let mut config = base.with(over)?;
+    let text = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(ConfigError::Read(path, error)),
+    };
+    let file = file.map(text).transpose()?;
+    let policy = Policy::read(Path::new(POLICY_FOLDER), 0).map_err(ConfigError::from)?;
+    Ok(Layers { file, over, policy })
+}
+
+/// The effective configuration.
+///
+/// # Errors
+/// When a file cannot be read, or something in one is wrong.
+pub fn effective(file: Option<PathBuf>, over: Overrides) -> Result<Config, AppError> {
+    in_force(&layers(file, over)?)
+}
+
+/// The effective configuration of these layers, with what hangs on this run filled in.
+fn in_force(layers: &Layers) -> Result<Config, AppError> {
+    let mut config = layers.effective()?;
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     for listener in &mut config.listeners {
         let address = listener.address.clone().in_runtime_dir(runtime_dir.as_deref());
         listener.address = address.map_err(|error| AppError::Usage(error.to_string()))?;
     }
-    Ok((config, file))
+    Ok(config)
+}
+
+/// Where the value of a key comes from.
+///
+/// # Errors
+/// When there is no such key, or the configuration is wrong.
+pub fn explain(file: Option<PathBuf>, over: Overrides, key: &str) -> Result<String, AppError> {
+    Ok(layers(file, over)?.explain(key)?.to_string())
 }
 
 /// Prints the effective configuration on stdout.
@@ -94,7 +132,7 @@ pub fn effective(file: Option<PathBuf>, over: Overrides) -> Result<(Config, Opti
 /// # Errors
 /// When the configuration is wrong or refused by policy.
 pub fn check(file: Option<PathBuf>, over: Overrides) -> Result<String, AppError> {
-    let (config, _) = effective(file, over)?;
+    let config = effective(file, over)?;
     config.check()?;
     Ok(config.print()?)
 }
@@ -129,19 +167,4 @@ pub fn probe() -> String {
         None => out.push_str("auto finds nothing to share\n"),
     }
     out
-}
-
-/// The passwords of a server: those of the file, or a new one-time password, which is returned to be told.
-fn passwords(config: &Config) -> Result<(Option<Passwords>, Option<String>), AppError> {
-    let asked = |l| config.offer(l).contains(&SecurityKind::VncAuth);
-    if !config.listeners.iter().any(asked) {
-        return Ok((None, None));
-    }
-    match &config.password_file {
-        Some(path) => Ok((Some(Passwords::read(path)?), None)),
-        None => {
-            let (text, passwords) = Passwords::one_time()?;
-            Ok((Some(passwords), Some(text)))
-        }
-    }
 }

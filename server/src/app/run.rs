@@ -1,7 +1,6 @@
 //! A server from its start to its end.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,28 +11,38 @@ use tokio::task::JoinSet;
 
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Config, ListenerSection};
+use crate::config::{Config, Layers, ListenerSection};
 use crate::net::{self, ListenAddr, Listener, ListenerId, Slots};
 use crate::session::{self, Hub, ViewSpec};
 
 use super::gate::{Gate, Sessions};
-use super::{AppError, environment, logging, passwords};
+use super::secrets::{Secrets, Told};
+use super::{AppError, environment, logging};
 
 /// How long a desktop may take to tell its outputs.
 pub(super) const READY: Duration = Duration::from_secs(10);
 /// The program ends this long after a signal at the latest.
 const LAST_MOMENT: Duration = Duration::from_millis(850);
 
-/// Shares a desktop until a signal ends it. `from` is the file that the configuration was read from.
+/// Shares a desktop until a signal ends it.
 ///
 /// # Errors
 /// When policy refuses, a listener cannot be had or the desktop cannot be opened.
-pub fn serve(config: Config, from: Option<PathBuf>) -> Result<(), AppError> {
-    run(config, from, bind_all, |_, password| {
-        if let Some(password) = password {
-            println!("farpane: one-time password: {password}");
-        }
-    })
+pub fn serve(layers: &Layers) -> Result<(), AppError> {
+    let config = super::in_force(layers)?;
+    config.check()?;
+    logging::start(config.log);
+    match &layers.file {
+        Some((file, _)) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::debug!("no configuration file, defaults in force"),
+    }
+    for attempt in layers.attempts() {
+        tracing::warn!(
+            key = attempt.lock.key, locked = %attempt.lock.value, asked = %attempt.value, by = %attempt.by,
+            "setting is locked by policy {}", attempt.lock.file.display()
+        );
+    }
+    run(config, bind_all)
 }
 
 fn bind_all(config: &Config) -> Result<Vec<Listener>, AppError> {
@@ -41,27 +50,18 @@ fn bind_all(config: &Config) -> Result<Vec<Listener>, AppError> {
     numbered.map(|(n, l)| Listener::bind(ListenerId(n), &l.settings()).map_err(AppError::failed)).collect()
 }
 
-/// Runs a server. `bind` opens its listeners, `welcome` prints what is to be said once clients can connect, given the
-/// addresses and the one-time password if there is one.
+/// Runs a server. `bind` opens its listeners.
 pub(super) fn run(
     config: Config,
-    from: Option<PathBuf>,
     bind: impl FnOnce(&Config) -> Result<Vec<Listener>, AppError>,
-    welcome: impl FnOnce(&[ListenAddr], Option<&str>),
 ) -> Result<(), AppError> {
-    let exceptions = config.check()?;
-    logging::start(config.log);
-    match from {
-        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
-        None => tracing::debug!("no configuration file, defaults in force"),
-    }
-    for exception in &exceptions {
+    for exception in &config.check()? {
         tracing::warn!(
             listener = %exception.listener, security = %exception.kind,
             "insecure by request (--insecure-allow): anybody on the network can listen in and change what is sent"
         );
     }
-    let (passwords, one_time) = passwords(&config)?;
+    let Secrets { means, told } = Secrets::open(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
         .thread_name("farpane-net")
@@ -72,9 +72,11 @@ pub(super) fn run(
         let mut term = signal(SignalKind::terminate()).map_err(AppError::failed)?;
         let mut int = signal(SignalKind::interrupt()).map_err(AppError::failed)?;
         let listeners = bind(&config)?;
-        let gate = Arc::new(Gate::new(&config, passwords));
+        let gate = Arc::new(Gate::new(&config, means));
         let (stop, stopped) = watch::channel(false);
-        let serving = up(&config, listeners, gate, stopped, |addresses| welcome(addresses, one_time.as_deref()));
+        let keeping = Arc::clone(&gate);
+        let keeping = tokio::spawn(async move { keeping.means.throttle.run().await });
+        let serving = up(&config, listeners, Arc::clone(&gate), stopped, &told);
         tokio::pin!(serving);
         let which = tokio::select! {
             result = &mut serving => return result,
@@ -85,6 +87,8 @@ pub(super) fn run(
         stop.send_replace(true);
         // While the desktop is still being opened nothing has to be said goodbye to.
         let _ = tokio::time::timeout(LAST_MOMENT, &mut serving).await;
+        keeping.abort();
+        gate.means.throttle.save();
         Ok(())
     });
     // A thread that waits for a dead desktop must not hold up the end.
@@ -97,7 +101,7 @@ async fn up(
     listeners: Vec<Listener>,
     gate: Arc<Gate>,
     mut stopped: watch::Receiver<bool>,
-    welcome: impl FnOnce(&[ListenAddr]),
+    told: &Told,
 ) -> Result<(), AppError> {
     let (events, received) = mpsc::unbounded_channel();
     let clipboard = ClipboardOptions {
@@ -144,7 +148,7 @@ async fn up(
         }
         println!("farpane: listening on {address}");
     }
-    welcome(&addresses);
+    print!("{}", told.lines(config, &addresses));
     // Whoever started this may have closed its end of the pipe; sharing goes on.
     let _ = std::io::stdout().flush();
 

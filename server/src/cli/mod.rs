@@ -50,6 +50,15 @@ enum Command {
     Probe,
     /// Print the effective configuration as TOML
     Check(ServeArgs),
+    /// Print what viewers show on a first visit: catchphrase and fingerprints of this server's keys
+    Id {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Say where a setting comes from
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Make a password file; asks on the terminal, or reads a line of stdin (and a second one for view-only access)
     Password {
         /// The file to write, with mode 0600
@@ -59,6 +68,17 @@ enum Command {
     Penalties(penalties::PenaltiesArgs),
     /// Print the man page
     Man,
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Print a setting, who decided on it and whom that overruled
+    Explain {
+        /// The setting, with its section: `session.view_only`
+        key: String,
+        #[command(flatten)]
+        serve: ServeArgs,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -213,8 +233,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
     match command {
         Command::Serve(args) => {
             let (file, over) = args.split(log_format, log_level);
-            let (config, from) = app::effective(file, over)?;
-            app::serve(config, from)
+            app::serve(&app::layers(file, over)?)
         }
         Command::Demo => app::demo(log(log_format, log_level)),
         Command::Record(RecordArgs { file, source, output, seconds, frames, force }) => {
@@ -239,6 +258,15 @@ fn run(cli: Cli) -> Result<(), AppError> {
         Command::Check(args) => {
             let (file, over) = args.split(log_format, log_level);
             say(app::check(file, over)?.as_bytes());
+            Ok(())
+        }
+        Command::Id { config } => {
+            say(app::id(&app::effective(config, Overrides::default())?)?.as_bytes());
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Explain { key, serve }) => {
+            let (file, over) = serve.split(log_format, log_level);
+            say(app::explain(file, over, &key)?.as_bytes());
             Ok(())
         }
         Command::Password { file } => {
@@ -282,6 +310,8 @@ mod tests {
             "BENCH",
             "PROBE",
             "CHECK",
+            "CONFIG",
+            "ID",
             "PASSWORD",
             "insecure\\-allow",
             "max\\-rate",

@@ -3,18 +3,23 @@
 //! [`Config`] is the effective configuration. It prints as TOML in full, and reading that print gives the same
 //! configuration again. Nothing here touches the environment: the text comes from the caller.
 
+mod layers;
 mod nearest;
+mod policy;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth;
 use crate::backend::SourceSpec;
 use crate::net::ListenAddr;
 use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer};
 
+pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
+pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
     EncodeSection, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError, SecurityList,
     SessionSection, Shared,
@@ -26,13 +31,19 @@ pub use sections::{
 pub struct Config {
     /// What to share.
     pub source: SourceSpec,
-    /// What listeners offer that say nothing themselves.
-    pub security: SecurityList,
+    /// What listeners offer that say nothing themselves; none leaves it to what is best for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<SecurityList>,
     /// Exceptions from the rule that weak security types stay on this machine.
     pub insecure_allow: Vec<InsecureAllow>,
     /// The file with the VncAuth passwords; without one a one-time password is made at every start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// The folder for keys and state; systemd's or the user's own when none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_folder: Option<PathBuf>,
+    /// Who gets in.
+    pub auth: auth::Settings,
     /// Sessions.
     pub session: SessionSection,
     /// Encoding.
@@ -50,9 +61,11 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             source: SourceSpec::Auto,
-            security: SecurityList(vec![SecurityKind::VncAuth]),
+            security: None,
             insecure_allow: Vec::new(),
             password_file: None,
+            state_folder: None,
+            auth: auth::Settings::default(),
             session: SessionSection::default(),
             encode: EncodeSection::default(),
             network: NetworkSection::default(),
@@ -91,6 +104,34 @@ pub struct Overrides {
     pub log_level: Option<LogLevel>,
 }
 
+impl Overrides {
+    /// What it says, by the keys of the configuration.
+    pub(super) fn told(&self) -> Vec<(&'static str, toml::Value)> {
+        let mut all: Vec<(&'static str, toml::Value)> = Vec::new();
+        let mut tell = |key, value: Option<toml::Value>| all.extend(value.map(|value| (key, value)));
+        let text = |text: String| toml::Value::String(text);
+        let listener = |address: &ListenAddr| {
+            toml::Value::Table([("address".to_owned(), text(address.to_string()))].into_iter().collect())
+        };
+        let list = |values: Vec<toml::Value>| (!values.is_empty()).then_some(toml::Value::Array(values));
+        let number = |n: u64| toml::Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+        let word = |value: Result<toml::Value, toml::ser::Error>| value.ok();
+        tell("source", self.source.as_ref().map(|s| text(s.to_string())));
+        tell("listener", list(self.listen.iter().map(listener).collect()));
+        tell("security", self.security.as_ref().and_then(|s| word(toml::Value::try_from(s))));
+        tell("insecure_allow", list(self.insecure_allow.iter().map(|a| text(a.to_string())).collect()));
+        tell("password_file", self.password_file.as_ref().map(|p| text(p.display().to_string())));
+        tell("session.desktop_name", self.desktop_name.clone().map(text));
+        tell("session.view_only", self.view_only.then_some(toml::Value::Boolean(true)));
+        tell("session.max_fps", self.max_fps.map(|n| number(n.into())));
+        tell("session.max_rate_kbps", self.max_rate_kbps.map(number));
+        tell("session.lossless", self.lossless.then_some(toml::Value::Boolean(true)));
+        tell("log.format", self.log_format.and_then(|f| word(toml::Value::try_from(f))));
+        tell("log.level", self.log_level.and_then(|l| word(toml::Value::try_from(l))));
+        all
+    }
+}
+
 /// What is wrong with a configuration: all of these are for the user to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -112,9 +153,23 @@ pub enum ConfigError {
     /// Something that may not be offered there.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A password file that nobody asks after.
+    #[error(
+        "password file {0}: no listener offers vncauth, which it is for (add vncauth to security, or leave it out)"
+    )]
+    PasswordFile(PathBuf),
+    /// Logins.
+    #[error("configuration: {0}")]
+    Auth(#[from] auth::SettingsError),
     /// A part that this build lacks.
     #[error("{0} is not in this build ({1})")]
     NotBuilt(String, &'static str),
+    /// There is no such key.
+    #[error("key {0:?}: {1}")]
+    Key(String, String),
+    /// The policy cannot be relied on.
+    #[error(transparent)]
+    PolicyFile(#[from] PolicyFileError),
     /// It cannot be printed.
     #[error("configuration cannot be printed: {0}")]
     Print(#[from] toml::ser::Error),
@@ -148,30 +203,27 @@ impl Config {
         config.session.check()?;
         config.encode.check()?;
         config.network.check()?;
+        config.auth.check()?;
         Ok(config)
     }
 
-    /// Reads a configuration file.
-    ///
-    /// # Errors
-    /// When it cannot be read or is none.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.to_owned(), error))?;
-        Config::parse(&text, Some(path))
-    }
-
-    /// Lays the command line over it and fills in what follows from the rest, so that nothing is left to be guessed.
+    /// Lays the command line over it and fills in what follows from the rest.
     ///
     /// # Errors
     /// When a number is out of range.
-    pub fn with(mut self, over: Overrides) -> Result<Self, ConfigError> {
+    pub fn with(self, over: Overrides) -> Result<Self, ConfigError> {
+        self.lay(over).finish()
+    }
+
+    /// Lays the command line over it.
+    fn lay(mut self, over: Overrides) -> Self {
         self.source = over.source.unwrap_or(self.source);
         if !over.listen.is_empty() {
             self.listeners = over.listen.into_iter().map(ListenerSection::at).collect();
         }
         if let Some(list) = over.security {
             self.listeners.iter_mut().for_each(|l| l.security = None);
-            self.security = list;
+            self.security = Some(list);
         }
         self.insecure_allow.extend(over.insecure_allow);
         self.password_file = over.password_file.or(self.password_file);
@@ -182,15 +234,32 @@ impl Config {
         self.session.lossless |= over.lossless;
         self.log.format = over.log_format.unwrap_or(self.log.format);
         self.log.level = over.log_level.unwrap_or(self.log.level);
+        self
+    }
+
+    /// Lays the policy over it.
+    fn under(self, policy: &Policy) -> Result<Self, ConfigError> {
+        if policy.locks().is_empty() {
+            return Ok(self);
+        }
+        let mut table = toml::Table::try_from(self)?;
+        policy.lay_over(&mut table);
+        table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse(String::new(), explain(error.message())))
+    }
+
+    /// Fills in what follows from the rest, so that nothing is left to be guessed.
+    fn finish(mut self) -> Result<Self, ConfigError> {
         if self.listeners.is_empty() {
             self.listeners.push(ListenerSection::default());
         }
         for listener in &mut self.listeners {
-            listener.security.get_or_insert_with(|| self.security.clone());
+            let common = || self.security.clone();
+            listener.security = listener.security.take().or_else(common).or_else(|| Some(best(&listener.address)));
         }
         self.session.check()?;
         self.encode.check()?;
         self.network.check()?;
+        self.auth.check()?;
         Ok(self)
     }
 
@@ -213,8 +282,14 @@ impl Config {
             if listener.view.is_empty() {
                 return Err(ConfigError::NoView(address.clone()));
             }
-            let found = check_offer(address, self.offer(listener), &self.insecure_allow)?;
+            let found = check_offer(address, &self.offer(listener), &self.insecure_allow)?;
             exceptions.extend(found.into_iter().map(|kind| Exception { kind, listener: address.clone() }));
+        }
+        let offers = |kind| self.listeners.iter().any(|l| self.offer(l).contains(&kind));
+        if let Some(path) =
+            self.password_file.as_ref().filter(|_| !offers(SecurityKind::VncAuth) && !offers(SecurityKind::X509Vnc))
+        {
+            return Err(ConfigError::PasswordFile(path.clone()));
         }
         for allow in &self.insecure_allow {
             let used = |l: &ListenerSection| self.offer(l).iter().any(|k| allow.covers(*k, &l.address));
@@ -227,8 +302,9 @@ impl Config {
     }
 
     /// What a listener offers.
-    pub fn offer<'a>(&'a self, listener: &'a ListenerSection) -> &'a [SecurityKind] {
-        &listener.security.as_ref().unwrap_or(&self.security).0
+    pub fn offer(&self, listener: &ListenerSection) -> Vec<SecurityKind> {
+        let said = listener.security.as_ref().or(self.security.as_ref());
+        said.map_or_else(|| best(&listener.address).0, |list| list.0.clone())
     }
 
     /// Prints it in full as TOML.
@@ -238,6 +314,11 @@ impl Config {
     pub fn print(&self) -> Result<String, ConfigError> {
         Ok(toml::to_string(self)?)
     }
+}
+
+/// What a listener offers that nobody configured, as far as this build has it.
+fn best(address: &ListenAddr) -> SecurityList {
+    SecurityList(SecurityKind::defaults(address).iter().copied().filter(|kind| kind.is_built()).collect())
 }
 
 /// A parse error in our words: for an unknown name, the nearest known one in place of the whole list.

@@ -10,12 +10,17 @@ fn full(text: &str) -> Config {
 }
 
 #[test]
-fn an_empty_file_is_one_listener_on_loopback_with_a_password() {
+fn an_empty_file_is_one_listener_on_loopback_with_the_strong_types() {
     let config = full("");
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:5900");
-    assert_eq!(config.offer(&config.listeners[0]), [SecurityKind::VncAuth]);
+    let strong = [SecurityKind::Channel];
+    assert_eq!(config.offer(&config.listeners[0]), strong);
     assert_eq!(config.check().unwrap(), vec![]);
+    let open = full("[[listener]]\naddress = \"0.0.0.0:1\"\n[[listener]]\naddress = \"unix:/x\"");
+    assert_eq!(open.offer(&open.listeners[0]), strong);
+    assert_eq!(open.offer(&open.listeners[1]), [SecurityKind::None]);
+    assert_eq!(open.check().unwrap(), vec![]);
 }
 
 #[test]
@@ -42,7 +47,7 @@ fn wrong_values_name_what_was_expected() {
         ("security = \"vnc\"", "unknown security type \"vnc\" (expected none"),
         ("security = [\"none\", 3]", "invalid type"),
         ("source = \"x12\"", "unknown source"),
-        ("insecure_allow = [\"plain@0.0.0.0\"]", "expected none@ADDR"),
+        ("insecure_allow = [\"x509plain@0.0.0.0\"]", "expected none, vncauth, plain"),
         ("[[listener]]\naddress = \"127.0.0.1\"", "expected ADDR:PORT"),
         ("[session]\nmax_fps = 1001", "max_fps 1001 (expected 0..=1000)"),
         ("[session]\nmax_fps = -1", "invalid value"),
@@ -81,7 +86,9 @@ fn policy_refuses_before_anything_listens_and_exceptions_are_told() {
     let refused = |text: &str| full(text).check().unwrap_err().to_string();
     let open = "[[listener]]\naddress = \"0.0.0.0:5900\"\nsecurity = \"none\"\n";
     assert!(refused(open).contains("--insecure-allow none@0.0.0.0:5900"));
-    assert!(refused("[[listener]]\naddress = \"[::]:1\"").contains("security vncauth on [::]:1 is refused"));
+    let weak = "security = \"vncauth\"\n[[listener]]\naddress = \"[::]:1\"";
+    assert!(refused(weak).contains("security vncauth on [::]:1 is refused"));
+    assert!(refused("password_file = \"/x\"").contains("no listener offers vncauth"));
     let allowed = full(&format!("insecure_allow = [\"none@0.0.0.0:5900\"]\n{open}")).check().unwrap();
     assert_eq!(allowed, [Exception { kind: SecurityKind::None, listener: "0.0.0.0:5900".parse().unwrap() }]);
     assert!(refused("insecure_allow = [\"none@0.0.0.0:1\"]").contains("names no listener"));
@@ -127,16 +134,19 @@ prop_compose! {
         listeners in proptest::collection::vec(any_listener(), 0..4),
         source in prop_oneof![Just("auto"), Just("x11::1"), Just("synthetic:64x48@30"), Just("replay:/a b.trace")],
         allow in proptest::collection::vec("(none|vncauth)@0\\.0\\.0\\.0:[1-9]", 0..2),
-        password_file in proptest::option::of("/[a-z\"']{1,9}"),
+        password_file in proptest::option::of("/[a-z\"']{1,9}"), common in proptest::option::of(prop_oneof!["vncauth", "channel,ra2_256"]),
+        state_folder in proptest::option::of("/[a-z\"']{1,9}"),
         max_unauthenticated in 1u32..=10_000, greeting_timeout_s in 1u64..=600,
         login_timeout_s in 1u64..=600,
         json: bool, nice in 0u8..=19,
     ) -> Config {
         Config {
             source: source.parse().unwrap(),
-            security: "vncauth".parse().unwrap(),
+            security: common.map(|k| k.parse().unwrap()),
             insecure_allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
             password_file: password_file.map(Into::into),
+            state_folder: state_folder.map(Into::into),
+            auth: auth::Settings { append_otp: if json { 6 } else { 0 }, ..auth::Settings::default() },
             session,
             encode: EncodeSection { nice },
             network: NetworkSection { max_unauthenticated, greeting_timeout_s, login_timeout_s },

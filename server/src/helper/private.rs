@@ -70,10 +70,33 @@ pub fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Privat
 /// # Errors
 /// When the system refuses; the file that was there stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    put(path, bytes).map_err(|error| PrivateError::Write(path.to_owned(), error))
+    put(path, bytes, |new| std::fs::rename(new, path)).map_err(|error| PrivateError::Write(path.to_owned(), error))
 }
 
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Reads a file as [`read`] does, or makes it of what `make` returns when it is not there. Of several processes that make it at
+/// the same time all get what one of them made.
+///
+/// # Errors
+/// As [`read`] and [`write`], and as `make`.
+pub fn read_or_make<E: From<PrivateError>>(
+    path: &Path,
+    most: u64,
+    make: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, E>,
+) -> Result<Zeroizing<Vec<u8>>, E> {
+    if let Some(bytes) = read(path, most)? {
+        return Ok(bytes);
+    }
+    let bytes = make()?;
+    let made = put(path, &bytes, |new| match std::fs::hard_link(new, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    made.map_err(|error| PrivateError::Write(path.to_owned(), error))?;
+    Ok(read(path, most)?.unwrap_or(bytes))
+}
+
+/// Writes a new file beside `path` and lets `place` put it there.
+fn put(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -81,23 +104,21 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut unique = name.to_owned();
-    unique.push(format!(".new-{}", std::process::id()));
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    unique.push(format!(".new-{:016x}", u64::from_ne_bytes(random)));
     let new = folder.join(unique);
-    // one that a dead process of our number left behind is ours to replace
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&new, path)
+        place(&new)
     })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
+    // moved away already, unless something went wrong or another process was first
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => written?,
     }
-    written?;
     File::open(folder)?.sync_all()
 }
 
@@ -123,6 +144,25 @@ mod tests {
         let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn of_many_that_make_a_file_at_once_all_get_the_same() {
+        let folder = folder("make");
+        let path = folder.join("key");
+        let made: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let make = |n: u8| {
+                let path = &path;
+                scope.spawn(move || {
+                    read_or_make(path, 64, || Ok::<_, PrivateError>(Zeroizing::new(vec![n; 32]))).unwrap().to_vec()
+                })
+            };
+            let all: Vec<_> = (0..8).map(make).collect();
+            all.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|bytes| *bytes == made[0] && bytes.len() == 32), "{made:?}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -183,6 +183,11 @@ impl ListenAddr {
         }
     }
 
+    /// TLS is below RFB.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, ListenAddr::Wss(_))
+    }
+
     /// Address and port; none for a Unix socket.
     pub fn host_port(&self) -> Option<HostPort> {
         match self {

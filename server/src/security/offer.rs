@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use farpane_rfb::handshake::SecurityType;
 use serde::{Deserialize, Serialize};
 
 use crate::net::ListenAddr;
@@ -65,12 +66,64 @@ impl SecurityKind {
 
     /// Whether this build has it.
     pub fn is_built(self) -> bool {
-        matches!(self, SecurityKind::None | SecurityKind::VncAuth)
+        matches!(self, SecurityKind::None | SecurityKind::VncAuth | SecurityKind::Channel)
     }
 
-    /// Whether it may be offered where others on the network can listen in.
-    pub fn is_fit_for_networks(self) -> bool {
-        !matches!(self, SecurityKind::None | SecurityKind::VncAuth | SecurityKind::Plain)
+    /// Whether it proves who the peer is by more than eight characters.
+    fn is_strong(self) -> bool {
+        !matches!(self, SecurityKind::None | SecurityKind::VncAuth)
+    }
+
+    /// Whether it asks for a user: by a password, prompts or a certificate.
+    pub fn asks_for_users(self) -> bool {
+        !matches!(self, SecurityKind::None | SecurityKind::VncAuth | SecurityKind::X509Vnc)
+    }
+
+    /// Whether it encrypts all that follows.
+    fn encrypts(self) -> bool {
+        matches!(
+            self,
+            SecurityKind::Channel
+                | SecurityKind::X509Plain
+                | SecurityKind::X509None
+                | SecurityKind::X509Vnc
+                | SecurityKind::Ra2
+                | SecurityKind::Ra2x256
+        )
+    }
+
+    /// Whether it may be offered on this listener without being excepted by name: nobody on the way can read or change what
+    /// follows, and no stranger gets in by guessing eight characters.
+    pub fn is_fit_for(self, listener: &ListenAddr) -> bool {
+        listener.is_local() || (self.is_strong() && (self.encrypts() || listener.is_encrypted()))
+    }
+
+    /// What a listener offers that nobody configured, best first.
+    ///
+    /// A Unix socket lets only its owner and root connect, so that nothing more is asked there. Browsers know no TLS inside
+    /// RFB: where TLS is below it, they get what proves a user without it.
+    pub fn defaults(listener: &ListenAddr) -> &'static [SecurityKind] {
+        match listener {
+            ListenAddr::Unix(_) => &[SecurityKind::None],
+            ListenAddr::Wss(_) => &[SecurityKind::Channel, SecurityKind::Ra2Ne, SecurityKind::Plain],
+            _ => &[SecurityKind::Channel, SecurityKind::X509Plain, SecurityKind::Ra2x256],
+        }
+    }
+
+    /// The security type that carries it.
+    pub const fn security_type(self) -> SecurityType {
+        match self {
+            SecurityKind::None => SecurityType::NONE,
+            SecurityKind::VncAuth => SecurityType::VNC_AUTH,
+            SecurityKind::Channel => SecurityType::CHANNEL,
+            SecurityKind::X509Plain | SecurityKind::X509None | SecurityKind::X509Vnc | SecurityKind::Plain => {
+                SecurityType::VENCRYPT
+            }
+            SecurityKind::Ra2 => SecurityType::RA2,
+            SecurityKind::Ra2x256 => SecurityType::RA2_256,
+            SecurityKind::Ra2Ne => SecurityType::RA2_NE,
+            SecurityKind::Ra2Nex256 => SecurityType::RA2_NE_256,
+        }
     }
 }
 
@@ -103,7 +156,8 @@ impl TryFrom<String> for SecurityKind {
     }
 }
 
-/// One exception: `none@ADDR` or `vncauth@ADDR`, where ADDR is a listener as written, or its address without the port.
+/// One exception: `TYPE@ADDR`, where TYPE is a security type that is not fit for networks and ADDR a listener as written, or its
+/// address without the port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InsecureAllow {
@@ -113,7 +167,7 @@ pub struct InsecureAllow {
 
 /// Why an exception cannot be read as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("exception {0:?} (expected none@ADDR or vncauth@ADDR, ADDR as in --listen)")]
+#[error("exception {0:?} (expected none, vncauth, plain, ra2ne or ra2ne_256, then @ADDR as in --listen)")]
 pub struct InsecureAllowError(String);
 
 impl InsecureAllow {
@@ -127,13 +181,11 @@ impl FromStr for InsecureAllow {
     type Err = InsecureAllowError;
 
     fn from_str(text: &str) -> Result<Self, InsecureAllowError> {
-        match text.split_once('@') {
-            Some(("none", to)) if !to.is_empty() => Ok(Self { kind: SecurityKind::None, listener: to.to_owned() }),
-            Some(("vncauth", to)) if !to.is_empty() => {
-                Ok(Self { kind: SecurityKind::VncAuth, listener: to.to_owned() })
-            }
-            _ => Err(InsecureAllowError(text.to_owned())),
-        }
+        let wrong = || InsecureAllowError(text.to_owned());
+        let (kind, to) = text.split_once('@').ok_or_else(wrong)?;
+        let kind: SecurityKind = kind.parse().map_err(|_| wrong())?;
+        let weak = !kind.is_strong() || !kind.encrypts();
+        if to.is_empty() || !weak { Err(wrong()) } else { Ok(Self { kind, listener: to.to_owned() }) }
     }
 }
 
@@ -161,12 +213,12 @@ impl TryFrom<String> for InsecureAllow {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// A name that this build does not have.
-    #[error("security {0} on {1} is not in this build (expected none or vncauth)")]
+    #[error("security {0} on {1} is not in this build")]
     NotBuilt(SecurityKind, ListenAddr),
     /// Not fit for a network, and no exception was made.
     #[error(
-        "security {0} on {1} is refused: others on the network could listen in; listen on 127.0.0.1 and use an SSH tunnel, or \
-         add --insecure-allow {0}@{1}"
+        "security {0} on {1} is refused: others on the network could listen in or guess; offer channel, x509plain or ra2_256, or \
+         listen on 127.0.0.1 and use an SSH tunnel, or add --insecure-allow {0}@{1}"
     )]
     NotFit(SecurityKind, ListenAddr),
     /// No type at all.
@@ -194,7 +246,7 @@ pub fn check_offer(
         if !kind.is_built() {
             return Err(PolicyError::NotBuilt(kind, listener.clone()));
         }
-        if kind.is_fit_for_networks() || listener.is_local() {
+        if kind.is_fit_for(listener) {
             continue;
         }
         if !allowed.iter().any(|a| a.covers(kind, listener)) {
@@ -247,7 +299,11 @@ mod tests {
         assert!(check_offer(&here, &[None], &allow("vncauth@0.0.0.0:5900")).is_err());
         assert!(check_offer(&here, &[None], &allow("none@0.0.0.0:5901")).is_err());
         assert!(check_offer(&at("ws:0.0.0.0:5900"), &[None], &allow("none@0.0.0.0:5900")).is_err());
-        for wrong in ["none", "none@", "@0.0.0.0", "plain@0.0.0.0", ""] {
+        assert_eq!(
+            check_offer(&here, &[SecurityKind::Ra2Ne], &[]),
+            Err(PolicyError::NotBuilt(SecurityKind::Ra2Ne, at("0.0.0.0:5900")))
+        );
+        for wrong in ["none", "none@", "@0.0.0.0", "channel@0.0.0.0", ""] {
             assert!(wrong.parse::<InsecureAllow>().is_err(), "{wrong}");
         }
     }

@@ -68,6 +68,8 @@ impl Server {
     pub fn spawn(binary: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(binary)
             .args(arguments)
+            // keys are made once for all servers of a run, and never where those of this machine lie
+            .env("STATE_DIRECTORY", std::env::temp_dir().join(format!("farpane-tests-{}-state", std::process::id())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -144,6 +146,20 @@ impl Server {
     /// Everything it logged so far.
     pub fn log(&self) -> String {
         self.stderr.all().join("\n")
+    }
+
+    /// What it printed on stdout so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout.all()
+    }
+
+    /// Waits for a line on stdout that starts with `start`.
+    ///
+    /// # Panics
+    /// When none comes; the message holds the log.
+    pub fn wait_for_line(&self, start: &str) {
+        let seen = self.stdout.wait(PATIENCE, |lines| lines.iter().any(|l| l.starts_with(start)));
+        assert!(seen, "no line {start:?} in {:?}:\n{}", self.lines(), self.log());
     }
 
     /// Waits for a line of the log that contains `text`, in any case.

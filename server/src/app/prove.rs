@@ -1,0 +1,141 @@
+//! Logins: from the choice of a security type that takes over the stream to a verdict.
+
+use std::time::Duration;
+
+use farpane_rfb::handshake::SecurityType;
+
+use crate::auth::{Attempt, Caller, Granted, Secret, Try, Turn};
+use crate::net::{ConnInfo, Transport};
+use crate::security::channel::{ChannelLogin, ChannelServer, Said};
+use crate::security::{Negotiated, SecurityFailed, SecurityKind};
+use crate::session::{Access, Denied, HandshakeFailed, Proved};
+
+use super::gate::{Gate, now, too_many};
+
+/// What is told when no verdict could be reached.
+const UNAVAILABLE: &str = "Logins cannot be checked just now; try again in a moment";
+
+/// Who tries, and by what.
+struct Knock {
+    info: ConnInfo,
+    security: SecurityKind,
+    device: Option<String>,
+}
+
+impl Knock {
+    fn attempt<'a>(&'a self, user: &'a str) -> Attempt<'a> {
+        Attempt { source: self.info.source(), user, device: self.device.as_deref() }
+    }
+}
+
+impl Gate {
+    /// Carries out the security type that was chosen.
+    pub(super) async fn carry_out(
+        &self,
+        transport: Transport,
+        negotiated: &Negotiated,
+    ) -> Result<Proved, HandshakeFailed> {
+        match (negotiated.chosen, &self.means.keys.channel) {
+            (SecurityType::CHANNEL, Some(server)) => self.by_channel(server, transport, negotiated).await,
+            (chosen, _) => Err(SecurityFailed::NotServed(chosen).into()),
+        }
+    }
+
+    async fn by_channel(
+        &self,
+        server: &ChannelServer,
+        transport: Transport,
+        negotiated: &Negotiated,
+    ) -> Result<Proved, HandshakeFailed> {
+        let source = transport.info().source();
+        // networks that wait may cost little: one key exchange at a time and two a second
+        let waits = self.waits(transport.info()).is_some();
+        let turn = waits.then(|| self.exchanges.begin(source, now())).transpose();
+        let turn = turn.map_err(|wait| HandshakeFailed::Denied(too_many(wait).reason))?;
+        let mut login = server.accept(transport, negotiated).await.map_err(SecurityFailed::from)?;
+        drop(turn);
+        let device = login.device().to_string();
+        let after = self.means.throttle.kept().lock().after_keys(source, &device, now());
+        if let Try::Later(wait) = after {
+            return Ok(Proved { transport: login.into_transport(), verdict: Err(too_many(wait)) });
+        }
+        let knock = Knock { info: login.info().clone(), security: SecurityKind::Channel, device: Some(device) };
+        let verdict = match login.begin().await.map_err(SecurityFailed::from)? {
+            Said::Password { user, password } => self.by_password(&knock, user, password).await,
+            Said::Begin { user } => self.by_prompts(&mut login, &knock, user).await?,
+        };
+        Ok(Proved { transport: login.into_transport(), verdict })
+    }
+
+    /// Judges a name and a password that were said at once.
+    async fn by_password(&self, knock: &Knock, user: String, password: Secret) -> Result<Access, Denied> {
+        let delay = self.may_try(&knock.attempt(&user))?;
+        let turn = match &self.means.judge {
+            Some(judge) => judge.password(self.caller(knock), user.clone(), password).await,
+            None => Turn::Unavailable,
+        };
+        self.verdict(knock, &user, turn, delay).await
+    }
+
+    async fn by_prompts(
+        &self,
+        login: &mut ChannelLogin,
+        knock: &Knock,
+        user: String,
+    ) -> Result<Result<Access, Denied>, SecurityFailed> {
+        let delay = match self.may_try(&knock.attempt(&user)) {
+            Ok(delay) => delay,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let Some(judge) = &self.means.judge else {
+            return Ok(self.verdict(knock, &user, Turn::Unavailable, delay).await);
+        };
+        let mut judged = judge.begin(self.caller(knock), user.clone());
+        let mut replies = Vec::new();
+        loop {
+            match judged.next(std::mem::take(&mut replies)).await {
+                Turn::Ask(prompts) => replies = login.ask(&prompts).await?,
+                turn => return Ok(self.verdict(knock, &user, turn, delay).await),
+            }
+        }
+    }
+
+    async fn verdict(&self, knock: &Knock, user: &str, turn: Turn, delay: Duration) -> Result<Access, Denied> {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let attempt = knock.attempt(user);
+        match turn {
+            Turn::Granted(granted) => {
+                self.right(&attempt);
+                Ok(self.access(&knock.info, &granted))
+            }
+            Turn::Unavailable => Err(Denied { reason: UNAVAILABLE.into(), delay: Duration::ZERO }),
+            // whoever asks where nothing can be asked has not decided
+            Turn::Refused | Turn::Ask(_) => Err(self.wrong(&attempt)),
+        }
+    }
+
+    fn access(&self, info: &ConnInfo, granted: &Granted) -> Access {
+        tracing::info!(
+            peer = %info.peer, listener = %info.listener_name, user = granted.user, factors = granted.factors.join(","),
+            "logged in"
+        );
+        Access { view_only: self.view_only(info) }
+    }
+
+    fn caller(&self, knock: &Knock) -> Caller {
+        let Knock { info, security, device } = knock;
+        let throttle = self.means.throttle.kept().lock();
+        let known = throttle.knows_network(info.source(), now())
+            || device.as_ref().is_some_and(|device| throttle.knows_device(device, now()));
+        Caller {
+            peer: info.peer.clone(),
+            listener: info.listener_name.to_string(),
+            security: *security,
+            device: device.clone(),
+            certificate: None,
+            known,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What proves the server to its users and the users to the server, and what is told about it at the start.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use farpane_channel::{Engine, Phrase, StaticKey};
+
+use crate::auth::throttle::Kept;
+use crate::auth::{LocalJudge, Parts, Secret};
+use crate::config::Config;
+use crate::net::ListenAddr;
+use crate::security::channel::ChannelServer;
+use crate::security::{Passwords, SecurityKind};
+
+use super::gate::{Keys, Means, now};
+use super::keeping::Keeper;
+use super::{AppError, keys};
+
+/// Who failed how often, in the state folder: in a folder of its own, which alone the sandboxed server may write.
+pub const PENALTIES: &str = "throttle/penalties";
+
+/// Passwords, keys and judge of a server.
+pub(super) struct Secrets {
+    /// What the gate decides with.
+    pub means: Means,
+    /// What whoever started the server is told.
+    pub told: Told,
+}
+
+/// What whoever started the server is told.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The VncAuth password that was made for this run.
+    one_time: Option<String>,
+    /// The password that was made for this run.
+    session: Option<Secret>,
+    /// What the channel shows on the first visit.
+    catchphrase: Option<Phrase>,
+}
+
+/// The folder for keys and state: the configured one, systemd's, or the user's.
+///
+/// # Errors
+/// When none is known.
+pub fn state_folder(config: &Config) -> Result<PathBuf, AppError> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(".local/state"));
+    let found = config.state_folder.clone().or_else(|| absolute("STATE_DIRECTORY")).or_else(|| {
+        let root = rustix::process::geteuid().is_root().then(|| PathBuf::from("/var/lib"));
+        absolute("XDG_STATE_HOME").or(root).or_else(home).map(|base| base.join("farpane"))
+    });
+    found.ok_or_else(|| AppError::Usage("no folder for keys (set state_folder in the configuration, or HOME)".into()))
+}
+
+/// Who failed how often: kept in the state folder, where anybody has to prove anything.
+fn throttle(config: &Config, offered: &[SecurityKind]) -> Result<Keeper, AppError> {
+    if offered.iter().all(|kind| *kind == SecurityKind::None) {
+        return Kept::in_memory().map(Keeper::new).map_err(AppError::failed);
+    }
+    let (kept, wrong) = Kept::open(&state_folder(config)?.join(PENALTIES), now()).map_err(AppError::failed)?;
+    for error in wrong {
+        tracing::warn!(%error, "penalties: what was counted before is not used");
+    }
+    Ok(Keeper::new(kept))
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Secrets {
+    /// Opens what the configuration needs, and makes what is missing.
+    pub(super) fn open(config: &Config) -> Result<Self, AppError> {
+        let offered: Vec<SecurityKind> = config.listeners.iter().flat_map(|l| config.offer(l)).collect();
+        let offers = |kind| offered.contains(&kind);
+        let mut told = Told::default();
+        let passwords = match &config.password_file {
+            _ if !offers(SecurityKind::VncAuth) && !offers(SecurityKind::X509Vnc) => None,
+            Some(path) => Some(Passwords::read(path)?),
+            None => {
+                let (text, passwords) = Passwords::one_time()?;
+                told.one_time = Some(text);
+                Some(passwords)
+            }
+        };
+        let mut means = Means { passwords, keys: Keys::default(), judge: None, throttle: throttle(config, &offered)? };
+        if !offered.iter().any(|kind| kind.asks_for_users()) {
+            return Ok(Secrets { means, told });
+        }
+        let state = state_folder(config)?;
+        let judge = LocalJudge::new(Parts {
+            settings: config.auth.clone(),
+            users: state.join("users"),
+            certificates: None,
+            clock: Arc::new(seconds_since_1970),
+        })
+        .map_err(AppError::failed)?;
+        told.session = judge.session_password().cloned();
+        if offers(SecurityKind::Channel) {
+            let identity = keys::identity(&state)?;
+            told.catchphrase = Some(identity.public().fingerprint().phrase());
+            means.keys.channel = Some(ChannelServer::new(Arc::new(identity), Engine::default(), true));
+        }
+        means.judge = Some(Arc::new(judge));
+        Ok(Secrets { means, told })
+    }
+}
+
+/// What viewers compare on a first visit, in words and digits. Keys that are not there yet are made.
+///
+/// # Errors
+/// When the folder for keys cannot be used.
+pub fn id(config: &Config) -> Result<String, AppError> {
+    let state = state_folder(config)?;
+    let identity = keys::identity(&state)?;
+    Ok(keys::describe(&identity.public()))
+}
+
+impl Told {
+    /// The lines on stdout, and how to look at the desktop.
+    pub(super) fn lines(&self, config: &Config, addresses: &[ListenAddr]) -> String {
+        let mut out = String::new();
+        let mut line = |what: &str, value: &dyn std::fmt::Display| {
+            // writing to a string cannot fail
+            let _ = writeln!(out, "farpane: {what}: {value}");
+        };
+        if let Some(password) = &self.one_time {
+            line("one-time password", password);
+        }
+        if let Some(password) = &self.session {
+            line("password for this run, with any user name", &password.reveal());
+        }
+        if let Some(phrase) = &self.catchphrase {
+            line("catchphrase", phrase);
+        }
+        let offers = config.listeners.iter().map(|listener| config.offer(listener));
+        if let Some(viewer) = addresses.iter().zip(offers).find_map(|(address, kinds)| viewer(address, &kinds)) {
+            line("look at it with", &viewer);
+        }
+        out
+    }
+}
+
+/// What to type to look at this listener with TigerVNC's viewer; nothing where that cannot.
+fn viewer(address: &ListenAddr, kinds: &[SecurityKind]) -> Option<String> {
+    let ListenAddr::Tcp(at) = address else { return None };
+    let options = kinds.iter().find_map(|kind| match kind {
+        SecurityKind::X509Plain => Some("-SecurityTypes=X509Plain "),
+        SecurityKind::Ra2x256 => Some("-SecurityTypes=RA2_256 "),
+        SecurityKind::VncAuth | SecurityKind::None => Some(""),
+        _ => None,
+    })?;
+    // the addresses of an interface come and go: the machine's name does for them
+    let host = match at.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+        ip if ip.is_unspecified() => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    Some(format!("vncviewer {options}{host}::{}", at.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_viewers_line_fits_what_is_offered() {
+        use SecurityKind::{Channel, None as Nothing, Ra2x256, VncAuth, X509Plain};
+        for (address, kinds, expected) in [
+            ("127.0.0.1:5900", &[Channel, X509Plain][..], Some("vncviewer -SecurityTypes=X509Plain 127.0.0.1::5900")),
+            ("[::1]:5901", &[Channel, Ra2x256], Some("vncviewer -SecurityTypes=RA2_256 [::1]::5901")),
+            ("127.0.0.1:1", &[VncAuth], Some("vncviewer 127.0.0.1::1")),
+            ("127.0.0.1:1", &[Nothing], Some("vncviewer 127.0.0.1::1")),
+            ("127.0.0.1:1", &[Channel], None),
+            ("unix:/x", &[Nothing], None),
+        ] {
+            assert_eq!(viewer(&address.parse().unwrap(), kinds).as_deref(), expected, "{address}");
+        }
+    }
+}

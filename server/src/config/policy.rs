@@ -1,0 +1,207 @@
+//! The administrator's word: settings that neither the configuration file nor the command line can change.
+//!
+//! A folder of TOML files, read in the order of their names, each with the same keys as the configuration. Whatever stands there
+//! is locked; of a key that stands in several, the last file's value counts. The folder and its files belong to root and nobody
+//! else can change them: a server that finds it otherwise does not start.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::{Config, ConfigError};
+
+/// Where policy files lie.
+pub const POLICY_FOLDER: &str = "/etc/farpane/policy.d";
+
+/// One locked value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lock {
+    /// The key with its section: `session.view_only`.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// The file that says so.
+    pub file: PathBuf,
+}
+
+/// All locked values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    locks: Vec<Lock>,
+}
+
+/// Why the policy cannot be relied on.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyFileError {
+    /// It cannot be read.
+    #[error("policy {0}: {1}")]
+    Read(PathBuf, io::Error),
+    /// Somebody else could change it.
+    #[error(
+        "policy {0}: belongs to user {1} with mode {2:o} (expected root, and no writing by others); run: chown root {0}; chmod go-w {0}"
+    )]
+    Open(PathBuf, u32, u32),
+    /// It is no configuration.
+    #[error("policy: {0}")]
+    Parse(#[from] Box<ConfigError>),
+}
+
+fn trusted(path: &Path, owner: u32) -> Result<(), PolicyFileError> {
+    let meta = std::fs::metadata(path).map_err(|error| PolicyFileError::Read(path.to_owned(), error))?;
+    if meta.uid() != owner || meta.mode() & 0o022 != 0 {
+        return Err(PolicyFileError::Open(path.to_owned(), meta.uid(), meta.mode() & 0o7777));
+    }
+    Ok(())
+}
+
+impl Policy {
+    /// Reads the files `*.toml` of a folder; one that is not there locks nothing. `owner` is whom everything must belong to: root,
+    /// but in tests.
+    ///
+    /// # Errors
+    /// When anybody else could change it, or something in it is wrong.
+    pub fn read(folder: &Path, owner: u32) -> Result<Self, PolicyFileError> {
+        let fail = |error| PolicyFileError::Read(folder.to_owned(), error);
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Policy::default()),
+            entries => entries.map_err(fail)?,
+        };
+        trusted(folder, owner)?;
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(fail)?.path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        let mut policy = Policy::default();
+        for path in files {
+            trusted(&path, owner)?;
+            let text = std::fs::read_to_string(&path).map_err(|error| PolicyFileError::Read(path.clone(), error))?;
+            policy.add(&text, &path).map_err(|error| PolicyFileError::Parse(Box::new(error)))?;
+        }
+        Ok(policy)
+    }
+
+    /// Adds the values of one file's text.
+    ///
+    /// # Errors
+    /// When it is no configuration.
+    pub fn add(&mut self, text: &str, file: &Path) -> Result<(), ConfigError> {
+        Config::parse(text, Some(file))?;
+        // what parsed as a configuration parses as a table
+        let table: Table = toml::from_str(text).unwrap_or_default();
+        for (key, value) in flat(&table) {
+            self.locks.retain(|lock| lock.key != key);
+            self.locks.push(Lock { key, value, file: file.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The locked values, in no particular order.
+    pub fn locks(&self) -> &[Lock] {
+        &self.locks
+    }
+
+    /// The lock of a key, or of something within it.
+    pub fn lock(&self, key: &str) -> Option<&Lock> {
+        self.locks.iter().find(|lock| lock.key == key)
+    }
+
+    /// Lays the locked values over a configuration.
+    pub(super) fn lay_over(&self, table: &mut Table) {
+        for lock in &self.locks {
+            put(table, &lock.key, lock.value.clone());
+            if lock.key == "security" {
+                forget_listeners_security(table);
+            }
+        }
+    }
+}
+
+/// What every listener offers has been decided in one place: none keeps a list of its own.
+fn forget_listeners_security(table: &mut Table) {
+    for listener in table.get_mut("listener").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(listener) = listener.as_table_mut() {
+            listener.remove("security");
+        }
+    }
+}
+
+/// Every value of a table by its dotted key. A list is one value, the listeners too.
+pub(super) fn flat(table: &Table) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => {
+                all.extend(flat(inner).into_iter().map(|(within, value)| (format!("{key}.{within}"), value)));
+            }
+            value => all.push((key.clone(), value.clone())),
+        }
+    }
+    all
+}
+
+/// The value of a dotted key.
+pub(super) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((section, within)) => get(table.get(section)?.as_table()?, within),
+        None => table.get(key),
+    }
+}
+
+fn put(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        Some((section, within)) => {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Some(inner) = inner.as_table_mut() {
+                put(inner, within, value);
+            }
+        }
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_count_in_the_order_of_their_names_and_others_cannot_write_them() {
+        let folder = std::env::temp_dir().join(format!("farpane-policy-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let us = rustix::process::geteuid().as_raw();
+        assert_eq!(Policy::read(&folder, us).unwrap(), Policy::default());
+        std::fs::create_dir(&folder).unwrap();
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(&folder, 0o755);
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.join(name), text).unwrap();
+            mode(&folder.join(name), 0o644);
+        };
+        write("20-later.toml", "[session]\nview_only = false\nmax_fps = 5");
+        write("10-first.toml", "[session]\nview_only = true\n[log]\nlevel = \"warn\"");
+        write("readme.txt", "not = a policy");
+        let policy = Policy::read(&folder, us).unwrap();
+        assert_eq!(policy.locks().len(), 3);
+        assert_eq!(policy.lock("session.view_only").unwrap().value, Value::Boolean(false));
+        assert!(policy.lock("session.view_only").unwrap().file.ends_with("20-later.toml"));
+        assert!(policy.lock("session").is_none());
+        assert!(matches!(Policy::read(&folder, us + 1), Err(PolicyFileError::Open(..))));
+        mode(&folder.join("20-later.toml"), 0o664);
+        let said = Policy::read(&folder, us).unwrap_err().to_string();
+        assert!(said.contains("20-later.toml: belongs to user") && said.contains("chmod go-w"), "{said}");
+        write("20-later.toml", "[session]\nview_onyl = true");
+        let said = Policy::read(&folder, us).unwrap_err().to_string();
+        assert!(said.contains("20-later.toml, line 2: unknown key `view_onyl`: did you mean `view_only`?"), "{said}");
+        mode(&folder, 0o777);
+        assert!(matches!(Policy::read(&folder, us), Err(PolicyFileError::Open(..))));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
