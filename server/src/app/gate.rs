@@ -149,14 +149,14 @@ impl Authenticator for Gate {
         match self.means.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
             Some(grant) => {
                 self.right(&attempt);
-                Ok(Access { view_only: grant == Grant::ViewOnly || self.view_only(info) })
+                Ok(Access::anonymous(grant == Grant::ViewOnly || self.view_only(info)))
             }
             None => Err(self.wrong(&attempt)),
         }
     }
 
     fn none(&self, info: &ConnInfo) -> Access {
-        Access { view_only: self.view_only(info) }
+        Access::anonymous(self.view_only(info))
     }
 
     fn prove<'a>(&'a self, transport: Transport, negotiated: &'a Negotiated) -> Proving<'a> {
@@ -226,9 +226,9 @@ mod tests {
         assert_eq!(gate.offer(&peer("127.0.0.1", 0)).unwrap(), [SecurityType::NONE]);
         assert_eq!(gate.offer(&peer("127.0.0.1", 1)).unwrap(), [SecurityType::VNC_AUTH]);
         assert_eq!(gate.offer(&peer("127.0.0.1", 9)).unwrap(), []);
-        assert!(gate.none(&peer("127.0.0.1", 0)).view_only);
-        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "right"), Ok(Access { view_only: false }));
-        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "look"), Ok(Access { view_only: true }));
+        assert_eq!(gate.none(&peer("127.0.0.1", 0)), Access::anonymous(true));
+        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "right"), Ok(Access::anonymous(false)));
+        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "look"), Ok(Access::anonymous(true)));
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl Gate {
             peer = %info.peer, listener = %info.listener_name, user = granted.user, factors = granted.factors.join(","),
             "logged in"
         );
-        Access { view_only: self.view_only(info) }
+        let Granted { user, factors, .. } = granted.clone();
+        Access { user, factors, ..Access::anonymous(self.view_only(info)) }
     }
 
     fn caller(&self, knock: &Knock) -> Caller {

@@ -113,6 +113,9 @@ async fn up(
     let lanes = Lanes::new(0, config.encode.nice);
     let lanes = lanes.map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
     let hub = Hub::start(backend, received, Arc::new(lanes), config.session.total_rate());
+    if let Some(hook) = session::Hook::new(&config.session.gatekeeping_hook) {
+        hub.set_doorkeeper(Arc::new(hook));
+    }
     ready(&hub, &name).await?;
 
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

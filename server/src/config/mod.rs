@@ -21,8 +21,8 @@ pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
 pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
-    EncodeSection, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError, SecurityList,
-    SessionSection, Shared,
+    EncodeSection, Gatekeeping, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError,
+    SecurityList, SessionSection, Shared,
 };
 
 /// The effective configuration.

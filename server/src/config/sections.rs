@@ -150,8 +150,35 @@ pub struct SessionSection {
     pub primary_selection: bool,
     /// How a client that does not want to share is treated.
     pub shared: Shared,
+    /// Whether such a client gets the desktop alone while others are there.
+    pub exclusive: session::Exclusive,
     /// Clients at once.
     pub max_clients: u32,
+    /// A client that has not typed, pointed or copied for so long is closed; 0 for no bound.
+    pub idle_timeout_s: u64,
+    /// The same for clients that may neither type nor point.
+    pub idle_view_only: bool,
+    /// A client is closed after so long; 0 for no bound.
+    pub max_time_s: u64,
+    /// Whether the person at the desktop is asked before a client gets in.
+    pub gatekeeping: Gatekeeping,
+    /// The command that asks, as a list of words; without one only `farpane session accept` lets in.
+    pub gatekeeping_hook: Vec<String>,
+    /// An answer that has not come by then is a no.
+    pub gatekeeping_timeout_s: u64,
+    /// Where the command says that nobody is there to be asked, clients are let in.
+    pub allow_if_nobody: bool,
+}
+
+/// Whether the person at the desktop is asked before a client gets in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gatekeeping {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Always.
+    Ask,
 }
 
 impl Default for SessionSection {
@@ -170,7 +197,15 @@ impl Default for SessionSection {
             clipboard_max_bytes: 1 << 20,
             primary_selection: false,
             shared: Shared::AsAsked,
+            exclusive: session.exclusive,
             max_clients: 64,
+            idle_timeout_s: 3600,
+            idle_view_only: session.idle_view_only,
+            max_time_s: 0,
+            gatekeeping: Gatekeeping::Off,
+            gatekeeping_hook: Vec::new(),
+            gatekeeping_timeout_s: 30,
+            allow_if_nobody: session.gate.allow_if_nobody,
         }
     }
 }
@@ -184,7 +219,18 @@ impl SessionSection {
         range("max_total_rate_kbps", self.max_total_rate_kbps, 0, 1_000_000_000)?;
         range("refresh_quiet_ms", self.refresh_quiet_ms, 50, 600_000)?;
         range("clipboard_max_bytes", self.clipboard_max_bytes, 0, 1 << 20)?;
-        range("max_clients", u64::from(self.max_clients), 1, 10_000)
+        range("max_clients", u64::from(self.max_clients), 1, 10_000)?;
+        range("idle_timeout_s", self.idle_timeout_s, 0, 31_536_000)?;
+        range("max_time_s", self.max_time_s, 0, 31_536_000)?;
+        range("gatekeeping_timeout_s", self.gatekeeping_timeout_s, 1, 300)
+    }
+
+    fn gate(&self) -> session::GateRules {
+        session::GateRules {
+            ask: self.gatekeeping == Gatekeeping::Ask,
+            limit: Duration::from_secs(self.gatekeeping_timeout_s),
+            allow_if_nobody: self.allow_if_nobody,
+        }
     }
 
     /// Bytes a second at most to all clients together; none for no bound.
@@ -210,7 +256,12 @@ impl SessionSection {
                 Shared::Always => session::SharedPolicy::Always,
                 Shared::Never => session::SharedPolicy::Never,
             },
+            exclusive: self.exclusive,
             max_clients: usize::try_from(self.max_clients).unwrap_or(usize::MAX),
+            idle_limit: seconds(self.idle_timeout_s),
+            idle_view_only: self.idle_view_only,
+            time_limit: seconds(self.max_time_s),
+            gate: self.gate(),
             greeting_limit: network.greeting_limit(),
             login_limit: network.login_limit(),
         }
@@ -220,6 +271,11 @@ impl SessionSection {
 /// Kilobits a second as bytes a second; 0 stands for no bound.
 fn bytes_a_second(kbps: u64) -> Option<u64> {
     (kbps > 0).then_some(kbps.saturating_mul(125))
+}
+
+/// Seconds as a time; 0 stands for no bound.
+fn seconds(s: u64) -> Option<Duration> {
+    (s > 0).then_some(Duration::from_secs(s))
 }
 
 /// `[encode]`.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::Exclusive;
 use proptest::prelude::*;
 
 fn said(text: &str) -> String {
@@ -102,16 +103,32 @@ fn policy_refuses_before_anything_listens_and_exceptions_are_told() {
 }
 
 prop_compose! {
+    fn any_rules()(
+        exclusive in prop_oneof![Just(Exclusive::TakeOver), Just(Exclusive::Refuse), Just(Exclusive::Ask)],
+        idle_timeout_s in 0u64..=31_536_000, idle_view_only: bool, max_time_s in 0u64..=31_536_000,
+        ask: bool, allow_if_nobody: bool, gatekeeping_timeout_s in 1u64..=300,
+        gatekeeping_hook in proptest::collection::vec("[ -~ä\n]{0,8}", 0..3),
+    ) -> SessionSection {
+        let gatekeeping = if ask { Gatekeeping::Ask } else { Gatekeeping::Off };
+        SessionSection {
+            exclusive, idle_timeout_s, idle_view_only, max_time_s, gatekeeping, gatekeeping_hook, gatekeeping_timeout_s,
+            allow_if_nobody, ..SessionSection::default()
+        }
+    }
+}
+
+prop_compose! {
     fn any_session()(
         desktop_name in proptest::option::of("[ -~äß€\"\\\\]{0,12}"),
         view_only: bool, lossless: bool, primary_selection: bool, to: bool, from: bool,
         max_fps in 0u32..=1000, max_rate_kbps in 0u64..=1_000_000_000, max_total_rate_kbps in 0u64..=1_000_000_000, refresh_quiet_ms in 50u64..=600_000,
         clipboard_max_bytes in 0u64..=1 << 20, max_clients in 1u32..=10_000,
         shared in prop_oneof![Just(Shared::AsAsked), Just(Shared::Always), Just(Shared::Never)],
+        rules in any_rules(),
     ) -> SessionSection {
         SessionSection {
             desktop_name, view_only, max_fps, max_rate_kbps, max_total_rate_kbps, lossless, refresh_quiet_ms, clipboard_to_clients: to,
-            clipboard_from_clients: from, clipboard_max_bytes, primary_selection, shared, max_clients,
+            clipboard_from_clients: from, clipboard_max_bytes, primary_selection, shared, max_clients, ..rules
         }
     }
 }

@@ -99,6 +99,12 @@ impl Caps {
         }
     }
 
+    /// How pixels are sent to it, in words for people.
+    pub fn told(&self) -> String {
+        let family = format!("{:?}", self.codec).to_lowercase();
+        if self.jpeg.is_some() { format!("{family} with jpeg") } else { family }
+    }
+
     /// Whether the client can be told of another canvas size.
     pub fn resizable(&self) -> bool {
         self.desktop_size || self.extended_desktop_size

@@ -1,21 +1,23 @@
 //! Clipboard texts between one client and the hub.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use farpane_rfb::cut_text;
 use farpane_rfb::ext::clipboard::{Announce, Caps, ExtendedClipboard, Formats, ProvidedText};
 
 use super::state::{Session, SessionError};
+use crate::policy::Permission;
 
 impl Session {
     /// A client copied Latin-1 text.
-    pub(super) fn cut_text(&mut self, bytes: &[u8]) {
+    pub(super) fn cut_text(&mut self, bytes: &[u8], now: Instant) {
         let text = cut_text::from_latin1(bytes);
-        self.text_from_client(&cut_text::lf(&text));
+        self.text_from_client(&cut_text::lf(&text), now);
     }
 
     /// A client's extended clipboard message.
-    pub(super) fn extended_clipboard(&mut self, message: ExtendedClipboard) -> Result<(), SessionError> {
+    pub(super) fn extended_clipboard(&mut self, message: ExtendedClipboard, now: Instant) -> Result<(), SessionError> {
         match message {
             ExtendedClipboard::Caps(caps) => {
                 self.clipboard.set_caps(caps);
@@ -26,6 +28,7 @@ impl Session {
                 Ok(())
             }
             ExtendedClipboard::Request(formats) if formats.has_text() => {
+                self.may(Permission::ClipOut);
                 let text = self.offered_text.clone().filter(|t| self.clipboard.may_provide(t));
                 let text = text.as_deref().unwrap_or_default().to_owned();
                 self.send_extended(&ExtendedClipboard::Provide(ProvidedText::Text(text)))
@@ -42,7 +45,7 @@ impl Session {
                 Ok(())
             }
             ExtendedClipboard::Provide(ProvidedText::Text(text)) => {
-                self.text_from_client(&text);
+                self.text_from_client(&text, now);
                 Ok(())
             }
             ExtendedClipboard::Provide(other) => {
@@ -59,7 +62,7 @@ impl Session {
 
     /// Text was copied elsewhere: the client gets it, or is told.
     pub(super) fn offer_text(&mut self, text: Arc<str>) -> Result<(), SessionError> {
-        if !self.settings.clipboard_out {
+        if !self.settings.clipboard_out || !self.permissions().has(Permission::ClipOut) {
             return Ok(());
         }
         self.offered_text = Some(Arc::clone(&text));
@@ -77,14 +80,15 @@ impl Session {
         }
     }
 
-    fn may_use_clipboard(&self) -> bool {
-        self.settings.clipboard_in && self.input.is_some()
+    fn may_use_clipboard(&mut self) -> bool {
+        self.settings.clipboard_in && self.input.is_some() && self.may(Permission::ClipIn)
     }
 
-    fn text_from_client(&mut self, text: &str) {
+    fn text_from_client(&mut self, text: &str, now: Instant) {
         if !self.may_use_clipboard() || self.is_echo(text) {
             return;
         }
+        self.touched(now);
         if text.len() <= self.settings.clipboard_max_bytes {
             let text: Arc<str> = text.into();
             self.offered_text = Some(Arc::clone(&text));

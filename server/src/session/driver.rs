@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::Settings;
 use super::hub::{Hub, Membership};
 use super::state::{Outcome, Session, SessionError};
 use super::updates::JobDone;
-use super::{Access, Settings};
 use crate::backend::ResizeAnswer;
 use crate::net::{Meter, Transport, TransportWriter};
 
@@ -32,7 +32,6 @@ pub(super) async fn run(
     mut membership: Membership,
     hub: Arc<Hub>,
     settings: Arc<Settings>,
-    access: Access,
 ) -> Result<(), SessionError> {
     let meter = transport.meter();
     let (mut reader, mut writer, _info) = transport.split();
@@ -41,7 +40,7 @@ pub(super) async fn run(
         let bell = Arc::clone(&bell);
         Arc::new(move || bell.notify_one())
     };
-    let mut session = Session::new(membership.id, Arc::clone(&hub), settings, &access, notify);
+    let mut session = Session::new(Arc::clone(&membership.entry), Arc::clone(&hub), settings, notify);
     session.was_told(told);
     let mut client =
         Client { session, parser: ClientParser::default(), held_back: None, resizing: None, encoding: None };
@@ -62,10 +61,10 @@ pub(super) async fn run(
                     client.encoding = None;
                     client.session.job_done(done?, Instant::now());
                 }
-                sent = write_some(&mut writer, &mut client.session) => sent?,
+                sent = write_some(&mut writer, &mut client.session) => membership.entry.went(sent?),
                 event = membership.events.recv() => match event {
-                    Some(event) => client.session.on_hub(event)?,
-                    None => return Err(SessionError::Closed("server ends")),
+                    Some(event) => client.session.on_hub(event, Instant::now())?,
+                    None => return Err(SessionError::Closed("server ends".into())),
                 },
                 answer = join(&mut client.resizing) => {
                     client.resizing = None;
@@ -74,8 +73,9 @@ pub(super) async fn run(
                 () = bell.notified() => {}
                 () = std::future::ready(()), if more => {}
                 read = read_some(&mut reader, &mut input), if reading && !more => {
-                    if read? == 0 {
-                        return Ok(());
+                    match read? {
+                        0 => return Ok(()),
+                        n => membership.entry.came(n),
                     }
                 }
                 () = sleep_until(wake_at) => {}
@@ -150,8 +150,9 @@ async fn read_some(reader: &mut (impl AsyncReadExt + Unpin), input: &mut BytesMu
     reader.read_buf(input).await
 }
 
-/// Writes some of what waits, and flushes once nothing does; never ends when both are done. Ending early loses nothing.
-async fn write_some(writer: &mut TransportWriter, session: &mut Session) -> std::io::Result<()> {
+/// Writes some of what waits, and flushes once nothing does; never ends when both are done. Ending early loses nothing. Returns
+/// how many bytes were written.
+async fn write_some(writer: &mut TransportWriter, session: &mut Session) -> std::io::Result<usize> {
     let outbox = session.outbox();
     match outbox.front() {
         Some(front) => {
@@ -160,14 +161,15 @@ async fn write_some(writer: &mut TransportWriter, session: &mut Session) -> std:
                 return Err(std::io::ErrorKind::WriteZero.into());
             }
             outbox.written(n);
+            Ok(n)
         }
         None if outbox.needs_flush() => {
             writer.flush().await?;
             outbox.flushed();
+            Ok(0)
         }
         None => pending().await,
     }
-    Ok(())
 }
 
 async fn join<T>(task: &mut Option<JoinHandle<T>>) -> std::io::Result<T> {

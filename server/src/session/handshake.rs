@@ -12,8 +12,10 @@ use farpane_rfb::version::Banner;
 use farpane_rfb::{PixelFormat, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::hub::{Hub, Membership};
-use super::{Access, Settings, SharedPolicy};
+use super::gate::let_in;
+use super::hub::{Hub, Membership, NotJoined};
+use super::roster::Described;
+use super::{Access, Exclusive, Settings, Sharing};
 use crate::net::{ConnInfo, Transport};
 use crate::security::{Negotiated, SecurityFailed};
 
@@ -95,7 +97,6 @@ pub enum HandshakeFailed {
 /// A client that was let in.
 pub(super) struct Entered {
     pub transport: Transport,
-    pub access: Access,
     /// Its place among the clients. Taken before ServerInit: who has been told of the desktop is one of them, and clients
     /// come in the order in which they were told.
     pub membership: Membership,
@@ -113,7 +114,8 @@ pub(super) async fn run(
     authenticator: &dyn Authenticator,
 ) -> Result<Entered, HandshakeFailed> {
     // every read has a nearer deadline: this one is for a peer that reads nothing of what it is sent
-    let limit = settings.greeting_limit.saturating_mul(2).saturating_add(settings.login_limit);
+    let asking = settings.gate.limit.saturating_mul(2);
+    let limit = settings.greeting_limit.saturating_mul(2).saturating_add(settings.login_limit).saturating_add(asking);
     match tokio::time::timeout(limit, Talk::new(hub, settings, authenticator).run(transport)).await {
         Ok(result) => result,
         Err(_) => Err(HandshakeFailed::TooSlow(limit)),
@@ -126,8 +128,9 @@ struct Talk<'a> {
     settings: &'a Settings,
     authenticator: &'a dyn Authenticator,
     input: BytesMut,
-    access: Access,
+    who: Option<Described>,
     banner: Option<Banner>,
+    chosen: SecurityType,
     challenge: [u8; 16],
     /// How long what is awaited may take, and when that began.
     limit: (Duration, Instant),
@@ -142,7 +145,8 @@ impl<'a> Talk<'a> {
     fn new(hub: &'a Arc<Hub>, settings: &'a Settings, authenticator: &'a dyn Authenticator) -> Self {
         let input = BytesMut::with_capacity(256);
         let limit = (settings.greeting_limit, Instant::now());
-        Talk { hub, settings, authenticator, input, access: Access::default(), banner: None, challenge: [0; 16], limit }
+        let (chosen, challenge) = (SecurityType::NONE, [0; 16]);
+        Talk { hub, settings, authenticator, input, who: None, banner: None, chosen, challenge, limit }
     }
 
     /// What is offered, unless the peer is to be turned away.
@@ -213,6 +217,7 @@ impl<'a> Talk<'a> {
         chosen: SecurityType,
         offer: &[SecurityType],
     ) -> Result<Transport, HandshakeFailed> {
+        self.chosen = chosen;
         match chosen {
             SecurityType::NONE => {
                 let access = self.authenticator.none(transport.info());
@@ -244,9 +249,12 @@ impl<'a> Talk<'a> {
         mut transport: Transport,
         verdict: Result<Access, Denied>,
     ) -> Result<Transport, HandshakeFailed> {
+        let verdict = match verdict {
+            Ok(access) => self.let_in(&mut transport, access).await?,
+            Err(denied) => Err(denied),
+        };
         match verdict {
-            Ok(access) => {
-                self.access = access;
+            Ok(()) => {
                 self.within(self.settings.greeting_limit);
                 send(&mut transport, &handshake.accept()?).await?;
                 Ok(transport)
@@ -260,6 +268,18 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// Whether a peer that has proved itself gets in.
+    async fn let_in(
+        &mut self,
+        transport: &mut Transport,
+        mut access: Access,
+    ) -> Result<Result<(), Denied>, HandshakeFailed> {
+        access.permissions = self.settings.limit(access.permissions);
+        let (id, chosen) = (self.hub.new_id(), self.chosen.to_string());
+        let who = self.who.insert(Described::new(id, access, transport.info(), chosen, Instant::now()));
+        let_in(self.hub, self.settings, transport, &mut self.input, who, 0).await
+    }
+
     /// Makes a client of the peer.
     async fn enter(
         self,
@@ -267,20 +287,33 @@ impl<'a> Talk<'a> {
         mut transport: Transport,
         shared: bool,
     ) -> Result<Entered, HandshakeFailed> {
-        let Talk { hub, settings, access, input, .. } = self;
+        let Talk { hub, settings, who, mut input, .. } = self;
+        let Some(who) = who else { return Err(HandshakeError::NotRfb.into()) };
         transport.authenticated();
         let Some(seen) = hub.seen(&settings.view) else {
             return Err(HandshakeFailed::Denied(format!("monitor {} is not there", settings.view)));
         };
-        let shared = match settings.shared {
-            SharedPolicy::AsAsked => shared,
-            SharedPolicy::Always => true,
-            SharedPolicy::Never => false,
-        };
         // those who shook hands at the same time may have taken the last place
-        let most = settings.max_clients;
-        let Some(membership) = hub.join(shared, most) else {
-            return Err(HandshakeFailed::Denied(format!("too many clients (at most {most})")));
+        let (sharing, most) = (settings.sharing(shared), settings.max_clients);
+        let mut joined = hub.join(who.clone(), sharing, most).map_err(|e| (e.to_string(), e));
+        if let (Sharing::Alone(Exclusive::Ask), Err((reason, NotJoined::Occupied { count, .. }))) =
+            (sharing, &mut joined)
+        {
+            match let_in(hub, settings, &mut transport, &mut input, &who, *count).await? {
+                Ok(()) => joined = hub.join(who, Sharing::AloneByConsent, most).map_err(|e| (e.to_string(), e)),
+                Err(denied) => *reason = denied.reason,
+            }
+        }
+        let membership = match joined {
+            Ok(membership) => membership,
+            Err((reason, _)) => {
+                // this late the protocol has no words for a refusal but the desktop's name
+                let name = format!("Refused: {reason}");
+                let init = ServerInit { width: 1, height: 1, pixel_format: PixelFormat::BGRX, name };
+                send(&mut transport, &handshake.server_init(&init)?).await?;
+                drain(&mut transport).await;
+                return Err(HandshakeFailed::Denied(reason));
+            }
         };
         let size = seen.layout.size;
         let init = ServerInit {
@@ -291,7 +324,7 @@ impl<'a> Talk<'a> {
         };
         send(&mut transport, &handshake.server_init(&init)?).await?;
         let told = Size::new(init.width, init.height);
-        Ok(Entered { transport, access, membership, early: input, told })
+        Ok(Entered { transport, membership, early: input, told })
     }
 }
 

@@ -3,8 +3,10 @@
 //! The hub listens to the backend and tells every session what changed. It keeps the last of everything, so a session that
 //! joins starts from the same state as those already there.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use farpane_engine::damage::CpuDamage;
@@ -13,7 +15,12 @@ use farpane_engine::geometry::Point;
 use farpane_engine::pipeline::{Lanes, Output, OutputEvent, RateShare, TotalRate, View, ViewOutput};
 use tokio::sync::mpsc;
 
+use super::gate::Gate;
+use super::log::SessionLog;
+use super::notice::one_line;
+use super::roster::{Described, Entry, SessionSummary};
 use super::view::{self, Part, Seen, ViewSpec};
+use super::{Exclusive, Sharing};
 use crate::backend::{Backend, BackendEvent, Layout, OutputId, ResizeAnswer};
 
 /// Names one client for as long as the server runs.
@@ -43,8 +50,12 @@ pub enum HubEvent {
     Bell,
     /// The desktop went, or is back.
     Presence,
+    /// Words for the client.
+    Message(Arc<str>),
+    /// Nobody's input reaches the desktop until further notice: what is held down is let go.
+    InputHeld,
     /// The session has to end, and why.
-    Close(&'static str),
+    Close(Cow<'static, str>),
 }
 
 /// The desktop's last known state.
@@ -68,24 +79,60 @@ pub struct DesktopState {
 struct State {
     desktop: DesktopState,
     outputs: BTreeMap<OutputId, Arc<Output>>,
-    clients: HashMap<ClientId, mpsc::UnboundedSender<HubEvent>>,
-    next_client: u64,
+    clients: BTreeMap<ClientId, Member>,
     /// Who asked for another layout: the change that follows is their doing.
     resizing: Option<ClientId>,
+}
+
+struct Member {
+    tx: mpsc::UnboundedSender<HubEvent>,
+    entry: Arc<Entry>,
+}
+
+/// Why a client did not get a place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotJoined {
+    /// All places are taken.
+    #[error("too many clients (at most {0}); try again later")]
+    Full(usize),
+    /// It wants the desktop alone and may not disconnect those who are there.
+    #[error("{first} is connected{}, and you may not disconnect others; connect as a shared session", others(.count))]
+    Occupied {
+        /// One of those who are there.
+        first: String,
+        /// How many they are.
+        count: usize,
+    },
+}
+
+fn others(count: &usize) -> String {
+    if *count > 1 { format!(" (and {} more)", count - 1) } else { String::new() }
+}
+
+/// What a message reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Clients that show it, as part of the desktop's name.
+    pub shown: usize,
+    /// Clients that only rang their bell.
+    pub rung: usize,
 }
 
 /// The shared desktop.
 pub struct Hub {
     backend: Arc<dyn Backend>,
     state: Mutex<State>,
+    last_id: AtomicU64,
+    gate: Gate,
+    log: OnceLock<Arc<dyn SessionLog>>,
     lanes: Arc<Lanes>,
     total_rate: Option<Arc<TotalRate>>,
 }
 
 /// A session's place at the hub; dropping it leaves.
 pub struct Membership {
-    /// The client's name.
-    pub id: ClientId,
+    /// The client.
+    pub entry: Arc<Entry>,
     /// What the hub tells.
     pub events: mpsc::UnboundedReceiver<HubEvent>,
     hub: Arc<Hub>,
@@ -94,8 +141,8 @@ pub struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
-        state.clients.remove(&self.id);
-        state.resizing.take_if(|id| *id == self.id);
+        state.clients.remove(&self.entry.who.id);
+        state.resizing.take_if(|id| *id == self.entry.who.id);
         if state.clients.is_empty() {
             self.hub.backend.watch(false);
         }
@@ -114,7 +161,15 @@ impl Hub {
         total_rate: Option<u64>,
     ) -> Arc<Self> {
         let total_rate = total_rate.map(TotalRate::new);
-        let hub = Arc::new(Hub { backend, state: Mutex::default(), lanes, total_rate });
+        let hub = Arc::new(Hub {
+            backend,
+            state: Mutex::default(),
+            last_id: AtomicU64::new(0),
+            gate: Gate::default(),
+            log: OnceLock::new(),
+            lanes,
+            total_rate,
+        });
         let weak = Arc::downgrade(&hub);
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
@@ -156,7 +211,7 @@ impl Hub {
 
     /// Ends all sessions.
     pub fn close_all(&self, reason: &'static str) {
-        self.lock().tell(HubEvent::Close(reason), None);
+        self.tell_all(HubEvent::Close(reason.into()));
     }
 
     /// How many clients are connected.
@@ -184,26 +239,93 @@ impl Hub {
         })
     }
 
-    /// Joins, unless `most` are there already. A client that does not share disconnects all others.
-    pub fn join(self: &Arc<Self>, shared: bool, most: usize) -> Option<Membership> {
+    /// The name of a new client.
+    pub fn new_id(&self) -> ClientId {
+        ClientId(self.last_id.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+
+    /// Joins, unless `most` are there already. A client that does not share disconnects all others, if it may.
+    ///
+    /// # Errors
+    /// When no place is left, or those who are there stay.
+    pub fn join(self: &Arc<Self>, who: Described, sharing: Sharing, most: usize) -> Result<Membership, NotJoined> {
         let (tx, events) = mpsc::unbounded_channel();
         let mut state = self.lock();
-        if state.clients.len() >= most {
-            return None;
+        let count = state.clients.len();
+        if count >= most {
+            return Err(NotJoined::Full(most));
         }
-        if !shared {
-            for other in state.clients.values() {
-                let _ = other.send(HubEvent::Close("another client asked for the desktop alone"));
-            }
+        let others = || state.clients.values().map(|member| &member.entry.who);
+        let may = match sharing {
+            Sharing::Shared | Sharing::AloneByConsent => true,
+            Sharing::Alone(Exclusive::Refuse) => false,
+            Sharing::Alone(Exclusive::TakeOver | Exclusive::Ask) => who.may_take_over(others()),
+        };
+        if let (false, Some(first)) = (may, others().next()) {
+            // where somebody comes from is not told to others
+            let user = &first.access.user;
+            let first = if user.is_empty() { "another client".to_owned() } else { user.clone() };
+            return Err(NotJoined::Occupied { first, count });
+        }
+        if sharing != Sharing::Shared {
+            let reason = format!("{} asked for the desktop alone", who.called());
+            state.tell(HubEvent::Close(reason.into()), None);
         }
         if state.clients.is_empty() {
             self.backend.watch(true);
         }
-        state.next_client += 1;
-        let id = ClientId(state.next_client);
-        state.clients.insert(id, tx);
+        let entry = Arc::new(Entry::new(who));
+        state.clients.insert(entry.who.id, Member { tx, entry: Arc::clone(&entry) });
         drop(state);
-        Some(Membership { id, events, hub: Arc::clone(self) })
+        Ok(Membership { entry, events, hub: Arc::clone(self) })
+    }
+
+    /// The questions that are open about clients that want in.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Tells this one of sessions from here on. The first to be set stays.
+    pub fn set_log(&self, log: Arc<dyn SessionLog>) {
+        let _ = self.log.set(log);
+    }
+
+    /// Who is told of sessions.
+    pub fn log(&self) -> Option<&Arc<dyn SessionLog>> {
+        self.log.get()
+    }
+
+    /// Everybody who is connected, then those who wait at the gate.
+    pub fn sessions(&self, now: Instant) -> Vec<SessionSummary> {
+        let mut all: Vec<_> = self.lock().clients.values().map(|member| member.entry.summary(now)).collect();
+        all.extend(self.gate.waiting(now));
+        all
+    }
+
+    /// Ends one session; false when there is none of that name.
+    pub fn kick(&self, id: ClientId, reason: &str) -> bool {
+        let state = self.lock();
+        let Some(member) = state.clients.get(&id) else { return false };
+        let reason = one_line(reason);
+        let reason = if reason.is_empty() { "kicked".to_owned() } else { format!("kicked: {reason}") };
+        member.tx.send(HubEvent::Close(reason.into())).is_ok()
+    }
+
+    /// Words for one client, or for all of them: a bell, and a while before the desktop's name where the client shows that.
+    pub fn message(&self, to: Option<ClientId>, text: &str) -> Reached {
+        let text: Arc<str> = one_line(text).into();
+        let mut reached = Reached::default();
+        for (id, member) in &self.lock().clients {
+            if to.is_none_or(|to| to == *id) && member.tx.send(HubEvent::Message(Arc::clone(&text))).is_ok() {
+                let count = if member.entry.shows_names() { &mut reached.shown } else { &mut reached.rung };
+                *count = count.saturating_add(1);
+            }
+        }
+        reached
+    }
+
+    pub(super) fn tell_all(&self, event: HubEvent) {
+        self.lock().tell(event, None);
     }
 
     /// A client moved the pointer there: the others are told.
@@ -320,9 +442,9 @@ impl Hub {
 
 impl State {
     fn tell(&mut self, event: HubEvent, but: Option<ClientId>) {
-        for (id, tx) in &self.clients {
+        for (id, member) in &self.clients {
             if Some(*id) != but {
-                let _ = tx.send(event.clone());
+                let _ = member.tx.send(event.clone());
             }
         }
     }

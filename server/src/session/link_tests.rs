@@ -21,10 +21,11 @@ use farpane_rfb::wire::Area;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::state::Session;
-use super::{Access, Hub, Settings};
+use super::{Access, Described, Hub, Settings, Sharing};
 use crate::backend::{Backend, BackendEvent, Layout, LayoutOutput, OutputId, ResizeAnswer};
 use crate::clipboard::Clipboard;
 use crate::input::{InputSink, KeyInput, PointerInput};
+use crate::net::ConnInfo;
 
 const SCREEN: Size = Size { w: 2304, h: 1200 };
 const FILM: Rect = Rect { x: 40, y: 70, w: 1920, h: 1080 };
@@ -274,9 +275,10 @@ impl Simulation {
         }
         // exact pixels are a matter of another test: none are due before the end
         let settings = Settings { refresh_quiet: Duration::from_secs(3600), ..Settings::default() };
-        let member = hub.join(true, 1).expect("a place");
-        let session =
-            Session::new(member.id, Arc::clone(&hub), Arc::new(settings), &Access::default(), Arc::new(|| {}));
+        let info = ConnInfo::in_process("test");
+        let who = Described::new(hub.new_id(), Access::anonymous(false), &info, "None (1)".into(), Instant::now());
+        let member = hub.join(who, Sharing::Shared, 1).expect("a place");
+        let session = Session::new(Arc::clone(&member.entry), Arc::clone(&hub), Arc::new(settings), Arc::new(|| {}));
         let mut simulation = Self {
             screen,
             session,

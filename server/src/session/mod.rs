@@ -3,38 +3,46 @@
 //! [`serve`] runs one connection to its end. The protocol's bytes are the RFB crate's, pictures are the engine's, the
 //! desktop is the [`Hub`]'s; here is what ties them to one client.
 
+mod access;
 mod caps;
 mod clipboard;
 mod driver;
+mod gate;
 mod handshake;
 mod held;
 mod hub;
 #[cfg(test)]
 mod link_tests;
+mod log;
+mod notice;
 mod outbox;
 mod pseudo;
 mod resize;
+mod roster;
+mod rules;
 mod state;
+mod terms;
 mod updates;
 mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use access::Access;
 pub use caps::{Caps, CursorKind};
+pub use gate::{Asking, Doorkeeper, Gate, Hook, Knock, Said, Verdict};
 pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
-pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership};
+pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached};
+pub use log::{Ended, SessionLog};
+pub use notice::MAX_MESSAGE;
+pub use roster::{Described, Entry, SessionSummary, Standing};
 pub use state::SessionError;
 pub use view::{Seen, ViewSpec};
 
 use crate::net::Transport;
-
-/// What a client is let do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// It sees and does not touch.
-    pub view_only: bool,
-}
+use crate::policy::Permissions;
 
 /// How a client that does not want to share is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +54,47 @@ pub enum SharedPolicy {
     Always,
     /// Every newcomer disconnects the others.
     Never,
+}
+
+/// What becomes of a client that wants the desktop alone while others are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusive {
+    /// It disconnects them if they are all of its own user or it has [`Permission::DisconnectOthers`](crate::policy::Permission::DisconnectOthers); else it is refused.
+    #[default]
+    TakeOver,
+    /// It is refused.
+    Refuse,
+    /// As `take_over`, but where that refuses, the person at the desktop is asked.
+    Ask,
+}
+
+/// How a client comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Beside the others.
+    Shared,
+    /// In place of the others, as far as the rule lets it.
+    Alone(Exclusive),
+    /// In place of the others, with leave of the person at the desktop.
+    AloneByConsent,
+}
+
+/// When the person at the desktop is asked about clients, and what is done without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateRules {
+    /// Every client that has proved itself is asked about.
+    pub ask: bool,
+    /// An answer that has not come by then is a no.
+    pub limit: Duration,
+    /// Where nobody is there to be asked, clients are let in.
+    pub allow_if_nobody: bool,
+}
+
+impl Default for GateRules {
+    fn default() -> Self {
+        GateRules { ask: false, limit: Duration::from_secs(30), allow_if_nobody: false }
+    }
 }
 
 /// Settings of sessions.
@@ -73,8 +122,18 @@ pub struct Settings {
     pub clipboard_max_bytes: usize,
     /// Who may stay when a client wants the desktop alone.
     pub shared: SharedPolicy,
+    /// Whether it gets it.
+    pub exclusive: Exclusive,
     /// Clients at once; one more is refused.
     pub max_clients: usize,
+    /// A client that has not typed, pointed or copied for so long is closed; none for no bound.
+    pub idle_limit: Option<Duration>,
+    /// The same for clients that may not.
+    pub idle_view_only: bool,
+    /// A client is closed after so long; none for no bound.
+    pub time_limit: Option<Duration>,
+    /// Who is let in only after a question.
+    pub gate: GateRules,
     /// Version, choice of the security type and ClientInit must each have come after this long.
     pub greeting_limit: Duration,
     /// A login must be through after this long.
@@ -95,9 +154,29 @@ impl Default for Settings {
             clipboard_in: true,
             clipboard_max_bytes: 1 << 20,
             shared: SharedPolicy::AsAsked,
+            exclusive: Exclusive::TakeOver,
             max_clients: 64,
+            idle_limit: Some(Duration::from_secs(3600)),
+            idle_view_only: false,
+            time_limit: None,
+            gate: GateRules::default(),
             greeting_limit: Duration::from_secs(u64::from(farpane_rfb::limits::GREETING_S)),
             login_limit: Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S)),
+        }
+    }
+}
+
+impl Settings {
+    /// What is left of a login's permissions here.
+    fn limit(&self, permissions: Permissions) -> Permissions {
+        if self.view_only { permissions.and(Permissions::VIEW_ONLY) } else { permissions }
+    }
+
+    /// How a client comes in that asks to share, or not to.
+    fn sharing(&self, shared: bool) -> Sharing {
+        match (self.shared, shared) {
+            (SharedPolicy::Always, _) | (SharedPolicy::AsAsked, true) => Sharing::Shared,
+            (SharedPolicy::Never, _) | (SharedPolicy::AsAsked, false) => Sharing::Alone(self.exclusive),
         }
     }
 }
@@ -113,15 +192,19 @@ pub async fn serve(
     let listener = Arc::clone(&transport.info().listener_name);
     match handshake::run(transport, &hub, &settings, &*authenticator).await {
         Ok(entered) => {
-            let handshake::Entered { transport, access, membership, early, told } = entered;
-            let id = membership.id;
-            tracing::info!(client = %id, %peer, %listener, view_only = access.view_only || settings.view_only, "client connected");
-            match driver::run(transport, early, told, membership, Arc::clone(&hub), settings, access).await {
+            let handshake::Entered { transport, membership, early, told } = entered;
+            let entry = Arc::clone(&membership.entry);
+            let (id, user, permissions) = (entry.who.id, &entry.who.access.user, entry.who.permissions());
+            tracing::info!(client = %id, user, %peer, %listener, ?permissions, "client connected");
+            let mut log = log::Told::started(hub.log().cloned(), Arc::clone(&entry));
+            let ended = driver::run(transport, early, told, membership, Arc::clone(&hub), settings).await;
+            match &ended {
                 Ok(()) => tracing::info!(client = %id, %peer, "client left"),
                 Err(SessionError::Io(error)) => tracing::info!(client = %id, %peer, %error, "connection lost"),
-                Err(SessionError::Closed(reason)) => tracing::info!(client = %id, %peer, reason, "client closed"),
+                Err(SessionError::Closed(reason)) => tracing::info!(client = %id, %peer, %reason, "client closed"),
                 Err(error) => tracing::warn!(client = %id, %peer, %error, "client closed"),
             }
+            log.ends(ended.map_or_else(|error| error.to_string(), |()| "client left".into()));
         }
         Err(HandshakeFailed::Left) => tracing::debug!(%peer, %listener, "peer left during the handshake"),
         Err(error) => tracing::warn!(%peer, %listener, %error, "handshake failed"),

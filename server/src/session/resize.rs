@@ -12,6 +12,7 @@ use super::pseudo::write_header;
 use super::state::Session;
 use super::view::ViewSpec;
 use crate::backend::{Layout, LayoutOutput, OutputId, ResizeAnswer};
+use crate::policy::Permission;
 
 /// A desktop that agreed to a layout is given this long to show it.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -190,7 +191,7 @@ impl Session {
             self.resize.refuse(status);
             return None;
         }
-        if self.settings.view_only || self.input.is_none() {
+        if !self.may(Permission::Resize) || self.input.is_none() {
             self.resize.refuse(Status::Prohibited);
             return None;
         }

@@ -2,6 +2,7 @@
 //!
 //! Messages and hub events go in, bytes for the client go into the outbox; sockets and clocks are the driver's.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,17 +15,21 @@ use farpane_rfb::ext::clipboard::Peer;
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
 use farpane_rfb::{ClientMessage, PixelFormat, ProtocolError};
 
+use super::Settings;
 use super::caps::Caps;
 use super::held::Held;
 use super::hub::{ClientId, Hub, HubEvent};
+use super::notice::Notices;
 use super::outbox::{Outbox, Overfull};
 use super::pseudo::Pseudo;
 use super::resize::{ResizeState, rect_of};
+use super::roster::Entry;
+use super::terms::Terms;
 use super::updates::UPDATE_FENCE;
 use super::view::Seen;
-use super::{Access, Settings};
 use crate::backend::Layout;
 use crate::input::{InputSink, KeyInput, PointerInput};
+use crate::policy::{Permission, Permissions};
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,7 @@ pub enum SessionError {
     Overfull(#[from] Overfull),
     /// The hub or the owner ended it.
     #[error("closed: {0}")]
-    Closed(&'static str),
+    Closed(Cow<'static, str>),
     /// The connection broke.
     #[error("connection: {0}")]
     Io(#[from] std::io::Error),
@@ -48,6 +53,11 @@ pub(super) type Op = Box<dyn FnOnce(&mut ClientPicture) + Send>;
 /// One client after the handshake.
 pub struct Session {
     pub(super) id: ClientId,
+    pub(super) entry: Arc<Entry>,
+    /// What it tried and may not, so that each is told once.
+    pub(super) denied: Permissions,
+    pub(super) terms: Terms,
+    pub(super) notices: Notices,
     pub(super) hub: Arc<Hub>,
     pub(super) settings: Arc<Settings>,
     pub(super) input: Option<Arc<dyn InputSink>>,
@@ -102,21 +112,22 @@ pub enum Outcome {
 
 impl Session {
     /// A session of a client that was let in. `notify` wakes the driver from other threads.
-    pub fn new(
-        id: ClientId,
-        hub: Arc<Hub>,
-        settings: Arc<Settings>,
-        access: &Access,
-        notify: Arc<dyn Fn() + Send + Sync>,
-    ) -> Self {
+    pub fn new(entry: Arc<Entry>, hub: Arc<Hub>, settings: Arc<Settings>, notify: Arc<dyn Fn() + Send + Sync>) -> Self {
         let seen = hub.seen(&settings.view);
         let (layout, view, origin) = seen.map(|s| (s.layout, s.view, s.origin)).unwrap_or_default();
         let mut picture = ClientPicture::new();
         picture.set_view(&view, &notify);
-        let input = if settings.view_only || access.view_only { None } else { hub.backend().input() };
+        let permissions = entry.who.permissions();
+        let touches = permissions.has(Permission::Pointer) || permissions.has(Permission::Keyboard);
+        let idle = settings.idle_limit.filter(|_| touches || settings.idle_view_only);
+        let clip_out = settings.clipboard_out && permissions.has(Permission::ClipOut);
         let mut session = Self {
-            id,
-            input,
+            id: entry.who.id,
+            denied: Permissions::NONE,
+            terms: Terms::new(entry.who.began, idle, settings.time_limit),
+            notices: Notices::default(),
+            entry,
+            input: hub.backend().input(),
             held: Held::default(),
             caps: Caps::default(),
             format: ClientFormat::BGRX,
@@ -137,7 +148,7 @@ impl Session {
             pseudo: Pseudo::default(),
             outbox: Outbox::default(),
             clipboard: Peer::default(),
-            offered_text: hub.desktop().clipboard.filter(|_| settings.clipboard_out),
+            offered_text: hub.desktop().clipboard.filter(|_| clip_out),
             fences_answered: false,
             fence_announced: false,
             continuous_announced: false,
@@ -185,10 +196,8 @@ impl Session {
 
     /// When to pump again although nothing happens.
     pub fn wake_at(&self) -> Option<Instant> {
-        match (self.wake_at, self.resize.settle_at()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let times = [self.wake_at, self.resize.settle_at(), self.terms.wake_at(), self.notices.wake_at()];
+        times.into_iter().flatten().min()
     }
 
     /// Takes in a message.
@@ -215,8 +224,8 @@ impl Session {
                 self.key(now, KeyInput { down, keysym, scancode });
             }
             ClientMessage::PointerEvent { buttons, x, y } => self.pointer(now, x, y, buttons),
-            ClientMessage::CutText(bytes) => self.cut_text(&bytes),
-            ClientMessage::ExtendedClipboard(message) => self.extended_clipboard(message)?,
+            ClientMessage::CutText(bytes) => self.cut_text(&bytes, now),
+            ClientMessage::ExtendedClipboard(message) => self.extended_clipboard(message, now)?,
             ClientMessage::CutTextDropped(dropped) => {
                 tracing::warn!(client = %self.id, length = dropped.length, "clipboard text above the cap was dropped");
             }
@@ -264,6 +273,7 @@ impl Session {
         if matches!(caps.codec, Codec::Zlib | Codec::Zrle) {
             self.stream_codec = Some(caps.codec);
         }
+        self.entry.listed(caps.told(), caps.desktop_name);
         self.pseudo.merge(Pseudo::for_caps(caps, &old));
         let copy = caps.copy_rect;
         self.ops.push(Box::new(move |p| p.set_can_copy(copy)));
@@ -308,14 +318,19 @@ impl Session {
     }
 
     fn key(&mut self, now: Instant, key: KeyInput) {
-        if let Some(input) = &self.input {
-            self.pacer.on_event(PaceEvent::Input, now);
-            self.held.key(key);
-            input.key(key);
+        if !self.may_touch(Permission::Keyboard, now) {
+            return;
         }
+        let Some(input) = &self.input else { return };
+        self.pacer.on_event(PaceEvent::Input, now);
+        self.held.key(key);
+        input.key(key);
     }
 
     fn pointer(&mut self, now: Instant, x: u16, y: u16, buttons: u16) {
+        if !self.may_touch(Permission::Pointer, now) {
+            return;
+        }
         let Some(input) = &self.input else { return };
         self.pacer.on_event(PaceEvent::Input, now);
         let at = Point::new(x.min(self.canvas.w.saturating_sub(1)), y.min(self.canvas.h.saturating_sub(1)));
@@ -362,7 +377,7 @@ impl Session {
     ///
     /// # Errors
     /// When the session has to end.
-    pub fn on_hub(&mut self, event: HubEvent) -> Result<(), SessionError> {
+    pub fn on_hub(&mut self, event: HubEvent, now: Instant) -> Result<(), SessionError> {
         match event {
             HubEvent::Layout(by) => {
                 self.resize.layout_changed(by == Some(self.id), by.is_some_and(|b| b != self.id));
@@ -379,6 +394,16 @@ impl Session {
             HubEvent::Leds(_) => self.pseudo.leds |= self.caps.leds || self.caps.vmware_leds,
             HubEvent::Bell => self.outbox.push(vec![2])?,
             HubEvent::Presence => self.pseudo.name |= self.caps.desktop_name,
+            HubEvent::Message(text) => {
+                self.outbox.push(vec![2])?;
+                self.notices.message(text, now);
+                self.pseudo.name |= self.caps.desktop_name;
+            }
+            HubEvent::InputHeld => {
+                if let Some(input) = &self.input {
+                    self.held.release(&**input);
+                }
+            }
             HubEvent::Close(reason) => return Err(SessionError::Closed(reason)),
         }
         Ok(())

@@ -55,8 +55,9 @@ impl Session {
     /// Does what can be done now. Returns a job to run elsewhere, if there is something large to encode.
     ///
     /// # Errors
-    /// When the client does not read.
+    /// When the client does not read, or its time is over.
     pub fn pump(&mut self, now: Instant) -> Result<Option<Job>, SessionError> {
+        self.keep_terms(now)?;
         self.wake_at = None;
         let Some(mut picture) = self.picture.take() else { return Ok(None) };
         for op in self.ops.drain(..) {
@@ -225,7 +226,8 @@ impl Session {
         }
         let Some(seen) = self.hub.seen(&self.settings.view) else { return 0 };
         let pseudo = std::mem::take(&mut self.pseudo);
-        let (count, left) = pseudo.write(&self.caps, &self.format, &seen, &self.settings.name, out);
+        let name = self.notices.before(&self.settings.name);
+        let (count, left) = pseudo.write(&self.caps, &self.format, &seen, &name, out);
         self.pseudo = left;
         count
     }

@@ -15,6 +15,7 @@ use farpane_server::clipboard::Clipboard;
 use farpane_server::input::record::Recorded;
 use farpane_server::input::{InputSink, KeyInput, PointerInput};
 use farpane_server::net::{ConnInfo, Transport};
+use farpane_server::policy::Permission;
 use farpane_server::session::{self, Access, Authenticator, Denied, Hub, Settings};
 use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Security};
 use tokio::sync::mpsc::unbounded_channel;
@@ -201,7 +202,8 @@ impl Backend for Fake {
     fn watch(&self, _watched: bool) {}
 }
 
-/// Lets everybody in; a peer called `looks on` may only look.
+/// Lets everybody in; a peer called `looks on` may only look, and one called `alice may view pointer` is that user and may do
+/// that.
 struct Door;
 
 impl Authenticator for Door {
@@ -218,7 +220,12 @@ impl Authenticator for Door {
     }
 
     fn none(&self, info: &ConnInfo) -> Access {
-        Access { view_only: info.peer == "looks on" }
+        let Some((user, list)) = info.peer.split_once(" may") else {
+            return Access::anonymous(info.peer == "looks on");
+        };
+        let named = |p: &Permission| list.split(' ').any(|word| word == p.name());
+        let permissions = Permission::all().filter(named).collect();
+        Access { user: user.into(), permissions, ..Access::default() }
     }
 }
 

@@ -5,8 +5,11 @@ mod clipboard;
 mod desk;
 mod during_encodes;
 mod events;
+mod gate;
 mod input;
 mod layouts;
+mod permissions;
+mod terms;
 
 use desk::{Desk, layout, picture_of};
 use farpane_engine::geometry::Size;
@@ -18,7 +21,12 @@ const PLAIN: &[i32] = &[encoding::ZRLE, encoding::CURSOR];
 
 /// A client that lists `encodings` and shows the scene already.
 fn watching(desk: &Desk, encodings: &[i32]) -> Client {
-    let mut client = desk.client("viewer");
+    watching_as(desk, "viewer", encodings)
+}
+
+/// The same, called `peer`.
+fn watching_as(desk: &Desk, peer: &str, encodings: &[i32]) -> Client {
+    let mut client = desk.client(peer);
     client.set_encodings(encodings).expect("a list");
     client.watch().expect("a request");
     client.wait_for_picture(&picture_of(SCENE)).expect("the scene");

@@ -1,0 +1,58 @@
+//! The door of one connection: its login is proved, and it is let in or not.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+
+use super::super::roster::Described;
+use super::super::{Denied, HandshakeFailed, Hub, Settings};
+use crate::net::Transport;
+use crate::policy::Permission;
+
+/// Bytes that a client may send ahead while it waits; the rest stays in its socket.
+const AHEAD: usize = 4096;
+
+/// Lets a client in, perhaps after the desktop was asked. `disconnects` others would have to go; then it is always asked.
+/// Bytes that the client sends meanwhile go into `input`.
+///
+/// # Errors
+/// When the client leaves while it waits.
+pub(in super::super) async fn let_in(
+    hub: &Hub,
+    settings: &Settings,
+    transport: &mut Transport,
+    input: &mut BytesMut,
+    who: &Described,
+    disconnects: usize,
+) -> Result<Result<(), Denied>, HandshakeFailed> {
+    let no = |reason| Ok(Err(Denied { reason, delay: Duration::ZERO }));
+    if !who.permissions().has(Permission::View) {
+        if let Some(log) = hub.log() {
+            log.denied(who, Permission::View);
+        }
+        return no("You are not permitted to see this desktop".into());
+    }
+    if !settings.gate.ask && disconnects == 0 {
+        return Ok(Ok(()));
+    }
+    // it has proved itself: it holds no place among strangers while it waits
+    transport.authenticated();
+    let verdict = tokio::select! {
+        verdict = hub.ask_about(who, disconnects, &settings.gate) => verdict,
+        left = leaves(transport, input) => return Err(left),
+    };
+    if verdict.lets_in() { Ok(Ok(())) } else { no(verdict.reason()) }
+}
+
+/// Ends when the client does.
+async fn leaves(transport: &mut Transport, input: &mut BytesMut) -> HandshakeFailed {
+    while input.len() < AHEAD {
+        match transport.read_buf(input).await {
+            Ok(0) => return HandshakeFailed::Left,
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+    }
+    std::future::pending().await
+}

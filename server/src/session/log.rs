@@ -1,0 +1,64 @@
+//! Where the ends of sessions are told to: the audit log, or nobody.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::gate::Verdict;
+use super::roster::{Described, Entry};
+use crate::policy::Permission;
+
+/// Is told what is worth a line of an audit log. Called on network threads: must not wait.
+pub trait SessionLog: Send + Sync {
+    /// A client is in.
+    fn started(&self, who: &Described);
+    /// A client did what it may not: told once a client and permission.
+    fn denied(&self, who: &Described, permission: Permission);
+    /// The person at the desktop was asked about a client, and what came of it.
+    fn gate(&self, who: &Described, verdict: &Verdict);
+    /// A client is gone.
+    fn ended(&self, who: &Described, end: &Ended);
+}
+
+/// What a session came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Bytes from the client since the handshake, without what encryption adds.
+    pub bytes_in: u64,
+    /// Bytes to it.
+    pub bytes_out: u64,
+    /// How long it lasted.
+    pub lasted: Duration,
+    /// Why it ended.
+    pub reason: String,
+}
+
+/// Tells the beginning of a session, and its end however it comes.
+pub(super) struct Told {
+    log: Option<Arc<dyn SessionLog>>,
+    entry: Arc<Entry>,
+    reason: String,
+}
+
+impl Told {
+    pub fn started(log: Option<Arc<dyn SessionLog>>, entry: Arc<Entry>) -> Self {
+        if let Some(log) = &log {
+            log.started(&entry.who);
+        }
+        Told { log, entry, reason: "the server ends".into() }
+    }
+
+    /// Why it ends.
+    pub fn ends(&mut self, reason: String) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let Some(log) = &self.log else { return };
+        let (bytes_in, bytes_out) = self.entry.bytes();
+        let lasted = Instant::now().saturating_duration_since(self.entry.who.began);
+        let end = Ended { bytes_in, bytes_out, lasted, reason: std::mem::take(&mut self.reason) };
+        log.ended(&self.entry.who, &end);
+    }
+}
