@@ -24,6 +24,7 @@ fn listener(origins: &[&str]) -> (Arc<Listener>, u16) {
         address: "ws:127.0.0.1:0".parse().unwrap(),
         allowed_origins,
         unix_peers: Default::default(),
+        secure: None,
     };
     let listener = Listener::bind(ListenerId(3), &settings).unwrap();
     let port = listener.address().host_port().unwrap().port();

@@ -104,6 +104,7 @@ impl ListenerSection {
             address: self.address.clone(),
             allowed_origins: self.allowed_origins.clone(),
             unix_peers: UnixPeers::default(),
+            secure: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::NOT_SENT_LIMIT_BYTES;
 use super::address::{HostPort, ListenAddr};
 use super::ears::{BoundEars, Ears};
 use super::iface::Tether;
+use super::secure::SecureLayer;
 use super::slots::Slot;
 use super::transport::{ConnInfo, Identity, ListenerId, Transport};
 use super::unix_peers::{UnixPeers, UnixPeersError};
@@ -34,6 +35,8 @@ pub struct ListenerSettings {
     pub allowed_origins: Vec<String>,
     /// Who may connect over a Unix socket, besides the user that serves and root.
     pub unix_peers: UnixPeers,
+    /// What encrypts below WebSocket: a `wss:` listener needs one, others have no use for it.
+    pub secure: Option<SecureLayer>,
 }
 
 /// Why a listener cannot be had; one line that says what to do.
@@ -65,9 +68,9 @@ pub enum BindError {
     /// The socket cannot be given to its group.
     #[error("cannot listen on {0}: no right to give the socket to group {1} ({2}); the serving user must be a member")]
     Group(ListenAddr, u32, io::Error),
-    /// This build lacks it.
-    #[error("cannot listen on {0}: wss is not in this build; use ws on loopback behind a TLS proxy")]
-    NotBuilt(ListenAddr),
+    /// There is no certificate to show.
+    #[error("cannot listen on {0}: there is no certificate for wss; see [tls]")]
+    NoCertificate(ListenAddr),
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
     Other(ListenAddr, io::Error),
@@ -91,6 +94,7 @@ pub struct Bound {
     address: ListenAddr,
     allowed_origins: Arc<[String]>,
     unix_peers: UnixPeers,
+    secure: Option<SecureLayer>,
     kind: BoundKind,
     file: Option<SocketFile>,
 }
@@ -102,6 +106,7 @@ pub struct Listener {
     address: ListenAddr,
     allowed_origins: Arc<[String]>,
     unix_peers: UnixPeers,
+    secure: Option<SecureLayer>,
     kind: Kind,
     _file: Option<SocketFile>,
 }
@@ -194,7 +199,8 @@ impl Bound {
         let asked = &settings.address;
         let mut file = None;
         let (kind, port) = match asked {
-            ListenAddr::Tcp(hp) | ListenAddr::Ws(hp) => {
+            ListenAddr::Wss(_) if settings.secure.is_none() => return Err(BindError::NoCertificate(asked.clone())),
+            ListenAddr::Tcp(hp) | ListenAddr::Ws(hp) | ListenAddr::Wss(hp) => {
                 let ears = bind_tcp(asked, *hp)?;
                 let port = ears.port().map_err(|e| BindError::Other(asked.clone(), e))?;
                 let tcp = matches!(asked, ListenAddr::Tcp(_));
@@ -205,7 +211,6 @@ impl Bound {
                 file = Some(made);
                 (BoundKind::Unix(listener), 0)
             }
-            ListenAddr::Wss(_) => return Err(BindError::NotBuilt(asked.clone())),
         };
         let address = asked.with_port(port);
         Ok(Bound {
@@ -213,6 +218,7 @@ impl Bound {
             address,
             allowed_origins: settings.allowed_origins.clone().into(),
             unix_peers: settings.unix_peers.clone(),
+            secure: settings.secure.clone().filter(|_| matches!(asked, ListenAddr::Wss(_))),
             kind,
             file,
         })
@@ -240,6 +246,7 @@ impl Bound {
             address: self.address,
             allowed_origins: self.allowed_origins,
             unix_peers: self.unix_peers,
+            secure: self.secure,
             _file: self.file,
         })
     }
@@ -295,8 +302,11 @@ impl Listener {
             encrypted: false,
             identity: peer_uid.map(|uid| Identity { name: format!("uid {uid}"), method: "unix" }),
             channel_binding: None,
+            certificate: None,
+            cipher: None,
         };
-        Ok(Incoming { stream, info, allowed_origins: Arc::clone(&self.allowed_origins), tether, stranger })
+        let allowed_origins = Arc::clone(&self.allowed_origins);
+        Ok(Incoming { stream, info, allowed_origins, secure: self.secure.clone(), tether, stranger })
     }
 }
 
@@ -325,6 +335,7 @@ pub struct Incoming {
     allowed_origins: Arc<[String]>,
     tether: Tether,
     stranger: Option<String>,
+    secure: Option<SecureLayer>,
 }
 
 impl Incoming {
@@ -343,18 +354,19 @@ impl Incoming {
         std::mem::take(&mut self.tether)
     }
 
-    /// Makes a transport of it; over WebSocket this is where the peer sends its request, within `limit`.
+    /// Makes a transport of it; over WebSocket this is where the peer sends its request, within `limit`, and before it over
+    /// `wss:` comes the TLS handshake, within the same.
     ///
     /// # Errors
-    /// When the peer speaks no WebSocket or may not.
+    /// When the peer speaks no WebSocket or no TLS, or may not.
     pub async fn open(self, slot: Slot, limit: Duration) -> Result<Transport, WebSocketError> {
         let transport = match self.stream {
             Raw::Tcp(stream) => Transport::new(stream, self.info),
             Raw::Unix(stream) => Transport::new(stream, self.info),
             Raw::Ws(stream) => {
-                let accepted = tokio::time::timeout(limit, websocket::accept(stream, &self.allowed_origins)).await;
-                let stream = accepted.map_err(|_| WebSocketError::TooSlow(limit.as_secs()))??;
-                Transport::new(stream, self.info)
+                let accepting = accept_websocket(stream, self.info, self.secure, &self.allowed_origins);
+                let accepted = tokio::time::timeout(limit, accepting).await;
+                accepted.map_err(|_| WebSocketError::TooSlow(limit.as_secs()))??
             }
         };
         let mut parts = transport.into_parts();
@@ -374,7 +386,24 @@ impl Incoming {
                 let _ = stream.write_all(refusal).await;
                 let _ = stream.shutdown().await;
             }
+            // whoever waits for TLS could not read HTTP
+            Raw::Ws(mut stream) if self.secure.is_some() => drop(stream.shutdown().await),
             Raw::Ws(mut stream) => websocket::refuse_busy(&mut stream, why).await,
         }
     }
+}
+
+/// The opening of a WebSocket connection, with TLS below it where there is a layer for it.
+async fn accept_websocket(
+    stream: TcpStream,
+    info: ConnInfo,
+    secure: Option<SecureLayer>,
+    allowed_origins: &[String],
+) -> Result<Transport, WebSocketError> {
+    let Some(layer) = secure else {
+        return Ok(Transport::new(websocket::accept(stream, allowed_origins).await?, info));
+    };
+    let below = layer.put_on(Transport::new(stream, info)).await?;
+    let info = below.info().clone();
+    Ok(Transport::new(websocket::accept(below, allowed_origins).await?, info))
 }

@@ -9,6 +9,7 @@ mod iface_name;
 mod listener;
 mod meter;
 mod rtnetlink;
+mod secure;
 mod serve;
 mod slots;
 mod transport;
@@ -19,6 +20,7 @@ pub use address::{HostPort, ListenAddr, ListenAddrError};
 pub use iface_name::{IfaceName, IfaceNameError};
 pub use listener::{BindError, Bound, Incoming, Listener, ListenerSettings};
 pub use meter::Meter;
+pub use secure::{Secure, SecureError, SecureLayer};
 pub use serve::{ConnectionHandler, Refusal, serve};
 pub use slots::{Slot, Slots};
 pub use transport::{

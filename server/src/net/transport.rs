@@ -99,6 +99,10 @@ pub struct ConnInfo {
     pub identity: Option<Identity>,
     /// A value that binds a login to the encrypted layer below it.
     pub channel_binding: Option<Arc<[u8]>>,
+    /// The DER of the certificate whose key the peer proved to hold, its chain already checked.
+    pub certificate: Option<Arc<[u8]>>,
+    /// What encrypts, for the log: cipher and key exchange.
+    pub cipher: Option<Arc<str>>,
 }
 
 impl ConnInfo {
@@ -122,6 +126,8 @@ impl ConnInfo {
             local: true,
             identity: None,
             channel_binding: None,
+            certificate: None,
+            cipher: None,
         }
     }
 }
@@ -262,6 +268,18 @@ impl AsyncWrite for Transport {
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.parts.stream).poll_shutdown(cx)
+    }
+}
+
+/// A layer can go over a transport as over any stream; bytes that were given back are its first.
+impl ByteStream for Transport {
+    fn split(self: Box<Self>) -> (ReadStream, WriteStream) {
+        let (reader, writer, _) = Transport::split(*self);
+        (Box::new(reader), Box::new(writer))
+    }
+
+    fn meter(&self) -> Option<Meter> {
+        self.parts.stream.meter()
     }
 }
 

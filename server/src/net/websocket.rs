@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::meter::Meter;
+use super::secure::SecureError;
 use super::transport::{ByteStream, ReadStream, WriteStream};
 
 /// Longest HTTP request taken, in bytes.
@@ -55,6 +56,9 @@ pub enum WebSocketError {
     /// The client insists on a subprotocol that is not spoken.
     #[error("peer incompatible: WebSocket subprotocols {0:?} (expected binary or none)")]
     Subprotocol(String),
+    /// The TLS below it did not come about.
+    #[error(transparent)]
+    Secure(#[from] SecureError),
     /// The request took too long.
     #[error("peer misbehaved: no WebSocket request within {0} s")]
     TooSlow(u64),
@@ -93,7 +97,8 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|v| v.to_str().ok())
 }
 
-async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, status: &str, body: &str) {
+/// Answers a request that is not served, in HTTP, and closes.
+pub(super) async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, status: &str, body: &str) {
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()

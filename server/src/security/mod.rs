@@ -3,6 +3,8 @@
 pub mod channel;
 mod offer;
 pub mod rsa_aes;
+pub mod tls;
+pub mod vencrypt;
 pub mod vnc_auth;
 
 pub use channel::Negotiated;

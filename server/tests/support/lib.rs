@@ -9,9 +9,12 @@
 pub mod channel;
 mod client;
 mod clipboard;
+pub mod openssl;
 mod raw;
 pub mod rsa_aes;
 mod server;
+mod tls;
+mod websocket;
 pub mod xvfb;
 
 pub use client::{Client, Mode, Traffic, UpdateStat};
@@ -19,6 +22,7 @@ pub use clipboard::Clipboard;
 pub use farpane_engine::refdec::encoding;
 pub use raw::{Raw, Security, ServerInit, Wire};
 pub use server::{PATIENCE, Server};
+pub use tls::{Tls, TlsFacts};
 
 /// Why a client could not go on.
 #[derive(Debug, thiserror::Error)]

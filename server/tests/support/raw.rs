@@ -1,6 +1,6 @@
 //! A connection as bytes, and the handshake.
 
-use crate::ClientError;
+use crate::{ClientError, Tls};
 use des::Des;
 use des::cipher::{BlockCipherEncrypt, KeyInit};
 use farpane_engine::geometry::Size;
@@ -33,6 +33,30 @@ impl Wire for UnixStream {
     }
 }
 
+/// What is left of a connection on which a layer could not be put.
+struct Gone;
+
+impl Read for Gone {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(ErrorKind::NotConnected.into())
+    }
+}
+
+impl Write for Gone {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(ErrorKind::NotConnected.into())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Wire for Gone {
+    fn set_timeout(&mut self, _: Duration) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// How the client proves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security<'a> {
@@ -40,6 +64,15 @@ pub enum Security<'a> {
     None,
     /// By a password (type 2).
     VncAuth(&'a str),
+    /// By a user's name and password inside of TLS (VeNCrypt, type 19, subtype 262).
+    X509Plain {
+        /// What the client trusts and shows.
+        tls: &'a Tls,
+        /// The user's name.
+        user: &'a str,
+        /// The password.
+        password: &'a str,
+    },
 }
 
 impl Security<'_> {
@@ -48,6 +81,7 @@ impl Security<'_> {
         match self {
             Self::None => 1,
             Self::VncAuth(_) => 2,
+            Self::X509Plain { .. } => 19,
         }
     }
 }
@@ -106,12 +140,23 @@ impl Raw {
         self.wire
     }
 
+    /// Puts a layer on the connection, between two bytes.
+    pub(crate) fn layered<T>(
+        &mut self,
+        put: impl FnOnce(Box<dyn Wire>) -> Result<(Box<dyn Wire>, T), ClientError>,
+    ) -> Result<T, ClientError> {
+        let (wire, result) = put(std::mem::replace(&mut self.wire, Box::new(Gone)))?;
+        self.wire = wire;
+        Ok(result)
+    }
+
     /// Sends bytes.
     ///
     /// # Errors
     /// When the server is gone or takes nothing.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        Ok(self.wire.write_all(bytes)?)
+        self.wire.write_all(bytes)?;
+        Ok(self.wire.flush()?)
     }
 
     /// Reads exactly so many bytes.
@@ -173,7 +218,7 @@ impl Raw {
         }
     }
 
-    fn u32(&mut self) -> Result<u32, ClientError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, ClientError> {
         let b = self.read(4)?;
         Ok(u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
     }
@@ -296,8 +341,10 @@ impl Raw {
             }
             self.send(&[number])?;
         }
-        if let Security::VncAuth(password) = security {
-            self.answer_challenge(password)?;
+        match security {
+            Security::None => {}
+            Security::VncAuth(password) => self.answer_challenge(password)?,
+            Security::X509Plain { tls, user, password } => self.x509_plain(tls, user, password)?,
         }
         if minor >= 8 || security != Security::None {
             self.security_result(minor >= 8)?;
