@@ -22,7 +22,12 @@ type Opened = Result<Transport, WebSocketError>;
 
 fn settings(store: Option<&Arc<CertificateStore>>) -> ListenerSettings {
     let secure = store.map(|store| SecureLayer::new(Arc::clone(store) as _));
-    ListenerSettings { address: "wss:127.0.0.1:0".parse().unwrap(), allowed_origins: Vec::new(), unix_peers: Default::default(), secure }
+    ListenerSettings {
+        address: "wss:127.0.0.1:0".parse().unwrap(),
+        allowed_origins: Vec::new(),
+        unix_peers: Default::default(),
+        secure,
+    }
 }
 
 /// A listener that opens one connection; its address as it prints it.

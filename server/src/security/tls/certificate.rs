@@ -197,7 +197,7 @@ impl CertificateSource for Files {
 /// Names for farpane's own certificate: the host's, and the addresses of the listeners that can be named.
 pub fn own_names<'a>(host: &str, listeners: impl IntoIterator<Item = &'a ListenAddr>) -> Vec<String> {
     let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), "::1".into()];
-    let addresses = listeners.into_iter().filter_map(ListenAddr::host_port).map(|at| at.ip());
+    let addresses = listeners.into_iter().filter_map(ListenAddr::host_port).filter_map(|at| at.ip());
     let all = std::iter::once(host.to_owned())
         .filter(|name| !name.is_empty() && name.is_ascii())
         .chain(addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
