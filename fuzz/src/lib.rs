@@ -4,6 +4,7 @@
 //! A target panics when an invariant breaks. None reads files, the clock or the environment.
 
 pub mod channel;
+pub mod tls;
 
 use farpane_engine::capture::replay::TraceReader;
 use farpane_engine::capture::x11::auth;
@@ -25,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 18] = [
     ("client_messages", client_messages),
     ("server_messages", server_messages),
     ("server_handshake", server_handshake),
@@ -41,6 +42,9 @@ pub const TARGETS: [Target; 15] = [
     ("channel_records", channel::channel_records),
     ("channel_payloads", channel::channel_payloads),
     ("channel_pins", channel::channel_pins),
+    ("vencrypt_server", tls::vencrypt_server),
+    ("vencrypt_client", tls::vencrypt_client),
+    ("client_certificate", tls::client_certificate),
 ];
 
 /// Messages of a client after the handshake. The first byte says what is negotiated and in which pieces the rest comes.

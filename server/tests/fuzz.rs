@@ -133,7 +133,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let words = [CONFIG, "", "[::1]:5900", "unix:/run/x", "ws:127.0.0.1:6080", "x11::1", "kms:card0-DP-1"];
             words.iter().map(|text| text.as_bytes().to_vec()).collect()
         }
-        other => targets::channel::seeds(other).unwrap_or_else(|| panic!("no seeds for {other}")),
+        other => targets::channel::seeds(other)
+            .or_else(|| targets::tls::seeds(other))
+            .unwrap_or_else(|| panic!("no seeds for {other}")),
     }
 }
 
