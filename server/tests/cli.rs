@@ -231,8 +231,8 @@ fn policy_refuses_before_listening_with_status_2_and_says_what_to_do() {
         (&["--listen", "[::]:0", "--security", "vncauth"], "security vncauth on [::]:0 is refused"),
         (&["--listen", "127.0.0.1:0", "--password-file", "/x"], "no listener offers vncauth"),
         (&["--listen", "ws:0.0.0.0:0", "--security", "vncauth"], "--insecure-allow vncauth@ws:0.0.0.0:0"),
-        (&["--listen", "127.0.0.1:0", "--security", "ra2_256"], "not in this build"),
-        (&["--listen", "wss:127.0.0.1:0"], "not in this build"),
+        (&["--listen", "0.0.0.0:0", "--security", "ra2ne"], "--insecure-allow ra2ne@0.0.0.0:0"),
+        (&["--listen", "127.0.0.1:0", "--security", "x509none"], "would let everybody in"),
         (&["--listen", "0.0.0.0:0", "--security", "none", "--insecure-allow", "none@0.0.0.0:1"], "refused"),
         (&["--listen", "127.0.0.1:0", "--insecure-allow", "none@0.0.0.0:1"], "names no listener"),
     ] {

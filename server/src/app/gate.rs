@@ -10,6 +10,8 @@ use crate::auth::{Attempt, Judge, Moment, Try};
 use crate::config::{Config, ListenerSection};
 use crate::net::{ConnInfo, ConnectionHandler, Refusal, Transport};
 use crate::security::channel::ChannelServer;
+use crate::security::rsa_aes::{self, RsaKey};
+use crate::security::tls::CertificateStore;
 use crate::security::{Grant, Negotiated, Passwords, SecurityKind, vnc_auth};
 use crate::session::{self, Access, Authenticator, Denied, Hub, Proving};
 
@@ -37,6 +39,8 @@ struct Door {
 #[derive(Default)]
 pub(super) struct Keys {
     pub(super) channel: Option<ChannelServer>,
+    pub(super) tls: Option<Arc<CertificateStore>>,
+    pub(super) rsa: Option<(Arc<dyn RsaKey>, rsa_aes::Settings)>,
 }
 
 /// What a gate decides with.

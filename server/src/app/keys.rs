@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use farpane_channel::{Identity, PublicKey};
+use farpane_channel::Identity;
 use zeroize::Zeroizing;
 
 use crate::helper::private;
@@ -54,12 +54,6 @@ fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Some(secret)
-}
-
-/// What `farpane id` prints of a key of the channel.
-pub fn describe(key: &PublicKey) -> String {
-    let fingerprint = key.fingerprint();
-    format!("catchphrase   {}\nfingerprint   {fingerprint}\n", fingerprint.phrase())
 }
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
 //! Logins: from the choice of a security type that takes over the stream to a verdict.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use farpane_rfb::handshake::SecurityType;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::auth::{Attempt, Caller, Granted, Secret, Try, Turn};
 use crate::net::{ConnInfo, Transport};
 use crate::security::channel::{ChannelLogin, ChannelServer, Said};
+use crate::security::rsa_aes::{self, Credentials, Kind};
+use crate::security::vencrypt::{self, Asked, Entered, Subtype};
 use crate::security::{Negotiated, SecurityFailed, SecurityKind};
-use crate::session::{Access, Denied, HandshakeFailed, Proved};
+use crate::session::{Access, Authenticator, Denied, HandshakeFailed, Proved};
 
-use super::gate::{Gate, now, too_many};
+use super::gate::{Gate, Keys, now, too_many};
 
 /// What is told when no verdict could be reached.
 const UNAVAILABLE: &str = "Logins cannot be checked just now; try again in a moment";
@@ -23,8 +27,22 @@ struct Knock {
 }
 
 impl Knock {
+    fn over(info: &ConnInfo, security: SecurityKind) -> Self {
+        Knock { info: info.clone(), security, device: None }
+    }
+
     fn attempt<'a>(&'a self, user: &'a str) -> Attempt<'a> {
         Attempt { source: self.info.source(), user, device: self.device.as_deref() }
+    }
+}
+
+/// The name in the configuration of a type of RSA-AES.
+const fn kind_of(kind: Kind) -> SecurityKind {
+    match kind {
+        Kind::Ra2 => SecurityKind::Ra2,
+        Kind::Ra2x256 => SecurityKind::Ra2x256,
+        Kind::Ra2Ne => SecurityKind::Ra2Ne,
+        Kind::Ra2Nex256 => SecurityKind::Ra2Nex256,
     }
 }
 
@@ -35,10 +53,55 @@ impl Gate {
         transport: Transport,
         negotiated: &Negotiated,
     ) -> Result<Proved, HandshakeFailed> {
-        match (negotiated.chosen, &self.means.keys.channel) {
-            (SecurityType::CHANNEL, Some(server)) => self.by_channel(server, transport, negotiated).await,
+        let Keys { channel, rsa, .. } = &self.means.keys;
+        match (negotiated.chosen, Kind::of(negotiated.chosen)) {
+            (SecurityType::CHANNEL, _) if let Some(server) = channel => {
+                self.by_channel(server, transport, negotiated).await
+            }
+            (SecurityType::VENCRYPT, _) => self.by_vencrypt(transport).await,
+            (_, Some(kind)) if let Some((key, settings)) = rsa => {
+                let said = rsa_aes::serve(transport, kind, Arc::clone(key), settings).await;
+                let Credentials { user, password, transport } = said.map_err(SecurityFailed::from)?;
+                let knock = Knock::over(transport.info(), kind_of(kind));
+                let verdict = self.by_password(&knock, user, password).await;
+                Ok(Proved { transport, verdict })
+            }
             (chosen, _) => Err(SecurityFailed::NotServed(chosen).into()),
         }
+    }
+
+    async fn by_vencrypt(&self, transport: Transport) -> Result<Proved, HandshakeFailed> {
+        let offer: Vec<Subtype> = self.kinds(transport.info()).iter().filter_map(|kind| Subtype::of(*kind)).collect();
+        let entered = vencrypt::serve(transport, &offer, self.means.keys.tls.as_deref()).await;
+        let Entered { mut transport, subtype, asked } = entered.map_err(SecurityFailed::from)?;
+        let knock = Knock::over(transport.info(), subtype.kind());
+        let verdict = match asked {
+            Asked::Password { user, password } => self.by_password(&knock, user, password).await,
+            Asked::Nothing => self.by_certificate(&knock).await,
+            Asked::VncAuth => match self.challenge() {
+                Ok(challenge) => {
+                    transport.write_all(&challenge).await?;
+                    transport.flush().await?;
+                    let mut response = [0; 16];
+                    transport.read_exact(&mut response).await?;
+                    self.vnc_auth(&knock.info, &challenge, &response)
+                }
+                Err(denied) => Err(denied),
+            },
+        };
+        Ok(Proved { transport, verdict })
+    }
+
+    /// Judges a login that brings a certificate and nothing else.
+    async fn by_certificate(&self, knock: &Knock) -> Result<Access, Denied> {
+        let user = knock.info.identity.as_ref().map_or("", |identity| identity.name.as_str());
+        let delay = self.may_try(&knock.attempt(user))?;
+        let turn = match &self.means.judge {
+            // who shows nothing but a certificate is who it says: no name was given
+            Some(judge) => judge.begin(self.caller(knock), String::new()).next(Vec::new()).await,
+            None => Turn::Unavailable,
+        };
+        self.verdict(knock, user, turn, delay).await
     }
 
     async fn by_channel(
@@ -135,7 +198,7 @@ impl Gate {
             listener: info.listener_name.to_string(),
             security: *security,
             device: device.clone(),
-            certificate: None,
+            certificate: info.certificate.as_ref().map(|der| der.to_vec()),
             known,
         }
     }

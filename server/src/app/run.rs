@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
 use crate::config::{Config, Layers, ListenerSection};
-use crate::net::{self, ListenAddr, Listener, ListenerId, Slots};
+use crate::net::{self, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
 use crate::session::{self, Hub, ViewSpec};
 
 use super::gate::{Gate, Sessions};
@@ -45,15 +45,19 @@ pub fn serve(layers: &Layers) -> Result<(), AppError> {
     run(config, bind_all)
 }
 
-fn bind_all(config: &Config) -> Result<Vec<Listener>, AppError> {
+fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Listener>, AppError> {
     let numbered = config.listeners.iter().enumerate();
-    numbered.map(|(n, l)| Listener::bind(ListenerId(n), &l.settings()).map_err(AppError::failed)).collect()
+    let bind = |(n, l): (usize, &ListenerSection)| {
+        let settings = ListenerSettings { secure: secure.cloned(), ..l.settings() };
+        Listener::bind(ListenerId(n), &settings).map_err(AppError::failed)
+    };
+    numbered.map(bind).collect()
 }
 
 /// Runs a server. `bind` opens its listeners.
 pub(super) fn run(
     config: Config,
-    bind: impl FnOnce(&Config) -> Result<Vec<Listener>, AppError>,
+    bind: impl FnOnce(&Config, Option<&SecureLayer>) -> Result<Vec<Listener>, AppError>,
 ) -> Result<(), AppError> {
     for exception in &config.check()? {
         tracing::warn!(
@@ -62,6 +66,7 @@ pub(super) fn run(
         );
     }
     let Secrets { means, told } = Secrets::open(&config)?;
+    let secure = means.keys.tls.clone().map(|store| SecureLayer::new(store));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
         .thread_name("farpane-net")
@@ -71,7 +76,7 @@ pub(super) fn run(
     let result = runtime.block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(AppError::failed)?;
         let mut int = signal(SignalKind::interrupt()).map_err(AppError::failed)?;
-        let listeners = bind(&config)?;
+        let listeners = bind(&config, secure.as_ref())?;
         let gate = Arc::new(Gate::new(&config, means));
         let (stop, stopped) = watch::channel(false);
         let keeping = Arc::clone(&gate);

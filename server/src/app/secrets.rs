@@ -2,17 +2,19 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use farpane_channel::{Engine, Phrase, StaticKey};
 
 use crate::auth::throttle::Kept;
-use crate::auth::{LocalJudge, Parts, Secret};
+use crate::auth::{CertificateNames, LocalJudge, Parts, Secret};
 use crate::config::Config;
 use crate::net::ListenAddr;
 use crate::security::channel::ChannelServer;
+use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
+use crate::security::tls::{self, CertificateStore, ClientCertificates};
 use crate::security::{Passwords, SecurityKind};
 
 use super::gate::{Keys, Means, now};
@@ -21,6 +23,9 @@ use super::{AppError, keys};
 
 /// Who failed how often, in the state folder: in a folder of its own, which alone the sandboxed server may write.
 pub const PENALTIES: &str = "throttle/penalties";
+
+/// The RSA key's file in the state folder.
+const RSA_KEY: &str = "rsa.key";
 
 /// Passwords, keys and judge of a server.
 pub(super) struct Secrets {
@@ -39,6 +44,10 @@ pub(super) struct Told {
     session: Option<Secret>,
     /// What the channel shows on the first visit.
     catchphrase: Option<Phrase>,
+    /// What viewers show of the certificate.
+    certificate: Option<String>,
+    /// What TigerVNC shows of the RSA key.
+    rsa: Option<String>,
 }
 
 /// The folder for keys and state: the configured one, systemd's, or the user's.
@@ -53,6 +62,23 @@ pub fn state_folder(config: &Config) -> Result<PathBuf, AppError> {
         absolute("XDG_STATE_HOME").or(root).or_else(home).map(|base| base.join("farpane"))
     });
     found.ok_or_else(|| AppError::Usage("no folder for keys (set state_folder in the configuration, or HOME)".into()))
+}
+
+/// The server's certificate: the administrator's, or one of its own.
+fn certificates(config: &Config, state: &Path) -> Result<CertificateStore, AppError> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let names = tls::own_names(&host, config.listeners.iter().map(|l| &l.address));
+    let files = tls::Files::new(config.tls.clone(), state.to_owned(), names);
+    CertificateStore::open(config.tls.clone(), Box::new(files), SystemTime::now()).map_err(AppError::failed)
+}
+
+/// Who a client certificate belongs to, where clients show any.
+fn names(config: &Config) -> Option<CertificateNames> {
+    if config.tls.client_certificates == ClientCertificates::Off {
+        return None;
+    }
+    let (field, table) = (config.tls.client_name, config.tls.client_users.clone());
+    Some(Arc::new(move |der| tls::identity::user(der, field, &table).ok()))
 }
 
 /// Who failed how often: kept in the state folder, where anybody has to prove anything.
@@ -86,15 +112,28 @@ impl Secrets {
                 Some(passwords)
             }
         };
+        let secure = config.listeners.iter().any(|l| l.address.is_encrypted());
         let mut means = Means { passwords, keys: Keys::default(), judge: None, throttle: throttle(config, &offered)? };
+        let over_tls = [SecurityKind::X509Plain, SecurityKind::X509None, SecurityKind::X509Vnc];
+        if secure || over_tls.into_iter().any(offers) {
+            let store = certificates(config, &state_folder(config)?)?;
+            told.certificate = Some(store.facts().sha256);
+            means.keys.tls = Some(Arc::new(store));
+        }
         if !offered.iter().any(|kind| kind.asks_for_users()) {
             return Ok(Secrets { means, told });
         }
         let state = state_folder(config)?;
+        let rsa = [SecurityKind::Ra2, SecurityKind::Ra2x256, SecurityKind::Ra2Ne, SecurityKind::Ra2Nex256];
+        if rsa.into_iter().any(offers) {
+            let key = LocalRsaKey::load_or_generate(&state.join(RSA_KEY)).map_err(AppError::failed)?;
+            told.rsa = Some(key.public().short_fingerprint());
+            means.keys.rsa = Some((Arc::new(key), config.rsa_aes.clone()));
+        }
         let judge = LocalJudge::new(Parts {
             settings: config.auth.clone(),
             users: state.join("users"),
-            certificates: None,
+            certificates: names(config),
             clock: Arc::new(seconds_since_1970),
         })
         .map_err(AppError::failed)?;
@@ -115,8 +154,20 @@ impl Secrets {
 /// When the folder for keys cannot be used.
 pub fn id(config: &Config) -> Result<String, AppError> {
     let state = state_folder(config)?;
-    let identity = keys::identity(&state)?;
-    Ok(keys::describe(&identity.public()))
+    let identity = keys::identity(&state)?.public().fingerprint();
+    let certificate = certificates(config, &state)?.facts();
+    let rsa = LocalRsaKey::load_or_generate(&state.join(RSA_KEY)).map_err(AppError::failed)?;
+    let rsa_phrase = rsa.public().fingerprint().map_or_else(String::new, |f| f.phrase().to_string());
+    Ok(format!(
+        "channel      {}\n             {identity}\n\
+         certificate  {}\n             SHA-256 {}\n             until {}\n\
+         RSA key      {rsa_phrase}\n             {}\n",
+        identity.phrase(),
+        certificate.key.phrase(),
+        certificate.sha256,
+        certificate.not_after,
+        rsa.public().short_fingerprint(),
+    ))
 }
 
 impl Told {
@@ -135,6 +186,12 @@ impl Told {
         }
         if let Some(phrase) = &self.catchphrase {
             line("catchphrase", phrase);
+        }
+        if let Some(certificate) = &self.certificate {
+            line("certificate SHA-256", certificate);
+        }
+        if let Some(rsa) = &self.rsa {
+            line("RSA key", rsa);
         }
         let offers = config.listeners.iter().map(|listener| config.offer(listener));
         if let Some(viewer) = addresses.iter().zip(offers).find_map(|(address, kinds)| viewer(address, &kinds)) {

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::auth;
 use crate::backend::SourceSpec;
 use crate::net::ListenAddr;
-use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer};
+use crate::policy::{AccessSettings, PermissionSettings};
+use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer, rsa_aes, tls};
 
 pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
@@ -44,6 +45,14 @@ pub struct Config {
     pub state_folder: Option<PathBuf>,
     /// Who gets in.
     pub auth: auth::Settings,
+    /// From where.
+    pub access: AccessSettings,
+    /// What they may do.
+    pub permissions: PermissionSettings,
+    /// The server's certificate, and those of clients.
+    pub tls: tls::Settings,
+    /// RSA-AES.
+    pub rsa_aes: rsa_aes::Settings,
     /// Sessions.
     pub session: SessionSection,
     /// Encoding.
@@ -66,6 +75,10 @@ impl Default for Config {
             password_file: None,
             state_folder: None,
             auth: auth::Settings::default(),
+            access: AccessSettings::default(),
+            permissions: PermissionSettings::default(),
+            tls: tls::Settings::default(),
+            rsa_aes: rsa_aes::Settings::default(),
             session: SessionSection::default(),
             encode: EncodeSection::default(),
             network: NetworkSection::default(),
@@ -161,9 +174,18 @@ pub enum ConfigError {
     /// Logins.
     #[error("configuration: {0}")]
     Auth(#[from] auth::SettingsError),
-    /// A part that this build lacks.
-    #[error("{0} is not in this build ({1})")]
-    NotBuilt(String, &'static str),
+    /// TLS.
+    #[error("configuration: {0}")]
+    Tls(#[from] tls::SettingsError),
+    /// RSA-AES.
+    #[error("configuration: [rsa_aes] {0}")]
+    RsaAes(#[from] rsa_aes::SettingsError),
+    /// A certificate is what x509none asks for.
+    #[error(
+        "security x509none on {0} would let everybody in: it needs client_certificates = \"demanded\" in [tls], and a chain \
+         [\"certificate\"] in auth.chains"
+    )]
+    NoCertificates(ListenAddr),
     /// There is no such key.
     #[error("key {0:?}: {1}")]
     Key(String, String),
@@ -185,6 +207,15 @@ pub struct Exception {
 }
 
 impl Config {
+    fn check_parts(&self) -> Result<(), ConfigError> {
+        self.session.check()?;
+        self.encode.check()?;
+        self.network.check()?;
+        self.auth.check()?;
+        self.tls.check()?;
+        Ok(self.rsa_aes.check()?)
+    }
+
     /// Reads a configuration. `origin` is where the text came from, for the error.
     ///
     /// # Errors
@@ -200,10 +231,7 @@ impl Config {
             };
             ConfigError::Parse(place, explain(error.message()))
         })?;
-        config.session.check()?;
-        config.encode.check()?;
-        config.network.check()?;
-        config.auth.check()?;
+        config.check_parts()?;
         Ok(config)
     }
 
@@ -256,10 +284,7 @@ impl Config {
             let common = || self.security.clone();
             listener.security = listener.security.take().or_else(common).or_else(|| Some(best(&listener.address)));
         }
-        self.session.check()?;
-        self.encode.check()?;
-        self.network.check()?;
-        self.auth.check()?;
+        self.check_parts()?;
         Ok(self)
     }
 
@@ -275,12 +300,11 @@ impl Config {
             if !picked && self.listeners.iter().take(n).any(|other| other.address == *address) {
                 return Err(ConfigError::Twice(address.clone()));
             }
-            if matches!(address, ListenAddr::Wss(_)) {
-                let instead = "use ws: on loopback, behind a proxy that speaks TLS";
-                return Err(ConfigError::NotBuilt(format!("listener {address}: wss"), instead));
-            }
             if listener.view.is_empty() {
                 return Err(ConfigError::NoView(address.clone()));
+            }
+            if self.offer(listener).contains(&SecurityKind::X509None) && !self.certificates_suffice() {
+                return Err(ConfigError::NoCertificates(address.clone()));
             }
             let found = check_offer(address, &self.offer(listener), &self.insecure_allow)?;
             exceptions.extend(found.into_iter().map(|kind| Exception { kind, listener: address.clone() }));
@@ -301,6 +325,13 @@ impl Config {
         Ok(exceptions)
     }
 
+    /// Whether a client certificate is asked for, and lets its user in without more.
+    fn certificates_suffice(&self) -> bool {
+        let alone = |chain: &auth::Chain| **chain == [auth::FactorName::Certificate];
+        self.tls.client_certificates == tls::ClientCertificates::Demanded
+            && self.auth.chains.iter().flatten().any(alone)
+    }
+
     /// What a listener offers.
     pub fn offer(&self, listener: &ListenerSection) -> Vec<SecurityKind> {
         let said = listener.security.as_ref().or(self.security.as_ref());
@@ -316,9 +347,9 @@ impl Config {
     }
 }
 
-/// What a listener offers that nobody configured, as far as this build has it.
+/// What a listener offers that nobody configured.
 fn best(address: &ListenAddr) -> SecurityList {
-    SecurityList(SecurityKind::defaults(address).iter().copied().filter(|kind| kind.is_built()).collect())
+    SecurityList(SecurityKind::defaults(address).to_vec())
 }
 
 /// A parse error in our words: for an unknown name, the nearest known one in place of the whole list.
@@ -340,11 +371,10 @@ fn explain(message: &str) -> String {
 }
 
 /// The section that a key belongs into, for one that was written somewhere else.
-fn elsewhere(key: &str) -> Option<&'static str> {
+fn elsewhere(key: &str) -> Option<String> {
     let tables = toml::Table::try_from(Config::default()).ok()?;
-    let sections = [("session", "[session]"), ("encode", "[encode]"), ("network", "[network]"), ("log", "[log]")];
-    let found = sections.into_iter().find(|(name, _)| tables.get(*name).is_some_and(|t| t.get(key).is_some()));
-    found.map(|(_, shown)| shown)
+    let found = tables.into_iter().find(|(_, section)| section.as_table().is_some_and(|t| t.contains_key(key)));
+    found.map(|(name, _)| format!("[{name}]"))
 }
 
 #[cfg(test)]

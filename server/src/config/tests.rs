@@ -15,7 +15,7 @@ fn an_empty_file_is_one_listener_on_loopback_with_the_strong_types() {
     let config = full("");
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:5900");
-    let strong = [SecurityKind::Channel];
+    let strong = [SecurityKind::Channel, SecurityKind::X509Plain, SecurityKind::Ra2x256];
     assert_eq!(config.offer(&config.listeners[0]), strong);
     assert_eq!(config.check().unwrap(), vec![]);
     let open = full("[[listener]]\naddress = \"0.0.0.0:1\"\n[[listener]]\naddress = \"unix:/x\"");
@@ -93,8 +93,12 @@ fn policy_refuses_before_anything_listens_and_exceptions_are_told() {
     let allowed = full(&format!("insecure_allow = [\"none@0.0.0.0:5900\"]\n{open}")).check().unwrap();
     assert_eq!(allowed, [Exception { kind: SecurityKind::None, listener: "0.0.0.0:5900".parse().unwrap() }]);
     assert!(refused("insecure_allow = [\"none@0.0.0.0:1\"]").contains("names no listener"));
-    assert!(refused("security = \"ra2\"").contains("ra2 on 127.0.0.1:5900 is not in this build"));
-    assert!(refused("[[listener]]\naddress = \"wss:127.0.0.1:1\"").contains("not in this build"));
+    assert!(full("[[listener]]\naddress = \"wss:0.0.0.0:1\"").check().is_ok());
+    assert!(refused("security = \"x509none\"").contains("would let everybody in"));
+    let certificates = "[tls]\nclient_ca = \"/ca\"\nclient_certificates = \"demanded\"";
+    let chains = "[auth]\nchains = [[\"certificate\"]]";
+    assert!(refused(&format!("security = \"x509none\"\n{certificates}")).contains("would let everybody in"));
+    assert!(full(&format!("security = \"x509none\"\n{certificates}\n{chains}")).check().is_ok());
     assert!(refused("[[listener]]\nview = \"\"").contains("empty view"));
     assert!(full("[[listener]]\nview = \"HDMI-1\"").check().is_ok());
     let twice = "[[listener]]\naddress = \"127.0.0.1:1\"\n";
@@ -163,6 +167,10 @@ prop_compose! {
             insecure_allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
             password_file: password_file.map(Into::into),
             state_folder: state_folder.map(Into::into),
+            access: AccessSettings::default(),
+            permissions: PermissionSettings::default(),
+            tls: tls::Settings { min_bits: if json { 256 } else { 128 }, ..tls::Settings::default() },
+            rsa_aes: rsa_aes::Settings::default(),
             auth: auth::Settings { append_otp: if json { 6 } else { 0 }, ..auth::Settings::default() },
             session,
             encode: EncodeSection { nice },

@@ -20,6 +20,12 @@ pub enum SecurityFailed {
     /// The login in the channel.
     #[error(transparent)]
     Login(#[from] channel::LoginFailed),
+    /// RSA-AES.
+    #[error("rsa-aes: {0}")]
+    RsaAes(#[from] rsa_aes::RsaAesError),
+    /// VeNCrypt, or TLS below it.
+    #[error("VeNCrypt: {0}")]
+    VeNCrypt(#[from] vencrypt::VeNCryptError),
     /// Chosen although it is not served.
     #[error("security type {0} is not served here")]
     NotServed(farpane_rfb::handshake::SecurityType),

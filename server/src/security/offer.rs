@@ -64,11 +64,6 @@ impl SecurityKind {
         NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether this build has it.
-    pub fn is_built(self) -> bool {
-        matches!(self, SecurityKind::None | SecurityKind::VncAuth | SecurityKind::Channel)
-    }
-
     /// Whether it proves who the peer is by more than eight characters.
     fn is_strong(self) -> bool {
         !matches!(self, SecurityKind::None | SecurityKind::VncAuth)
@@ -212,9 +207,6 @@ impl TryFrom<String> for InsecureAllow {
 /// Why the wished security is not had: refused before anything listens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A name that this build does not have.
-    #[error("security {0} on {1} is not in this build")]
-    NotBuilt(SecurityKind, ListenAddr),
     /// Not fit for a network, and no exception was made.
     #[error(
         "security {0} on {1} is refused: others on the network could listen in or guess; offer channel, x509plain or ra2_256, or \
@@ -243,9 +235,6 @@ pub fn check_offer(
     }
     let mut exceptions = Vec::new();
     for &kind in kinds {
-        if !kind.is_built() {
-            return Err(PolicyError::NotBuilt(kind, listener.clone()));
-        }
         if kind.is_fit_for(listener) {
             continue;
         }
@@ -299,21 +288,25 @@ mod tests {
         assert!(check_offer(&here, &[None], &allow("vncauth@0.0.0.0:5900")).is_err());
         assert!(check_offer(&here, &[None], &allow("none@0.0.0.0:5901")).is_err());
         assert!(check_offer(&at("ws:0.0.0.0:5900"), &[None], &allow("none@0.0.0.0:5900")).is_err());
-        assert_eq!(
-            check_offer(&here, &[SecurityKind::Ra2Ne], &[]),
-            Err(PolicyError::NotBuilt(SecurityKind::Ra2Ne, at("0.0.0.0:5900")))
-        );
         for wrong in ["none", "none@", "@0.0.0.0", "channel@0.0.0.0", ""] {
             assert!(wrong.parse::<InsecureAllow>().is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn names_without_code_behind_them_are_refused() {
-        for (_, kind) in NAMES.iter().filter(|(_, k)| !k.is_built()) {
-            let said = check_offer(&at("127.0.0.1:1"), &[*kind], &[]).unwrap_err().to_string();
-            assert!(said.contains("not in this build"), "{said}");
+    fn what_encrypts_is_fit_for_networks_and_what_only_logs_in_needs_tls_below() {
+        use SecurityKind::{Channel, Plain, Ra2, Ra2Ne, Ra2Nex256, Ra2x256, X509None, X509Plain, X509Vnc};
+        for kind in [Channel, X509Plain, X509None, X509Vnc, Ra2, Ra2x256] {
+            assert_eq!(check_offer(&at("0.0.0.0:1"), &[kind], &[]), Ok(vec![]), "{kind}");
         }
+        for kind in [Plain, Ra2Ne, Ra2Nex256] {
+            assert!(check_offer(&at("0.0.0.0:1"), &[kind], &[]).is_err(), "{kind}");
+            assert_eq!(check_offer(&at("wss:0.0.0.0:1"), &[kind], &[]), Ok(vec![]), "{kind}");
+            assert_eq!(check_offer(&at("127.0.0.1:1"), &[kind], &[]), Ok(vec![]), "{kind}");
+            let allowed = allow(&format!("{kind}@0.0.0.0:1"));
+            assert_eq!(check_offer(&at("0.0.0.0:1"), &[kind], &allowed), Ok(vec![kind]));
+        }
+        assert!(check_offer(&at("wss:0.0.0.0:1"), &[SecurityKind::VncAuth], &[]).is_err(), "eight characters");
         assert_eq!(check_offer(&at("127.0.0.1:1"), &[], &[]), Err(PolicyError::Nothing(at("127.0.0.1:1"))));
     }
 }

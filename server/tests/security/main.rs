@@ -2,6 +2,7 @@
 
 mod channel;
 mod offer;
+mod viewers;
 
 use farpane_engine::capture::synthetic::{self, picture};
 use farpane_engine::pixel::Layout;
@@ -36,6 +37,11 @@ fn told(server: &Server, what: &str) -> String {
 /// The password of the run.
 fn password(server: &Server) -> String {
     told(server, "password for this run, with any user name")
+}
+
+/// The folder of the servers' keys.
+fn state() -> std::path::PathBuf {
+    Server::state_folder()
 }
 
 /// A connection before any byte.

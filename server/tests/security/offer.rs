@@ -8,8 +8,12 @@ fn the_strong_types_are_offered_best_first_and_all_is_told_that_a_first_visit_ne
     let server = serve(&[]);
     let mut raw = connect(&server);
     raw.versions("RFB 003.008\n").unwrap();
-    assert_eq!(raw.security_types().unwrap(), [70]);
+    assert_eq!(raw.security_types().unwrap(), [70, 19, 129]);
     assert_eq!(told(&server, "catchphrase").split(' ').filter(|word| *word != "-").count(), 6);
+    assert_eq!(told(&server, "certificate SHA-256").len(), 32 * 3 - 1);
+    let at = server.listener();
+    let (host, port) = at.rsplit_once(':').unwrap();
+    assert_eq!(told(&server, "look at it with"), format!("vncviewer -SecurityTypes=X509Plain {host}::{port}"));
 }
 
 #[test]

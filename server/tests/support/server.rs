@@ -69,7 +69,7 @@ impl Server {
         let mut child = Command::new(binary)
             .args(arguments)
             // keys are made once for all servers of a run, and never where those of this machine lie
-            .env("STATE_DIRECTORY", std::env::temp_dir().join(format!("farpane-tests-{}-state", std::process::id())))
+            .env("STATE_DIRECTORY", Self::state_folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -79,6 +79,11 @@ impl Server {
         Arc::clone(&stdout).read(child.stdout.take().expect("a pipe"));
         Arc::clone(&stderr).read(child.stderr.take().expect("a pipe"));
         Self { child, stdout, stderr }
+    }
+
+    /// Where servers of this test keep their keys.
+    pub fn state_folder() -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("farpane-tests-{}-state", std::process::id()))
     }
 
     /// Starts the server and waits until it says where it listens, once for each `--listen`.

@@ -220,12 +220,8 @@ impl LocalRsaKey {
     /// # Errors
     /// When the file is there and holds no key, others can read it, or it cannot be written.
     pub fn load_or_generate(path: &Path) -> Result<Self, KeyError> {
-        if let Some(bytes) = private::read(path, FILE)? {
-            return Self::from_bytes(&bytes).ok_or_else(|| KeyError::Format(path.to_owned()));
-        }
-        let (key, der) = Self::generate()?;
-        private::write(path, &der)?;
-        Ok(key)
+        let bytes = private::read_or_make(path, FILE, || Self::generate().map(|(_, der)| der))?;
+        Self::from_bytes(&bytes).ok_or_else(|| KeyError::Format(path.to_owned()))
     }
 
     /// A new key of 3,072 bits, and what to keep of it: PKCS#8 in DER.
