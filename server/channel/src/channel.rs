@@ -17,6 +17,7 @@ use crate::error::{ChannelError, HandshakeError};
 use crate::identity::PublicKey;
 use crate::limits;
 use crate::record::{Close, Kind, Ping, Record, RecordSize};
+use crate::wire::Sink;
 
 /// Which end this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +78,10 @@ struct Outgoing {
 struct Incoming {
     /// The start of a record that has not come whole.
     wire: Vec<u8>,
-    /// The record opened last.
+    /// The record opened last, and behind it what earlier ones left: it is as long as the longest.
     plain: Vec<u8>,
+    /// How long that record is.
+    length: usize,
     /// It is an authentication message, and to be wiped.
     secret: bool,
     /// The longest record that is taken.
@@ -137,6 +140,7 @@ impl Channel {
         let incoming = Incoming {
             wire: Vec::new(),
             plain: Vec::new(),
+            length: 0,
             secret: false,
             most: takes,
             records: 0,
@@ -183,7 +187,7 @@ impl Channel {
     ///
     /// # Errors
     /// When authentication has ended, the message is too long, or the channel is.
-    pub fn auth(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    pub fn auth(&mut self, message: &[u8], out: &mut impl Sink) -> Result<(), ChannelError> {
         self.may_send()?;
         if self.phase == Phase::Rfb {
             return Err(ChannelError::OutOfTurn);
@@ -209,7 +213,7 @@ impl Channel {
         mut bytes: &[u8],
         rate: Option<u64>,
         now: Instant,
-        out: &mut Vec<u8>,
+        out: &mut impl Sink,
     ) -> Result<(), ChannelError> {
         self.may_send()?;
         match (self.phase, self.role) {
@@ -235,7 +239,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the channel is closed or broken.
-    pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    pub fn flush(&mut self, out: &mut impl Sink) -> Result<(), ChannelError> {
         self.may_send()?;
         if self.outgoing.plain.is_empty() { Ok(()) } else { self.seal(Kind::Rfb, out) }
     }
@@ -244,7 +248,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the channel is closed or broken.
-    pub fn ping(&mut self, ping: Ping, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    pub fn ping(&mut self, ping: Ping, out: &mut impl Sink) -> Result<(), ChannelError> {
         self.flush(out)?;
         self.seal_data(&ping.to_bytes(), Kind::Ping, out)
     }
@@ -253,7 +257,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the channel is closed already, or broken.
-    pub fn close(&mut self, close: Close, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    pub fn close(&mut self, close: Close, out: &mut impl Sink) -> Result<(), ChannelError> {
         self.flush(out)?;
         self.seal_data(&close.to_bytes(), Kind::Close, out)?;
         self.outgoing.closed = true;
@@ -268,7 +272,7 @@ impl Channel {
         }
     }
 
-    fn seal_data(&mut self, data: &[u8], kind: Kind, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    fn seal_data(&mut self, data: &[u8], kind: Kind, out: &mut impl Sink) -> Result<(), ChannelError> {
         self.outgoing.plain.clear();
         // with room for the kind: growing later would leave a copy behind
         self.outgoing.plain.reserve(data.len().saturating_add(1));
@@ -277,23 +281,25 @@ impl Channel {
     }
 
     /// Seals the plaintext that waits, behind a length field.
-    fn seal(&mut self, kind: Kind, out: &mut Vec<u8>) -> Result<(), ChannelError> {
+    fn seal(&mut self, kind: Kind, out: &mut impl Sink) -> Result<(), ChannelError> {
         let sealed = self.try_seal(kind, out);
         self.broken |= sealed.is_none();
         sealed.ok_or(ChannelError::Broken)
     }
 
-    fn try_seal(&mut self, kind: Kind, out: &mut Vec<u8>) -> Option<()> {
+    fn try_seal(&mut self, kind: Kind, out: &mut impl Sink) -> Option<()> {
         let plain = &mut self.outgoing.plain;
         plain.push(kind as u8);
         let length = plain.len().checked_add(limits::TAG)?;
-        out.extend_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
-        let start = out.len();
-        out.resize(start.checked_add(length)?, 0);
-        let written = self.noise.write_message(plain, out.get_mut(start..)?).ok();
+        let head = u16::try_from(length).ok()?.to_be_bytes();
+        let record = length.checked_add(head.len())?;
+        let written = out.extend_by(record).split_first_chunk_mut().and_then(|(place, sealed)| {
+            *place = head;
+            self.noise.write_message(plain, sealed).ok()
+        });
         if written != Some(length) {
             // nothing unsealed may leave
-            out.truncate(start.saturating_sub(limits::RECORD_HEAD));
+            out.take_back(record);
             return None;
         }
         plain.clear();
@@ -326,13 +332,14 @@ impl Channel {
         }
         if std::mem::take(&mut self.incoming.secret) {
             self.incoming.plain.zeroize();
+            self.incoming.length = 0;
         }
         let Some((used, whole)) = self.next_record(input, now) else {
             self.broken = true;
             return Err(ChannelError::Broken);
         };
         // parsed once more: a borrow that is returned cannot be one that a failure gives up
-        let record = if whole { Record::parse(&self.incoming.plain) } else { None };
+        let record = if whole { Record::parse(self.incoming.record()) } else { None };
         Ok(Opened { used, record })
     }
 
@@ -352,9 +359,12 @@ impl Channel {
         // the record lies in the input unless its start came earlier
         let sealed = if incoming.wire.is_empty() { input.get(..used)? } else { incoming.wire.as_slice() };
         let sealed = sealed.get(limits::RECORD_HEAD..)?;
-        incoming.plain.resize(sealed.len().checked_sub(limits::TAG)?, 0);
-        let length = self.noise.read_message(sealed, &mut incoming.plain).ok()?;
-        if length != incoming.plain.len() {
+        incoming.length = sealed.len().checked_sub(limits::TAG)?;
+        if incoming.plain.len() < incoming.length {
+            incoming.plain.resize(incoming.length, 0);
+        }
+        let length = self.noise.read_message(sealed, incoming.plain.get_mut(..incoming.length)?).ok()?;
+        if length != incoming.length {
             return None;
         }
         incoming.wire.clear();
@@ -387,8 +397,8 @@ impl Channel {
     /// Whether the record in `plain` may come at this time; notes what it says.
     fn accept(&mut self, now: Instant) -> Option<()> {
         let incoming = &mut self.incoming;
-        let record = Record::parse(&incoming.plain)?;
-        let small = incoming.plain.len().saturating_sub(1) < limits::SMALL_RECORD;
+        let record = Record::parse(incoming.plain.get(..incoming.length)?)?;
+        let small = incoming.length.saturating_sub(1) < limits::SMALL_RECORD;
         if small && !incoming.small.allow(now) {
             return None;
         }
@@ -419,6 +429,11 @@ impl Channel {
 }
 
 impl Incoming {
+    /// The record opened last.
+    fn record(&self) -> &[u8] {
+        self.plain.get(..self.length).unwrap_or_default()
+    }
+
     /// Where a record with this length field ends; nothing when it cannot be.
     fn record_end(&self, head: [u8; 2]) -> Option<usize> {
         let length = usize::from(u16::from_be_bytes(head));

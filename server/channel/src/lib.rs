@@ -6,6 +6,7 @@
 //!
 //! - [`handshake`]: both ends as machines that take and give bytes, from the choice of the security type on.
 //! - [`channel`]: records both ways, once the handshake is complete.
+//! - [`wire`]: where sealed bytes wait to be written.
 //! - [`auth`]: what authentication messages say.
 //! - [`record`]: what a record holds and how large it should be.
 //! - [`identity`], [`phrase`]: keys, fingerprints and the six words that people compare.
@@ -77,6 +78,7 @@ pub mod pins;
 pub mod record;
 mod resolver;
 pub mod transcript;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -88,3 +90,4 @@ pub use phrase::{Fingerprint, Phrase};
 pub use record::{Close, CloseReason, Ping, Record};
 pub use resolver::Engine;
 pub use transcript::Transcript;
+pub use wire::{Sink, Wire};

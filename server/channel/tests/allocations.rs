@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use farpane_channel::handshake::{ServerHandshake, ServerSettings, ViewerHandshake, ViewerSettings};
 use farpane_channel::hello::{ClientHello, ServerHello, ViewerKind};
-use farpane_channel::{Channel, Engine, Entropy, Identity, Ping, Record, Transcript};
+use farpane_channel::{Channel, Engine, Entropy, Identity, Ping, Record, Transcript, Wire};
 
 struct Counting;
 
@@ -68,13 +68,13 @@ fn pair(engine: Engine) -> (Channel, Channel) {
 }
 
 /// Sends `bytes` and opens what comes, in pieces of this size; how many bytes of RFB came.
-fn pass(from: &mut Channel, to: &mut Channel, bytes: &[u8], piece: usize, wire: &mut Vec<u8>, now: Instant) -> usize {
+fn pass(from: &mut Channel, to: &mut Channel, bytes: &[u8], piece: usize, wire: &mut Wire, now: Instant) -> usize {
     wire.clear();
     from.write(bytes, Some(1 << 40), now, wire).expect("open");
     from.flush(wire).expect("open");
     from.ping(Ping { answer: false, token: 7 }, wire).expect("open");
     let mut came = 0;
-    for mut part in wire.chunks(piece) {
+    for mut part in wire.pending().chunks(piece) {
         while !part.is_empty() {
             let opened = to.open(part, now).expect("good records");
             came += if let Some(Record::Rfb(data)) = opened.record { data.len() } else { 0 };
@@ -95,9 +95,9 @@ fn an_allocation_is_seen() {
 fn steady_records_allocate_nothing() {
     for engine in Engine::ALL {
         let (mut server, mut viewer) = pair(*engine);
-        let (now, data, mut wire) = (Instant::now(), vec![5; 600_000], Vec::new());
+        let (now, data, mut wire) = (Instant::now(), vec![5; 600_000], Wire::default());
         let sizes = [(600_000, usize::MAX), (600_000, 1_000), (60, 7), (4_096, 100_000), (100_000, 70_000)];
-        let round = |server: &mut Channel, viewer: &mut Channel, wire: &mut Vec<u8>| {
+        let round = |server: &mut Channel, viewer: &mut Channel, wire: &mut Wire| {
             for (size, piece) in sizes {
                 assert_eq!(pass(server, viewer, &data[..size], piece, wire, now), size);
                 assert_eq!(pass(viewer, server, &data[..size], piece, wire, now), size);

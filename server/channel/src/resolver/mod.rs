@@ -25,7 +25,7 @@ use crate::identity::{Entropy, Identity, PublicKey, StaticKey};
 pub enum Engine {
     /// The `aes-gcm` crate: Rust alone.
     Portable,
-    /// `aws-lc-rs`: about three times as fast, with C and assembly (feature `fast-crypto`).
+    /// `aws-lc-rs`: twice as fast, three times with AVX-512, with C and assembly (feature `fast-crypto`).
     #[cfg(feature = "fast-crypto")]
     Fast,
 }
