@@ -4,6 +4,7 @@
 //! A target panics when an invariant breaks. None reads files, the clock or the environment.
 
 pub mod channel;
+pub mod rsa_aes;
 pub mod tls;
 
 use farpane_engine::capture::replay::TraceReader;
@@ -26,7 +27,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 21] = [
     ("client_messages", client_messages),
     ("server_messages", server_messages),
     ("server_handshake", server_handshake),
@@ -45,6 +46,9 @@ pub const TARGETS: [Target; 18] = [
     ("vencrypt_server", tls::vencrypt_server),
     ("vencrypt_client", tls::vencrypt_client),
     ("client_certificate", tls::client_certificate),
+    ("rsa_aes_server", rsa_aes::rsa_aes_server),
+    ("rsa_aes_client", rsa_aes::rsa_aes_client),
+    ("rsa_aes_stream", rsa_aes::rsa_aes_stream),
 ];
 
 /// Messages of a client after the handshake. The first byte says what is negotiated and in which pieces the rest comes.

@@ -123,8 +123,8 @@ impl Settings {
     }
 }
 
-/// The handshake failed, and that is all that is told: not to the peer, which sees the connection close, and not to the log,
-/// so that nobody learns more from either than the server knows. A wrong hash is what a broken key exchange comes to.
+/// The handshake failed, and nothing tells at which check: the peer sees the connection close, and a log says no more. A
+/// number that could not be decrypted ends here too, as the wrong hash that follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rsa-aes handshake failed")]
 pub struct Failed;
