@@ -68,8 +68,11 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
-    // backend, net, security: the types that command-line words are parsed into; auth, audit: the files of a server that are shown
-    ("cli", &["app", "config", "backend", "net", "security", "auth", "audit"], &[]),
+    // text made from listeners
+    ("exposure", &["net"], &[]),
+    // backend, net, security, exposure: the types that command-line words are parsed into; auth, audit: the files of a server
+    // that are shown
+    ("cli", &["app", "config", "backend", "net", "security", "auth", "audit", "exposure"], &[]),
     ("main", &["cli"], &[]),
 ];
 

@@ -10,6 +10,7 @@ pub mod bench;
 pub mod cli;
 pub mod clipboard;
 pub mod config;
+pub mod exposure;
 pub mod helper;
 pub mod input;
 pub mod net;

@@ -1,7 +1,9 @@
 //! The command line, declared once: `--help` and the man page both come from here.
 
+mod firewall;
 mod password;
 mod penalties;
+mod ssh_command;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -66,6 +68,10 @@ enum Command {
     },
     /// List or clear what is counted against callers that failed to log in
     Penalties(penalties::PenaltiesArgs),
+    /// Print firewall rules that let the named networks at the listeners, and log and drop everybody else
+    Firewall(firewall::FirewallArgs),
+    /// Print what to type on a viewer's machine to come here through SSH
+    SshCommand(ssh_command::SshCommandArgs),
     /// Print the man page
     Man,
 }
@@ -87,8 +93,8 @@ struct ServeArgs {
     /// synthetic[:WxH[@FPS][:SCENE]] or replay:FILE [default: auto]
     #[arg(long, value_name = "SOURCE")]
     source: Option<SourceSpec>,
-    /// Where to listen: ADDR:PORT, [V6]:PORT, unix:PATH, ws:ADDR:PORT or wss:ADDR:PORT; port 0 picks one; may be given more
-    /// than once [default: 127.0.0.1:5900]
+    /// Where to listen: ADDR:PORT, [V6]:PORT, iface:NAME[:PORT], unix:[PATH], or one with a port behind ws: or wss:; port 0 picks
+    /// one; may be given more than once [default: 127.0.0.1:5900]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddr>,
     /// Security types offered, best first, with commas: none, vncauth (more in later builds) [default: vncauth]
@@ -275,6 +281,14 @@ fn run(cli: Cli) -> Result<(), AppError> {
         Command::Penalties(args) => {
             let text = penalties::run(&args).map_err(|error| AppError::Failed(format!("{error:#}")))?;
             say(text.as_bytes());
+            Ok(())
+        }
+        Command::Firewall(args) => {
+            say(firewall::run(args)?.as_bytes());
+            Ok(())
+        }
+        Command::SshCommand(args) => {
+            say(ssh_command::run(args)?.as_bytes());
             Ok(())
         }
         Command::Man => {

@@ -86,13 +86,19 @@ impl Ear {
 
 /// What ends a connection when the address that it came through goes.
 #[derive(Default)]
-pub(super) struct Tether(Option<(OwnedFd, watch::Receiver<bool>)>);
+pub(super) struct Tether(Option<Tie>);
+
+struct Tie {
+    socket: OwnedFd,
+    peer: SocketAddr,
+    gone: watch::Receiver<bool>,
+}
 
 impl Tether {
     /// Carries `connection` out to its end. When the address goes the socket is shut down below it, which it takes as the
     /// peer's going.
     pub(super) async fn hold<T>(self, connection: impl Future<Output = T>) -> T {
-        let Some((socket, mut gone)) = self.0 else { return connection.await };
+        let Some(Tie { socket, peer, mut gone }) = self.0 else { return connection.await };
         let mut connection = std::pin::pin!(connection);
         let went = async {
             if gone.wait_for(|gone| *gone).await.is_err() {
@@ -106,7 +112,9 @@ impl Tether {
         }
         // a socket that is closed already needs no shutting down
         let _ = shutdown(&socket, Shutdown::Both);
-        connection.await
+        let done = connection.await;
+        tracing::info!(%peer, "connection ended: its address went");
+        done
     }
 }
 
@@ -197,7 +205,8 @@ impl IfaceListener {
                 Poll::Pending => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok((stream, peer))) => {
-                    let tether = stream.as_fd().try_clone_to_owned().map(|fd| Tether(Some((fd, ear.gone.subscribe()))));
+                    let tie = |socket| Tether(Some(Tie { socket, peer, gone: ear.gone.subscribe() }));
+                    let tether = stream.as_fd().try_clone_to_owned().map(tie);
                     state.first = at.wrapping_add(1);
                     return Poll::Ready(tether.map(|tether| (stream, peer, tether)));
                 }

@@ -9,6 +9,7 @@
 pub mod channel;
 mod client;
 mod clipboard;
+pub mod namespace;
 pub mod openssl;
 mod raw;
 pub mod rsa_aes;
