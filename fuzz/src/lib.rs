@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod rsa_aes;
+pub mod strangers;
 pub mod tls;
 
 use farpane_engine::capture::replay::TraceReader;
@@ -27,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 25] = [
     ("client_messages", client_messages),
     ("server_messages", server_messages),
     ("server_handshake", server_handshake),
@@ -49,6 +50,10 @@ pub const TARGETS: [Target; 21] = [
     ("rsa_aes_server", rsa_aes::rsa_aes_server),
     ("rsa_aes_client", rsa_aes::rsa_aes_client),
     ("rsa_aes_stream", rsa_aes::rsa_aes_stream),
+    ("proxy_v2", strangers::proxy_v2),
+    ("penalties", strangers::penalties),
+    ("ip_rules", strangers::ip_rules),
+    ("audit_log", strangers::audit_log),
 ];
 
 /// Messages of a client after the handshake. The first byte says what is negotiated and in which pieces the rest comes.

@@ -403,8 +403,9 @@ fn strangers_are_capped_and_those_who_are_in_do_not_count() {
     let server = Server::start(&["serve", "--source", "synthetic:64x48", "--config", file.to_str().unwrap()]);
     let address = server.address();
     let mut inside: Vec<TcpStream> = (0..3).map(|_| connect(&address)).collect();
-    let mut refused = inside.pop().unwrap();
-    assert!(log_in(&mut refused, None).unwrap_err().contains("Too many connections"));
+    // the oldest made way for the third
+    let gone = inside.remove(0).read_to_end(&mut Vec::new()).unwrap();
+    assert!(gone <= 12, "{gone} bytes beyond the version");
     for client in &mut inside {
         assert_eq!(log_in(client, None), Ok((64, 48)));
     }

@@ -136,6 +136,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         other => targets::channel::seeds(other)
             .or_else(|| targets::tls::seeds(other))
             .or_else(|| targets::rsa_aes::seeds(other))
+            .or_else(|| targets::strangers::seeds(other))
             .unwrap_or_else(|| panic!("no seeds for {other}")),
     }
 }

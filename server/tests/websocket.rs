@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use farpane_server::auth::Source;
 use farpane_server::net::{Listener, ListenerId, ListenerSettings, Slots, Transport, WebSocketError, origin_allowed};
 use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
@@ -32,7 +33,7 @@ fn listener(origins: &[&str]) -> (Arc<Listener>, u16) {
 }
 
 async fn accept(listener: Arc<Listener>, limit: Duration) -> Result<Transport, WebSocketError> {
-    let slot = Slots::new(1).take().unwrap();
+    let slot = Slots::new(1).take(Source::Local, false).unwrap();
     listener.accept().await.unwrap().open(slot, limit).await
 }
 

@@ -185,6 +185,10 @@ impl ConnectionHandler for Sessions {
         self.gate.offered(info).map(|_| ()).map_err(|denied| refusal(denied.reason))
     }
 
+    fn knows(&self, info: &ConnInfo) -> bool {
+        self.gate.throttle().knows_network(info.source(), now())
+    }
+
     fn busy(&self) -> Refusal {
         refusal("Too many connections are waiting to log in; try again later".into())
     }

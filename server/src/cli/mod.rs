@@ -1,5 +1,6 @@
 //! The command line, declared once: `--help` and the man page both come from here.
 
+mod audit;
 mod firewall;
 mod password;
 mod penalties;
@@ -66,6 +67,8 @@ enum Command {
         /// The file to write, with mode 0600
         file: PathBuf,
     },
+    /// Check an audit log
+    Audit(audit::AuditArgs),
     /// List or clear what is counted against callers that failed to log in
     Penalties(penalties::PenaltiesArgs),
     /// Print firewall rules that let the named networks at the listeners, and log and drop everybody else
@@ -277,6 +280,11 @@ fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Password { file } => {
             password::make_file(&file).map_err(|error| AppError::Failed(format!("{error:#}")))
+        }
+        Command::Audit(args) => {
+            let text = audit::run(&args).map_err(|error| AppError::Failed(format!("{error:#}")))?;
+            say(text.as_bytes());
+            Ok(())
         }
         Command::Penalties(args) => {
             let text = penalties::run(&args).map_err(|error| AppError::Failed(format!("{error:#}")))?;

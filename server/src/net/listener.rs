@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -15,6 +16,7 @@ use super::NOT_SENT_LIMIT_BYTES;
 use super::address::{HostPort, ListenAddr};
 use super::ears::{BoundEars, Ears};
 use super::iface::Tether;
+use super::proxy::{self, ProxiedFor, ProxyError};
 use super::secure::SecureLayer;
 use super::slots::Slot;
 use super::transport::{ConnInfo, Identity, ListenerId, Transport};
@@ -107,6 +109,7 @@ pub struct Listener {
     allowed_origins: Arc<[String]>,
     unix_peers: UnixPeers,
     secure: Option<SecureLayer>,
+    proxies: Arc<[IpNet]>,
     kind: Kind,
     _file: Option<SocketFile>,
 }
@@ -247,6 +250,7 @@ impl Bound {
             allowed_origins: self.allowed_origins,
             unix_peers: self.unix_peers,
             secure: self.secure,
+            proxies: Arc::new([]),
             _file: self.file,
         })
     }
@@ -264,6 +268,12 @@ impl Listener {
     /// The address as it was written, with the real port.
     pub fn address(&self) -> &ListenAddr {
         &self.address
+    }
+
+    /// The same, with these proxies: their connections begin with a PROXY header that says whose they are.
+    #[must_use]
+    pub fn with_proxies(self, proxies: Arc<[IpNet]>) -> Self {
+        Listener { proxies, ..self }
     }
 
     /// The next connection. Losing the future loses no connection.
@@ -291,11 +301,12 @@ impl Listener {
                 (Raw::Unix(stream), name, None, uid)
             }
         };
+        let via = peer_ip.filter(|ip| self.proxies.iter().any(|net| net.contains(ip)));
         let info = ConnInfo {
             peer: name,
-            local: peer_ip.is_none_or(|ip| ip.is_loopback()),
+            local: via.is_none() && peer_ip.is_none_or(|ip| ip.is_loopback()),
             peer_ip,
-            via: None,
+            via,
             peer_uid,
             listener: self.id,
             listener_name: Arc::clone(&self.name),
@@ -352,6 +363,19 @@ impl Incoming {
     /// What ends it with the address that it came through.
     pub(super) fn untie(&mut self) -> Tether {
         std::mem::take(&mut self.tether)
+    }
+
+    /// Reads the header of a listed proxy; from then on the peer is whoever the proxy speaks for. Does nothing with other peers.
+    ///
+    /// # Errors
+    /// When the proxy sends no header within `limit`, or a wrong one.
+    pub async fn proxy_header(&mut self, limit: Duration) -> Result<(), ProxyError> {
+        let (Some(_), Raw::Tcp(stream) | Raw::Ws(stream)) = (self.info.via, &mut self.stream) else { return Ok(()) };
+        if let ProxiedFor::Peer(peer) = proxy::read(stream, limit).await? {
+            self.info.peer_ip = Some(peer.ip());
+            self.info.peer = peer.to_string();
+        }
+        Ok(())
     }
 
     /// Makes a transport of it; over WebSocket this is where the peer sends its request, within `limit`, and before it over

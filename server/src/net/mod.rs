@@ -6,11 +6,15 @@ mod address;
 mod ears;
 mod iface;
 mod iface_name;
+pub mod limits;
 mod listener;
 mod meter;
+pub mod proxy;
 mod rtnetlink;
 mod secure;
 mod serve;
+#[cfg(test)]
+mod serve_tests;
 mod slots;
 mod transport;
 mod unix_peers;
@@ -22,7 +26,7 @@ pub use listener::{BindError, Bound, Incoming, Listener, ListenerSettings};
 pub use meter::Meter;
 pub use secure::{Secure, SecureError, SecureLayer};
 pub use serve::{ConnectionHandler, Refusal, serve};
-pub use slots::{Slot, Slots};
+pub use slots::{Eviction, Slot, SlotLimits, Slots};
 pub use transport::{
     ByteStream, ConnInfo, Identity, ListenerId, ReadStream, Transport, TransportParts, TransportReader,
     TransportWriter, WriteStream,

@@ -5,15 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::limits;
 use super::listener::{Incoming, Listener};
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use super::transport::{ConnInfo, Transport};
 
 /// How long a peer that is turned away may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
+/// Peers that are told so at once.
+const REFUSALS: usize = 64;
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED_REST: Duration = Duration::from_millis(100);
 /// How long sessions may take to say goodbye when the server ends.
@@ -42,14 +45,33 @@ pub trait ConnectionHandler: Send + Sync {
     /// The words for a peer that the network itself turns away, for this reason.
     fn turned_away(&self, reason: String) -> Refusal;
 
+    /// Whether somebody who is known logged in from where this peer comes from: places are kept for such.
+    fn knows(&self, _info: &ConnInfo) -> bool {
+        false
+    }
+
+    /// A connection that had not logged in was closed for another's sake.
+    fn made_way(&self, _info: &ConnInfo) {}
+
     /// Serves one connection to its end.
     fn connection(&self, transport: Transport) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
+/// What all connections of a listener go through.
+struct Door {
+    slots: Slots,
+    /// Peers that are being told why they are not served.
+    refusals: Arc<Semaphore>,
+    /// Headers of proxies that are being read.
+    headers: Arc<Semaphore>,
+    open_limit: Duration,
+    handler: Arc<dyn ConnectionHandler>,
+}
+
 /// Accepts connections until `stop` turns true, and hands each to `handler`, in a task of its own.
 ///
-/// Peers that are turned away cost a short task each, bounded in number by `slots` too: when even those are too many they
-/// are closed without words.
+/// Peers that are turned away cost a short task each, bounded in number too: when even those are too many they are closed without
+/// words.
 pub async fn serve(
     listener: Listener,
     slots: Slots,
@@ -58,13 +80,15 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tasks: JoinSet<()> = JoinSet::new();
-    let refusals = Slots::new(64);
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let headers = Arc::new(Semaphore::new(limits::PROXY_HEADERS));
+    let door = Arc::new(Door { slots, refusals, headers, open_limit, handler });
     loop {
         tokio::select! {
             () = told(&mut stop) => break,
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok(incoming) => take(incoming, &slots, &refusals, open_limit, &handler, &mut tasks),
+                Ok(incoming) => take(incoming, &door, &mut tasks),
                 Err(error) => {
                     tracing::warn!(listener = %listener.address(), %error, "connection not accepted");
                     tokio::time::sleep(EXHAUSTED_REST).await;
@@ -84,38 +108,92 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn take(
-    mut incoming: Incoming,
-    slots: &Slots,
-    refusals: &Slots,
-    open_limit: Duration,
-    handler: &Arc<dyn ConnectionHandler>,
-    tasks: &mut JoinSet<()>,
-) {
-    let known = incoming.stranger().map_or(Ok(()), |reason| Err(handler.turned_away(reason)));
-    let admitted =
-        known.and_then(|()| handler.admit(incoming.info())).and_then(|()| slots.take().ok_or_else(|| handler.busy()));
-    match admitted {
+fn take(mut incoming: Incoming, door: &Arc<Door>, tasks: &mut JoinSet<()>) {
+    let door = Arc::clone(door);
+    if incoming.info().via.is_some() {
+        let Ok(place) = Arc::clone(&door.headers).try_acquire_owned() else {
+            tracing::warn!(proxy = %incoming.info().peer, "connection closed: too many proxy headers are being read");
+            return;
+        };
+        let tether = incoming.untie();
+        tasks.spawn(tether.hold(async move { door.proxied(incoming, place).await }));
+        return;
+    }
+    match door.admit(&mut incoming) {
         Ok(slot) => {
-            let handler = Arc::clone(handler);
             let tether = incoming.untie();
-            tasks.spawn(tether.hold(async move {
-                let (peer, listener) = (incoming.info().peer.clone(), Arc::clone(&incoming.info().listener_name));
-                match incoming.open(slot, open_limit).await {
-                    Ok(transport) => handler.connection(transport).await,
-                    Err(error) => tracing::warn!(%peer, %listener, %error, "connection closed"),
-                }
-            }));
+            tasks.spawn(tether.hold(async move { door.run(incoming, slot).await }));
         }
         Err(refusal) => {
-            tracing::warn!(peer = %incoming.info().peer, listener = %incoming.info().listener_name, reason = %refusal.reason, "connection refused");
-            if let Some(place) = refusals.take() {
-                tasks.spawn(async move {
-                    let told = incoming.refuse(&refusal.bytes, &refusal.reason);
-                    let _ = tokio::time::timeout(REFUSAL_LIMIT, told).await;
-                    drop(place);
-                });
+            if let Some(place) = door.refused(&incoming, &refusal) {
+                tasks.spawn(async move { refuse(incoming, refusal, place).await });
             }
         }
     }
+}
+
+impl Door {
+    /// Whether a connection is talked to; its place if so.
+    fn admit(&self, incoming: &mut Incoming) -> Result<Slot, Refusal> {
+        if let Some(reason) = incoming.stranger() {
+            return Err(self.handler.turned_away(reason));
+        }
+        let info = incoming.info();
+        self.handler.admit(info)?;
+        self.slots.take(info.source(), self.handler.knows(info)).ok_or_else(|| self.handler.busy())
+    }
+
+    /// Whom a proxy speaks for is known only once it has told; then the connection is like any other.
+    async fn proxied(&self, mut incoming: Incoming, place: OwnedSemaphorePermit) {
+        let read = incoming.proxy_header(limits::PROXY_HEADER).await;
+        drop(place);
+        let admitted = match read {
+            Ok(()) => self.admit(&mut incoming),
+            Err(error) => Err(self.handler.turned_away(error.to_string())),
+        };
+        match admitted {
+            Ok(slot) => self.run(incoming, slot).await,
+            Err(refusal) => {
+                if let Some(place) = self.refused(&incoming, &refusal) {
+                    refuse(incoming, refusal, place).await;
+                }
+            }
+        }
+    }
+
+    /// Serves a connection until it ends, or has to make way for another before it has logged in.
+    async fn run(&self, incoming: Incoming, slot: Slot) {
+        let info = incoming.info().clone();
+        let mut eviction = slot.eviction();
+        let serving = async {
+            match incoming.open(slot, self.open_limit).await {
+                Ok(transport) => self.handler.connection(transport).await,
+                Err(error) => {
+                    tracing::warn!(peer = %info.peer, listener = %info.listener_name, %error, "connection closed");
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = serving => {}
+            () = eviction.wait() => {
+                tracing::warn!(peer = %info.peer, listener = %info.listener_name, "connection made way for another");
+                self.handler.made_way(&info);
+            }
+        }
+    }
+
+    /// Notes a refusal; the place to tell it in, if one is left.
+    fn refused(&self, incoming: &Incoming, refusal: &Refusal) -> Option<OwnedSemaphorePermit> {
+        let info = incoming.info();
+        tracing::warn!(peer = %info.peer, listener = %info.listener_name, reason = %refusal.reason, "connection refused");
+        Arc::clone(&self.refusals).try_acquire_owned().ok()
+    }
+}
+
+/// Tells a peer why it is not served.
+async fn refuse(incoming: Incoming, refusal: Refusal, place: OwnedSemaphorePermit) {
+    let told = incoming.refuse(&refusal.bytes, &refusal.reason);
+    let _ = tokio::time::timeout(REFUSAL_LIMIT, told).await;
+    drop(place);
 }

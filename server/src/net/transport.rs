@@ -206,6 +206,13 @@ impl Transport {
         self.parts.slot = None;
     }
 
+    /// The peer proved to be one that is known (its device key logged in before): strangers do not push it out any more.
+    pub fn recognised(&self) {
+        if let Some(slot) = &self.parts.slot {
+            slot.recognised();
+        }
+    }
+
     /// What counts the bytes that were written and that the peer has not acknowledged; none over other streams than TCP, or where
     /// the system does not tell. The part of them that was not even sent is bounded all the same: see
     /// [`NOT_SENT_LIMIT_BYTES`](super::NOT_SENT_LIMIT_BYTES).

@@ -1,0 +1,62 @@
+//! The journal of systemd, over its native protocol.
+//!
+//! SOURCE: <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>. A datagram holds fields as lines `NAME=value`; our values have no line ends.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use super::{Line, Sink, SinkError};
+
+/// The journal.
+#[derive(Debug)]
+pub struct Journald {
+    path: PathBuf,
+    socket: Option<UnixDatagram>,
+}
+
+impl Journald {
+    /// Where the journal listens.
+    pub const SOCKET: &'static str = "/run/systemd/journal/socket";
+
+    /// The journal that listens at `path`; connects now if it is there, else with the first line.
+    pub fn new(path: PathBuf) -> Self {
+        let mut journal = Journald { path, socket: None };
+        journal.socket = journal.connect().ok();
+        journal
+    }
+
+    fn connect(&self) -> std::io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(&self.path)?;
+        Ok(socket)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        // a journal that was started anew needs a new connection
+        if let Some(socket) = &self.socket
+            && socket.send(bytes).is_ok()
+        {
+            return Ok(());
+        }
+        self.socket = None;
+        let socket = self.connect()?;
+        socket.send(bytes)?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+}
+
+impl Sink for Journald {
+    fn name(&self) -> String {
+        "journald".into()
+    }
+
+    fn write(&mut self, line: &Line) -> Result<(), SinkError> {
+        let Line { json, event, severity, .. } = line;
+        let priority = severity.number();
+        let fields = format!(
+            "MESSAGE={json}\nPRIORITY={priority}\nSYSLOG_IDENTIFIER=farpane\nSYSLOG_FACILITY=10\nFARPANE_EVENT={event}\n"
+        );
+        self.send(fields.as_bytes()).map_err(SinkError::Journal)
+    }
+}

@@ -1,0 +1,122 @@
+//! What events are written to. All of this blocks, and runs on a thread of its own.
+
+mod file;
+mod journald;
+mod syslog;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+
+use super::settings::{AuditSettings, SinkSpec};
+use crate::auth::Moment;
+
+pub use file::ChainFile;
+pub use journald::Journald;
+pub use syslog::Syslog;
+
+/// How much an event matters, as syslog counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something was refused or went wrong.
+    Warning,
+    /// What begins and ends.
+    Notice,
+    /// The rest.
+    Info,
+}
+
+impl Severity {
+    /// The number. SOURCE: RFC 5424, section 6.2.1.
+    pub const fn number(self) -> u8 {
+        match self {
+            Severity::Warning => 4,
+            Severity::Notice => 5,
+            Severity::Info => 6,
+        }
+    }
+}
+
+/// An event as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When it happened.
+    pub at: Moment,
+    /// Its name.
+    pub event: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The JSON object, printable ASCII.
+    pub json: String,
+}
+
+/// The machine and process that events come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The host's name.
+    pub host: String,
+    /// The number of the process.
+    pub pid: u32,
+}
+
+/// Why an event is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The journal does not take it.
+    #[error("journal: {0}")]
+    Journal(io::Error),
+    /// The syslog server does not take it.
+    #[error("{0}: {1}")]
+    Syslog(SinkSpec, io::Error),
+    /// The syslog server did not take a connection a moment ago.
+    #[error("{0}: is tried again in a moment")]
+    Resting(SinkSpec),
+    /// The file cannot be opened or written.
+    #[error("{0}: {1}")]
+    File(PathBuf, io::Error),
+    /// Others can read or change the file.
+    #[error("{0}: mode {1:o} lets others at it (expected 600); run: chmod 600 {0}")]
+    Mode(PathBuf, u32),
+    /// It is no regular file.
+    #[error("{0}: is no regular file")]
+    Kind(PathBuf),
+    /// Another server has the file.
+    #[error("{0}: another server writes it; give each its own")]
+    InUse(PathBuf),
+}
+
+/// Takes lines.
+pub trait Sink: Send {
+    /// Its name for people.
+    fn name(&self) -> String;
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// When it is not written; the next one may be tried.
+    fn write(&mut self, line: &Line) -> Result<(), SinkError>;
+
+    /// Makes sure that what was written stays. Called whenever no line waits.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn settle(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Opens every sink of the settings. What can be opened later too (journal, syslog) is not missed here when it is not there.
+///
+/// # Errors
+/// When a file cannot be opened: a server that should write one is not to run without.
+pub fn open(settings: &AuditSettings, machine: &Machine, now: Moment) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+    let one = |spec: &SinkSpec| -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match spec {
+            SinkSpec::Journald => Box::new(Journald::new(Journald::SOCKET.into())),
+            SinkSpec::File(path) => Box::new(ChainFile::open(path, settings.max_file_bytes, settings.keep_files, now)?),
+            syslog => Box::new(Syslog::new(syslog.clone(), machine.clone())),
+        })
+    };
+    settings.sinks.iter().map(one).collect()
+}
