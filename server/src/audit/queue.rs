@@ -87,9 +87,12 @@ impl Audit {
                 outlet.queue.try_send(Item::Flush(now, done)).ok().map(|()| answered)
             })
             .collect();
-        asked
-            .into_iter()
-            .fold(true, |all, answered| answered.is_some_and(|answered| answered.recv_timeout(limit).is_ok()) && all)
+        let mut all = true;
+        for answered in asked {
+            // every sink gets its time, also behind one that did not answer
+            all &= answered.is_some_and(|answered| answered.recv_timeout(limit).is_ok());
+        }
+        all
     }
 }
 
