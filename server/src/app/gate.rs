@@ -186,7 +186,7 @@ impl ConnectionHandler for Sessions {
     }
 
     fn knows(&self, info: &ConnInfo) -> bool {
-        self.gate.throttle().knows_network(info.source(), now())
+        self.gate.means.throttle.kept().lock().knows_network(info.source(), now())
     }
 
     fn busy(&self) -> Refusal {

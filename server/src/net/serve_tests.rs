@@ -69,6 +69,7 @@ fn with_server<F: Future<Output = ()>>(
             address: "127.0.0.1:0".parse().unwrap(),
             allowed_origins: Vec::new(),
             unix_peers: UnixPeers::default(),
+            secure: None,
         };
         let proxies: &[ipnet::IpNet] = if proxy { &["127.0.0.0/8".parse().unwrap()] } else { &[] };
         let listener = Listener::bind(ListenerId(0), &settings).unwrap().with_proxies(proxies.into());

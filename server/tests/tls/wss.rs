@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use farpane_server::auth::Source;
 use farpane_server::net::{
     BindError, Listener, ListenerId, ListenerSettings, SecureError, SecureLayer, Slots, Transport, WebSocketError,
 };
@@ -35,7 +36,7 @@ fn listen(runtime: &Runtime, store: &Arc<CertificateStore>, limit: Duration) -> 
     let _inside = runtime.enter();
     let listener = Listener::bind(ListenerId(0), &settings(Some(store))).unwrap();
     let address = listener.address().to_string();
-    let slot = Slots::new(1).take().unwrap();
+    let slot = Slots::new(1).take(Source::Local, false).unwrap();
     let task = runtime.spawn(async move { listener.accept().await.unwrap().open(slot, limit).await });
     (address, task)
 }
