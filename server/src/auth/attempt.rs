@@ -4,12 +4,16 @@
 //! same, and the verdict is one word. So unknown users, wrong proofs and disabled users look and cost alike.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::factor::{Ask, Certificate, Code, Factor, Outcome, Proof, Session, Step, UserPassword, cut_code};
 use super::judge::Shared;
-use super::login::{Caller, Granted, Judging, Login, MAX_NAME, MAX_REPLY, Prompt, PromptKind, Secret, Turn};
+use super::login::{
+    Caller, Granted, Judging, Login, MAX_NAME, MAX_PROMPTS, MAX_REPLY, Prompt, PromptKind, Secret, Turn,
+};
 use super::settings::{Chain, FactorName};
+use super::system::System;
 use super::users::{Spending, UserFileError};
 
 /// Turns of one login at most, of whatever conversation.
@@ -20,6 +24,11 @@ enum Asked {
     Nothing,
     Password,
     Code,
+    /// So many replies to a factor's own prompts; whether they are one password.
+    These {
+        replies: usize,
+        password: bool,
+    },
 }
 
 /// The chain that is being asked.
@@ -30,6 +39,8 @@ struct Running {
     asked: Asked,
     /// Passwords of this chain that were asked for so far.
     passwords: usize,
+    /// The factor's own prompts were answered with a password that was known.
+    answered: bool,
     user: String,
     wrong: bool,
     proved: Vec<(FactorName, Proof)>,
@@ -85,7 +96,11 @@ impl Attempt {
             FactorName::UserFile => Box::new(UserPassword { shared, caller, user }),
             FactorName::Totp => Box::new(Code { shared, user }),
             FactorName::Certificate => Box::new(Certificate { shared, caller, user }),
-            FactorName::System => return None,
+            FactorName::System => {
+                // the modules' rules and logs know addresses; what is none is of this machine
+                let address = caller.peer.parse::<SocketAddr>().map(|at| at.ip().to_canonical().to_string());
+                Box::new(System::new(shared.pam.clone()?, user, address.unwrap_or_default()))
+            }
         })
     }
 
@@ -95,7 +110,7 @@ impl Attempt {
         let user = self.user.clone();
         let factor = self.factor(name, &user)?;
         let (asked, proved) = (Asked::Nothing, Vec::new());
-        Some(Running { left, name, factor, asked, passwords: 0, user, wrong: false, proved })
+        Some(Running { left, name, factor, asked, passwords: 0, answered: false, user, wrong: false, proved })
     }
 
     async fn run(&mut self, mut replies: Vec<Secret>) -> Turn {
@@ -112,6 +127,8 @@ impl Attempt {
                 Asked::Nothing => {}
                 Asked::Password => self.said.passwords.extend(input.first().cloned()),
                 Asked::Code => self.said.code = input.first().cloned(),
+                Asked::These { password: true, .. } => self.said.passwords.extend(input.first().cloned()),
+                Asked::These { .. } => {}
             }
             let mut step = running.factor.next(input).await;
             // what is known already is not asked for
@@ -140,7 +157,7 @@ impl Attempt {
             }
             if let Some(next) = running.left.pop_front() {
                 let Some(factor) = self.factor(next, &running.user) else { continue };
-                (running.name, running.factor) = (next, factor);
+                (running.name, running.factor, running.answered) = (next, factor, false);
                 self.running = Some(running);
                 continue;
             }
@@ -175,6 +192,24 @@ impl Attempt {
                 Some(known) => Ok(vec![known.clone()]),
                 None => show(running, Asked::Code, hidden(text)),
             },
+            Ask::These(mut prompts) => {
+                prompts.truncate(MAX_PROMPTS);
+                let asking: Vec<PromptKind> = prompts.iter().map(|p| p.kind).filter(|kind| kind.asks()).collect();
+                if asking.is_empty() && self.said.all {
+                    return Ok(Vec::new());
+                }
+                let password = !running.answered && asking == [PromptKind::Hidden];
+                if !password {
+                    return show(running, Asked::These { replies: asking.len(), password: false }, prompts);
+                }
+                running.answered = true;
+                let nth = running.passwords;
+                running.passwords = nth.saturating_add(1);
+                match self.password(running, nth) {
+                    Some(known) => Ok(vec![known]),
+                    None => show(running, Asked::These { replies: 1, password: true }, prompts),
+                }
+            }
         }
     }
 
@@ -209,6 +244,7 @@ impl Attempt {
         let mut spendings: Vec<Spending> = Vec::new();
         let mut renew = None;
         for (_, proof) in &mut running.proved {
+            granted.groups.append(&mut proof.groups);
             spendings.extend(proof.spending.take());
             renew = renew.or(proof.renew.take());
         }
@@ -278,6 +314,7 @@ impl Login for Attempt {
             let wanted = match self.running.as_ref().map(|running| &running.asked) {
                 None | Some(Asked::Nothing) => 0,
                 Some(Asked::Password | Asked::Code) => 1,
+                Some(Asked::These { replies, .. }) => *replies,
             };
             if self.over || replies.len() != wanted || self.turns > MOST_TURNS {
                 self.over = true;

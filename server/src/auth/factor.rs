@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::judge::Shared;
-use super::login::{Caller, Secret};
+use super::login::{Caller, Prompt, Secret};
 use super::totp::{CODE_DIGITS, Recovery, Seed, Used};
 use super::users::Spending;
 
@@ -15,6 +15,8 @@ pub(super) enum Ask {
     Password(&'static str),
     /// A code of an app, or a recovery code.
     Code(&'static str),
+    /// Whatever these say.
+    These(Vec<Prompt>),
 }
 
 /// What a factor says next.
@@ -40,6 +42,8 @@ pub(super) enum Outcome {
 pub(super) struct Proof {
     /// The user's name as the factor has it, where that is its to say.
     pub user: Option<String>,
+    /// Groups that it adds.
+    pub groups: Vec<String>,
     /// What is used up.
     pub spending: Option<Spending>,
     /// A password that is to be kept anew.

@@ -9,6 +9,7 @@ use super::queue::{HashQueue, network_of};
 use super::session_password::SessionPassword;
 use super::settings::{Chain, FactorName, Settings, SettingsError};
 use super::stored::Hasher;
+use super::system::{Pam, SystemHelper};
 use super::users::{UserFile, UserFileError};
 
 /// Tells the time: seconds since 1970.
@@ -25,6 +26,8 @@ pub struct Parts {
     pub users: PathBuf,
     /// Who a certificate belongs to; none where nobody can show one.
     pub certificates: Option<CertificateNames>,
+    /// How PAM is reached; none where it cannot be.
+    pub system: Option<SystemHelper>,
     /// The time, for codes.
     pub clock: WallClock,
 }
@@ -58,6 +61,7 @@ pub(super) struct Shared {
     pub certificates: Option<CertificateNames>,
     pub hasher: Hasher,
     pub clock: WallClock,
+    pub pam: Option<Arc<Pam>>,
     queue: HashQueue,
     chains: Vec<Chain>,
     append_otp: bool,
@@ -115,7 +119,7 @@ impl LocalJudge {
     /// # Errors
     /// When the settings are wrong, the user file is, or a chain could never be proved.
     pub fn new(parts: Parts) -> Result<Self, JudgeError> {
-        let Parts { settings, users, certificates, clock } = parts;
+        let Parts { settings, users, certificates, system, clock } = parts;
         settings.check()?;
         let users = UserFile::new(settings.users.clone().unwrap_or(users));
         let read = users.load()?;
@@ -133,12 +137,16 @@ impl LocalJudge {
         if uses(FactorName::Certificate) && certificates.is_none() {
             return Err(lacking(FactorName::Certificate, "tls.client_ca".into()));
         }
+        if uses(FactorName::System) && system.is_none() {
+            return Err(lacking(FactorName::System, "a process for PAM".into()));
+        }
         if coded && !uses(FactorName::Totp) {
             tracing::warn!("no chain of auth.chains asks for the codes that users have set up");
         }
         let session = uses(FactorName::Session).then(SessionPassword::generate).transpose()?;
+        let pam = system.map(|helper| Arc::new(Pam::new(helper, settings.pam_service, settings.pam_folder)));
         let (hasher, queue, append_otp) = (Hasher::default(), HashQueue::default(), settings.append_otp == 6);
-        Ok(LocalJudge(Arc::new(Shared { users, session, certificates, hasher, clock, queue, chains, append_otp })))
+        Ok(LocalJudge(Arc::new(Shared { users, session, certificates, hasher, clock, pam, queue, chains, append_otp })))
     }
 
     /// The one-time password of this run, where some chain takes it: to be told to whoever started the server.

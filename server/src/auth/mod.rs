@@ -12,6 +12,7 @@ mod queue;
 mod session_password;
 mod settings;
 mod stored;
+mod system;
 pub mod throttle;
 pub mod totp;
 pub mod users;
@@ -22,4 +23,7 @@ pub use moment::Moment;
 pub use session_password::SessionPassword;
 pub use settings::{Chain, FactorName, Settings, SettingsError};
 pub use stored::{Cost, Hasher, Stored, StoredError};
+pub use system::SystemHelper;
+#[cfg(feature = "pam")]
+pub use system::pam_helper;
 pub use throttle::{Attempt, Source, Throttle, Try, Wait};

@@ -151,7 +151,7 @@ impl Seed {
 
     /// The code at a time, as an app shows it.
     #[cfg(test)]
-    pub(super) fn code(&self, time_s: u64) -> String {
+    pub(crate) fn code(&self, time_s: u64) -> String {
         self.totp().expect("a seed of 20 bytes will do").generate(time_s).to_string()
     }
 }

@@ -5,6 +5,7 @@ mod firewall;
 mod password;
 mod penalties;
 mod ssh_command;
+mod user;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -75,6 +76,12 @@ enum Command {
     Firewall(firewall::FirewallArgs),
     /// Print what to type on a viewer's machine to come here through SSH
     SshCommand(ssh_command::SshCommandArgs),
+    /// Add, change, list and remove the server's own users
+    User(user::UserArgs),
+    /// One login through PAM, for the server
+    #[cfg(feature = "pam")]
+    #[command(hide = true)]
+    PamHelper,
     /// Print the man page
     Man,
 }
@@ -299,6 +306,9 @@ fn run(cli: Cli) -> Result<(), AppError> {
             say(ssh_command::run(args)?.as_bytes());
             Ok(())
         }
+        Command::User(args) => user::run(&args).map_err(|error| AppError::Failed(format!("{error:#}"))),
+        #[cfg(feature = "pam")]
+        Command::PamHelper => user::pam_helper().map_err(|error| AppError::Failed(format!("{error:#}"))),
         Command::Man => {
             say(&man()?);
             Ok(())

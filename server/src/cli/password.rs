@@ -41,7 +41,8 @@ fn line(input: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok((n > 0).then(|| text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
-fn ask(prompt: &str) -> io::Result<String> {
+/// Asks on the terminal, unseen.
+pub(super) fn ask(prompt: &str) -> io::Result<String> {
     eprint!("{prompt}: ");
     io::stderr().flush()?;
     let _quiet = Quiet::new();

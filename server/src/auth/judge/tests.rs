@@ -52,6 +52,7 @@ fn bench(name: &str, settings: Settings) -> Bench {
         settings,
         users: file.path().to_owned(),
         certificates: Some(Arc::new(|der: &[u8]| String::from_utf8(der.to_vec()).ok())),
+        system: None,
         clock: Arc::new(move || told.load(Ordering::Relaxed)),
     };
     Bench { judge: LocalJudge::new(parts).unwrap(), clock, folder, seed, recovery }
@@ -133,7 +134,8 @@ async fn a_user_file_is_the_default_once_it_has_a_user() {
 #[tokio::test]
 async fn without_users_the_password_of_the_run_lets_in_whoever_has_it_and_proves_no_name() {
     let users = std::env::temp_dir().join(format!("farpane-judge-{}-none", std::process::id()));
-    let parts = Parts { settings: Settings::default(), users, certificates: None, clock: Arc::new(|| NOW) };
+    let parts =
+        Parts { settings: Settings::default(), users, certificates: None, system: None, clock: Arc::new(|| NOW) };
     let judge = LocalJudge::new(parts).unwrap();
     let shown = judge.session_password().unwrap().reveal().to_owned();
     for user in ["", "root", "anybody at all"] {
@@ -346,9 +348,10 @@ fn what_no_chain_could_ever_prove_is_said_at_the_start() {
         (&[FactorName::Session, FactorName::Totp], "totp needs a user in"),
         (&[FactorName::Certificate], "certificate needs tls.client_ca"),
         (&[FactorName::Totp], "totp alone"),
+        (&[FactorName::System], if cfg!(feature = "pam") { "system needs a process" } else { "not in this build" }),
     ] {
         let settings = Settings { chains: chains(&[chain]), ..Settings::default() };
-        let parts = Parts { settings, users: users.clone(), certificates: None, clock: Arc::new(|| NOW) };
+        let parts = Parts { settings, users: users.clone(), certificates: None, system: None, clock: Arc::new(|| NOW) };
         let said = LocalJudge::new(parts).err().unwrap().to_string();
         assert!(said.contains(says), "{said}");
     }
