@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use farpane_channel::{Engine, Phrase, StaticKey};
 
 use crate::auth::throttle::Kept;
-use crate::auth::{CertificateNames, LocalJudge, Parts, Secret};
+use crate::auth::{CertificateNames, LocalJudge, Parts, Secret, SystemHelper};
 use crate::config::Config;
 use crate::net::ListenAddr;
 use crate::security::channel::ChannelServer;
@@ -130,10 +130,13 @@ impl Secrets {
             told.rsa = Some(key.public().short_fingerprint());
             means.keys.rsa = Some((Arc::new(key), config.rsa_aes.clone()));
         }
+        let limit = Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S));
         let judge = LocalJudge::new(Parts {
             settings: config.auth.clone(),
             users: state.join("users"),
             certificates: names(config),
+            // this very program, whose `pam-helper` it runs
+            system: std::env::current_exe().ok().map(|program| SystemHelper { program, limit }),
             clock: Arc::new(seconds_since_1970),
         })
         .map_err(AppError::failed)?;

@@ -11,10 +11,12 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::password;
+use crate::app;
 use crate::auth::Stored;
 use crate::auth::login::MAX_REPLY;
 use crate::auth::totp::{CodeHash, Recovery, Seed, Used};
-use crate::auth::users::{User, UserFile, UserFileError, Users, default_path};
+use crate::auth::users::{User, UserFile, UserFileError, Users};
+use crate::config::Overrides;
 
 /// A shorter password is guessed too soon.
 const LEAST_PASSWORD: usize = 8;
@@ -27,9 +29,12 @@ const ISSUER: &str = "farpane";
 pub(super) struct UserArgs {
     #[command(subcommand)]
     what: What,
-    /// The user file [default: $STATE_DIRECTORY/users, else ~/.local/state/farpane/users]
+    /// The user file [default: auth.users of the configuration, else users in the folder for keys and state]
     #[arg(long, value_name = "FILE", global = true)]
     file: Option<PathBuf>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -270,9 +275,17 @@ fn carry_out(
 
 /// Does what was asked.
 pub(super) fn run(args: &UserArgs) -> anyhow::Result<()> {
-    let default = || default_path(|name| std::env::var_os(name).map(PathBuf::from));
-    let path = args.file.clone().or_else(default);
-    let file = UserFile::new(path.context("no home folder (expected HOME to be set, or give --file FILE)")?);
+    let path = match &args.file {
+        Some(file) => file.clone(),
+        None => {
+            let config = app::effective(args.config.clone(), Overrides::default())?;
+            match &config.auth.users {
+                Some(file) => file.clone(),
+                None => app::state_folder(&config)?.join("users"),
+            }
+        }
+    };
+    let file = UserFile::new(path);
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let stdin = io::stdin();
     let out = &mut io::stdout();

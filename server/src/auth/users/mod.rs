@@ -22,15 +22,6 @@ pub use format::parse;
 /// The largest user file that is read.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Where the user file is when nobody says: below the folder that systemd hands a service over, else the user's folder of
-/// state. `var` is the environment; none where it names no such folder.
-pub fn default_path(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let absolute = |name| var(name).filter(|path| path.is_absolute());
-    let home = || Some(absolute("HOME")?.join(".local/state"));
-    let own = || Some(absolute("XDG_STATE_HOME").or_else(home)?.join("farpane"));
-    Some(absolute("STATE_DIRECTORY").or_else(own)?.join("users"))
-}
-
 /// Why the user file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UserFileError {
