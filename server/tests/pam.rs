@@ -157,7 +157,9 @@ async fn two_questions_are_two_turns_and_a_viewer_that_asks_only_once_is_refused
     for (second, lets_in) in [("second", true), ("secret", false)] {
         let mut login = bench.judge.begin(caller(), "alice".into());
         let first = login.next(Vec::new()).await;
-        assert_eq!(kinds(&first), [PromptKind::Info, PromptKind::Hidden], "{first:?}");
+        // what is only said comes with the next question
+        let kinds_of_first = kinds(&first);
+        assert!(matches!(kinds_of_first[..], [PromptKind::Info, .., PromptKind::Hidden]), "{first:?}");
         let next = login.next(vec![secret("secret")]).await;
         assert_eq!(kinds(&next), [PromptKind::Visible], "{next:?}");
         let verdict = login.next(vec![secret(second)]).await;
