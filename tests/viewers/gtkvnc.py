@@ -23,9 +23,10 @@ def main():
     display.set_read_only(True)
 
     def asked(_, wanted):
-        for kind in wanted:
-            print("asked for", kind.value_nick if hasattr(kind, "value_nick") else kind, flush=True)
-            display.set_credential(kind, said[GtkVnc.DisplayCredential(kind)])
+        for n in range(wanted.n_values):
+            kind = GtkVnc.DisplayCredential(wanted.get_nth(n))
+            print("asked for", kind.value_nick, flush=True)
+            display.set_credential(kind, said[kind])
 
     def failed(_, why):
         print("authentication failed:", why, flush=True)
