@@ -9,6 +9,7 @@ use crate::auth::throttle::{Exchanges, Wait};
 use crate::auth::{Attempt, Judge, Moment, Try};
 use crate::config::{Config, ListenerSection};
 use crate::net::{ConnInfo, ConnectionHandler, Refusal, Transport};
+use crate::policy::{IpRules, PermissionSettings};
 use crate::security::channel::ChannelServer;
 use crate::security::rsa_aes::{self, RsaKey};
 use crate::security::tls::CertificateStore;
@@ -59,6 +60,8 @@ pub(super) struct Means {
 pub(super) struct Gate {
     doors: Vec<Door>,
     pub(super) means: Means,
+    pub(super) permissions: PermissionSettings,
+    rules: IpRules,
     pub(super) exchanges: Exchanges,
 }
 
@@ -66,7 +69,13 @@ impl Gate {
     /// The doors of a checked configuration, in its order of listeners.
     pub(super) fn new(config: &Config, means: Means) -> Self {
         let door = |l: &ListenerSection| Door { kinds: config.offer(l), view_only: l.view_only };
-        Gate { doors: config.listeners.iter().map(door).collect(), means, exchanges: Exchanges::new() }
+        Gate {
+            doors: config.listeners.iter().map(door).collect(),
+            means,
+            permissions: config.permissions.clone(),
+            rules: config.access.rules.clone(),
+            exchanges: Exchanges::new(),
+        }
     }
 
     pub(super) fn view_only(&self, info: &ConnInfo) -> bool {
@@ -182,6 +191,9 @@ fn refusal(reason: String) -> Refusal {
 
 impl ConnectionHandler for Sessions {
     fn admit(&self, info: &ConnInfo) -> Result<(), Refusal> {
+        if info.peer_ip.is_some_and(|ip| !self.gate.rules.allow(ip)) {
+            return Err(refusal("Connections from your network are not taken here".into()));
+        }
         self.gate.offered(info).map(|_| ()).map_err(|denied| refusal(denied.reason))
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use farpane_rfb::handshake::SecurityType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::auth::{Attempt, Caller, Granted, Secret, Try, Turn};
+use crate::auth::{Attempt, Caller, FactorName, Granted, Secret, Try, Turn};
 use crate::net::{ConnInfo, Transport};
+use crate::policy::Permissions;
 use crate::security::channel::{ChannelLogin, ChannelServer, Said};
 use crate::security::rsa_aes::{self, Credentials, Kind};
 use crate::security::vencrypt::{self, Asked, Entered, Subtype};
@@ -184,8 +185,13 @@ impl Gate {
             peer = %info.peer, listener = %info.listener_name, user = granted.user, factors = granted.factors.join(","),
             "logged in"
         );
-        let Granted { user, factors, .. } = granted.clone();
-        Access { user, factors, ..Access::anonymous(self.view_only(info)) }
+        let Granted { user, groups, factors } = granted.clone();
+        // a password of the run proves no name
+        let nameless = factors.iter().all(|factor| factor == FactorName::Session.name());
+        let settings = &self.permissions;
+        let own = if nameless { settings.of_session_password() } else { settings.of_user(&user, &groups) };
+        let permissions = if self.view_only(info) { own.and(Permissions::VIEW_ONLY) } else { own };
+        Access { user, factors, permissions, phrase: None }
     }
 
     fn caller(&self, knock: &Knock) -> Caller {
