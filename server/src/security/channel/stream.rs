@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use farpane_channel::{Channel, ChannelError, Close, CloseReason, Ping, Record};
+use farpane_channel::{Channel, ChannelError, Close, CloseReason, Ping, Record, Wire};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::{ByteStream, Meter, ReadStream, WriteStream};
@@ -31,9 +31,7 @@ pub struct ChannelStream {
     /// Opened and not read.
     plain: BytesMut,
     /// Sealed and not written below.
-    sealed: Vec<u8>,
-    /// How much of `sealed` was written.
-    written: usize,
+    sealed: Wire,
     /// The peer has said that nothing more comes.
     ended: bool,
     /// We have.
@@ -65,8 +63,7 @@ impl ChannelStream {
             channel,
             inbox: early,
             plain: BytesMut::new(),
-            sealed: Vec::new(),
-            written: 0,
+            sealed: Wire::default(),
             ended: false,
             closed: false,
         }
@@ -111,7 +108,7 @@ impl ChannelStream {
 
     fn pong(&mut self, ping: Ping) -> io::Result<()> {
         // a peer that asks and does not read gets no further answers
-        if self.sealed.len().saturating_sub(self.written) < BACKLOG && !self.closed {
+        if self.sealed.len() < BACKLOG && !self.closed {
             self.channel.ping(Ping { answer: true, ..ping }, &mut self.sealed).map_err(broken)?;
         }
         Ok(())
@@ -130,15 +127,13 @@ impl ChannelStream {
 
     /// Writes what is sealed until nothing is left.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.sealed.get(self.written..).filter(|rest| !rest.is_empty()) {
-            let n = ready!(Pin::new(&mut self.below).poll_write(cx, rest))?;
+        while !self.sealed.is_empty() {
+            let n = ready!(Pin::new(&mut self.below).poll_write(cx, self.sealed.pending()))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.written = self.written.saturating_add(n);
+            self.sealed.consume(n);
         }
-        self.sealed.clear();
-        self.written = 0;
         Poll::Ready(Ok(()))
     }
 
@@ -199,7 +194,7 @@ impl AsyncWrite for ChannelStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.sealed.len().saturating_sub(this.written) >= BACKLOG {
+        if this.sealed.len() >= BACKLOG {
             ready!(this.drain(cx))?;
         }
         let (now, mut left) = (Instant::now(), PART);
