@@ -44,6 +44,7 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     ),
     // refdec: what is timed is decoded first
     ("bench", &[], &["engine::capture", "engine::damage", "engine::encode", "engine::kernel", "engine::refdec"]),
+    ("control", &["session"], &[]),
     ("desktop", &["helper"], &[]),
     ("metrics", &[], &[]),
     ("web", &["net", "auth", "security", "session", "metrics"], &[]),
@@ -71,8 +72,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     // text made from listeners
     ("exposure", &["net"], &[]),
     // backend, net, security, exposure: the types that command-line words are parsed into; auth, audit: the files of a server
-    // that are shown
-    ("cli", &["app", "config", "backend", "net", "security", "auth", "audit", "exposure"], &[]),
+    // that are shown; control, session: what a running server is asked
+    ("cli", &["app", "config", "backend", "net", "security", "auth", "audit", "exposure", "control", "session"], &[]),
     ("main", &["cli"], &[]),
 ];
 

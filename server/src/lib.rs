@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cli;
 pub mod clipboard;
 pub mod config;
+pub mod control;
 pub mod exposure;
 pub mod helper;
 pub mod input;

@@ -5,6 +5,7 @@
 //! connect each listener is printed on stdout.
 
 mod bench;
+mod control;
 mod demo;
 mod gate;
 mod keeping;
@@ -26,6 +27,7 @@ use crate::helper::private::PrivateError;
 use crate::security::PasswordError;
 
 pub use bench::{Benchmark, Encoder, Measured, bench};
+pub use control::control_folders;
 pub use demo::demo;
 pub use record::{Recording, record};
 pub use run::serve;

@@ -134,6 +134,9 @@ async fn up(
     let slots = Slots::new(usize::try_from(config.network.max_unauthenticated).unwrap_or(usize::MAX));
     let addresses: Vec<ListenAddr> = listeners.iter().map(|l| l.address().clone()).collect();
     let mut loops = JoinSet::new();
+    if let Some(control) = super::control::open() {
+        loops.spawn(control.serve(Arc::clone(&hub), stopped.clone()));
+    }
     for listener in listeners {
         let handler: Arc<dyn net::ConnectionHandler> = handler.clone();
         loops.spawn(net::serve(listener, slots.clone(), config.network.greeting_limit(), handler, stopped.clone()));

@@ -4,6 +4,7 @@ mod audit;
 mod firewall;
 mod password;
 mod penalties;
+mod session;
 mod ssh_command;
 mod user;
 
@@ -82,6 +83,8 @@ enum Command {
     #[cfg(feature = "pam")]
     #[command(hide = true)]
     PamHelper,
+    /// List who is connected to a running server, end sessions, say something, let in or refuse who waits
+    Session(session::SessionArgs),
     /// Print the man page
     Man,
 }
@@ -309,6 +312,11 @@ fn run(cli: Cli) -> Result<(), AppError> {
         Command::User(args) => user::run(&args).map_err(|error| AppError::Failed(format!("{error:#}"))),
         #[cfg(feature = "pam")]
         Command::PamHelper => user::pam_helper().map_err(|error| AppError::Failed(format!("{error:#}"))),
+        Command::Session(args) => {
+            let text = session::run(&args).map_err(|error| AppError::Failed(format!("{error:#}")))?;
+            say(text.as_bytes());
+            Ok(())
+        }
         Command::Man => {
             say(&man()?);
             Ok(())
@@ -345,6 +353,7 @@ mod tests {
             "CONFIG",
             "ID",
             "PASSWORD",
+            "SESSION",
             "insecure\\-allow",
             "max\\-rate",
             "force",

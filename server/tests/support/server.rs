@@ -66,8 +66,17 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn spawn(binary: &str, arguments: &[&str]) -> Self {
+        Self::spawn_in(binary, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_in(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary)
             .args(arguments)
+            .envs(environment.iter().copied())
             // keys are made once for all servers of a run, and never where those of this machine lie
             .env("STATE_DIRECTORY", Self::state_folder())
             .stdin(Stdio::null())
@@ -91,7 +100,15 @@ impl Server {
     /// # Panics
     /// When it ends before or takes too long; the message holds its log.
     pub fn start(binary: &str, arguments: &[&str]) -> Self {
-        let server = Self::spawn(binary, arguments);
+        Self::start_in(binary, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    pub fn start_in(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let server = Self::spawn_in(binary, arguments, environment);
         let listeners = arguments.iter().filter(|a| **a == "--listen").count().max(1);
         let up = server
             .stdout
