@@ -12,6 +12,8 @@ mod handshake;
 mod held;
 mod hub;
 #[cfg(test)]
+mod link_desktop_tests;
+#[cfg(test)]
 mod link_tests;
 mod log;
 mod notice;
