@@ -22,6 +22,8 @@ mod pseudo;
 mod resize;
 mod roster;
 mod rules;
+#[cfg(test)]
+mod rules_tests;
 mod state;
 mod terms;
 mod updates;
