@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use farpane_rfb::handshake::{SecurityType, ServerHandshake};
 
+use crate::audit::{PenaltyKind, Reason};
 use crate::auth::throttle::{Exchanges, Wait};
 use crate::auth::{Attempt, Judge, Moment, Try};
 use crate::config::{Config, ListenerSection};
@@ -17,6 +18,7 @@ use crate::security::{Grant, Negotiated, Passwords, SecurityKind, vnc_auth};
 use crate::session::{self, Access, Authenticator, Denied, Hub, Proving};
 
 use super::keeping::Keeper;
+use super::trail::{Known, Trail};
 
 /// A wrong password is answered after this long, so that guessing takes time.
 const WRONG_DELAY: Duration = Duration::from_millis(100);
@@ -54,6 +56,8 @@ pub(super) struct Means {
     pub(super) judge: Option<Arc<dyn Judge>>,
     /// Who failed how often.
     pub(super) throttle: Keeper,
+    /// Where it is written down.
+    pub(super) trail: Trail,
 }
 
 /// Decides for every connection of the server.
@@ -95,14 +99,23 @@ impl Gate {
     }
 
     /// Notes a right proof.
-    pub(super) fn right(&self, attempt: &Attempt<'_>) {
+    pub(super) fn right(&self, info: &ConnInfo, known: Known<'_>, attempt: &Attempt<'_>, access: &Access) {
+        self.means.trail.let_in(info, known, &access.factors, access.permissions);
         self.means.throttle.kept().lock().right(attempt, now());
         self.means.throttle.note();
     }
 
     /// Notes a wrong proof; what its peer is told, whatever was wrong.
-    pub(super) fn wrong(&self, attempt: &Attempt<'_>) -> Denied {
-        self.means.throttle.kept().lock().wrong(attempt, now());
+    pub(super) fn wrong(&self, info: &ConnInfo, known: Known<'_>, attempt: &Attempt<'_>) -> Denied {
+        let counted = self.means.throttle.kept().lock().wrong(attempt, now());
+        let trail = &self.means.trail;
+        trail.failed(info, known, Reason::WrongProof);
+        if let Some(wait) = counted.wait {
+            trail.penalty(info, known, PenaltyKind::Wait(Duration::from_secs(wait.seconds())));
+        }
+        if counted.user_slowed {
+            trail.penalty(info, known, PenaltyKind::UserSlowed);
+        }
         self.means.throttle.note();
         Denied { reason: "Authentication failed".into(), delay: WRONG_DELAY }
     }
@@ -157,18 +170,23 @@ impl Authenticator for Gate {
 
     fn vnc_auth(&self, info: &ConnInfo, challenge: &[u8; 16], response: &[u8; 16]) -> Result<Access, Denied> {
         let attempt = nameless(info);
+        let known = Known { security: Some(SecurityKind::VncAuth), ..Known::default() };
+        self.means.trail.chose(info, SecurityKind::VncAuth);
         // many connections may have been let in before the first of them failed
         self.may_try(&attempt)?;
         match self.means.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
             Some(grant) => {
-                self.right(&attempt);
-                Ok(Access::anonymous(grant == Grant::ViewOnly || self.view_only(info)))
+                let factors = vec!["vncauth".to_owned()];
+                let access = Access { factors, ..Access::anonymous(grant == Grant::ViewOnly || self.view_only(info)) };
+                self.right(info, known, &attempt, &access);
+                Ok(access)
             }
-            None => Err(self.wrong(&attempt)),
+            None => Err(self.wrong(info, known, &attempt)),
         }
     }
 
     fn none(&self, info: &ConnInfo) -> Access {
+        self.means.trail.chose(info, SecurityKind::None);
         Access::anonymous(self.view_only(info))
     }
 
@@ -191,10 +209,20 @@ fn refusal(reason: String) -> Refusal {
 
 impl ConnectionHandler for Sessions {
     fn admit(&self, info: &ConnInfo) -> Result<(), Refusal> {
+        let trail = &self.gate.means.trail;
+        trail.connected(info);
         if info.peer_ip.is_some_and(|ip| !self.gate.rules.allow(ip)) {
+            trail.refused(info, Reason::IpRule);
             return Err(refusal("Connections from your network are not taken here".into()));
         }
-        self.gate.offered(info).map(|_| ()).map_err(|denied| refusal(denied.reason))
+        self.gate.offered(info).map(|_| ()).map_err(|denied| {
+            trail.refused(info, Reason::Waiting);
+            refusal(denied.reason)
+        })
+    }
+
+    fn made_way(&self, info: &ConnInfo) {
+        self.gate.means.trail.refused(info, Reason::MadeWay);
     }
 
     fn knows(&self, info: &ConnInfo) -> bool {
@@ -226,7 +254,7 @@ mod tests {
         let config = Config::parse(text, None).unwrap().with(Default::default()).unwrap();
         let passwords = Some(Passwords::new("right", Some("look")).unwrap());
         let throttle = Keeper::new(Kept::in_memory().unwrap());
-        Gate::new(&config, Means { passwords, keys: Keys::default(), judge: None, throttle })
+        Gate::new(&config, Means { passwords, keys: Keys::default(), judge: None, throttle, trail: Trail::off() })
     }
 
     fn peer(ip: &str, listener: usize) -> ConnInfo {

@@ -15,6 +15,7 @@ mod prove;
 mod record;
 mod run;
 mod secrets;
+mod trail;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use farpane_rfb::handshake::SecurityType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::audit::Reason;
 use crate::auth::{Attempt, Caller, FactorName, Granted, Secret, Try, Turn};
 use crate::net::{ConnInfo, Transport};
 use crate::policy::Permissions;
@@ -16,6 +17,7 @@ use crate::security::{Negotiated, SecurityFailed, SecurityKind};
 use crate::session::{Access, Authenticator, Denied, HandshakeFailed, Proved};
 
 use super::gate::{Gate, Keys, now, too_many};
+use super::trail::Known;
 
 /// What is told when no verdict could be reached.
 const UNAVAILABLE: &str = "Logins cannot be checked just now; try again in a moment";
@@ -30,6 +32,10 @@ struct Knock {
 impl Knock {
     fn over(info: &ConnInfo, security: SecurityKind) -> Self {
         Knock { info: info.clone(), security, device: None }
+    }
+
+    fn known<'a>(&'a self, user: &'a str) -> Known<'a> {
+        Known { security: Some(self.security), device: self.device.as_deref(), user: Some(user) }
     }
 
     fn attempt<'a>(&'a self, user: &'a str) -> Attempt<'a> {
@@ -168,15 +174,20 @@ impl Gate {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+        self.means.trail.chose(&knock.info, knock.security);
         let attempt = knock.attempt(user);
         match turn {
             Turn::Granted(granted) => {
-                self.right(&attempt);
-                Ok(self.access(&knock.info, &granted))
+                let access = self.access(&knock.info, &granted);
+                self.right(&knock.info, knock.known(user), &attempt, &access);
+                Ok(access)
             }
-            Turn::Unavailable => Err(Denied { reason: UNAVAILABLE.into(), delay: Duration::ZERO }),
+            Turn::Unavailable => {
+                self.means.trail.failed(&knock.info, knock.known(user), Reason::Unavailable);
+                Err(Denied { reason: UNAVAILABLE.into(), delay: Duration::ZERO })
+            }
             // whoever asks where nothing can be asked has not decided
-            Turn::Refused | Turn::Ask(_) => Err(self.wrong(&attempt)),
+            Turn::Refused | Turn::Ask(_) => Err(self.wrong(&knock.info, knock.known(user), &attempt)),
         }
     }
 

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{AuditRangeError, AuditSettings};
 use crate::auth;
 use crate::backend::SourceSpec;
-use crate::net::ListenAddr;
+use crate::net::{ListenAddr, UnixPeersError};
 use crate::policy::{AccessSettings, PermissionSettings};
 use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer, rsa_aes, tls};
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub access: AccessSettings,
     /// What they may do.
     pub permissions: PermissionSettings,
+    /// Where it is written who came and what became of it.
+    pub audit: AuditSettings,
     /// The server's certificate, and those of clients.
     pub tls: tls::Settings,
     /// RSA-AES.
@@ -77,6 +80,7 @@ impl Default for Config {
             auth: auth::Settings::default(),
             access: AccessSettings::default(),
             permissions: PermissionSettings::default(),
+            audit: AuditSettings::default(),
             tls: tls::Settings::default(),
             rsa_aes: rsa_aes::Settings::default(),
             session: SessionSection::default(),
@@ -177,6 +181,12 @@ pub enum ConfigError {
     /// TLS.
     #[error("configuration: {0}")]
     Tls(#[from] tls::SettingsError),
+    /// The audit log.
+    #[error("configuration: [audit] {0}")]
+    Audit(#[from] AuditRangeError),
+    /// Who may connect over a Unix socket.
+    #[error("configuration: {0}")]
+    UnixPeers(#[from] UnixPeersError),
     /// RSA-AES.
     #[error("configuration: [rsa_aes] {0}")]
     RsaAes(#[from] rsa_aes::SettingsError),
@@ -213,6 +223,8 @@ impl Config {
         self.network.check()?;
         self.auth.check()?;
         self.tls.check()?;
+        self.audit.check()?;
+        self.listeners.iter().try_for_each(|l| l.unix_peers.check())?;
         Ok(self.rsa_aes.check()?)
     }
 

@@ -84,6 +84,8 @@ pub struct ListenerSection {
     pub view_only: bool,
     /// Origins of web pages that may connect over WebSocket, besides loopback ones.
     pub allowed_origins: Vec<String>,
+    /// Who may connect over a Unix socket, besides the user that serves and root.
+    pub unix_peers: UnixPeers,
 }
 
 impl Default for ListenerSection {
@@ -95,7 +97,14 @@ impl Default for ListenerSection {
 impl ListenerSection {
     /// A listener at this address with everything else by default.
     pub fn at(address: ListenAddr) -> Self {
-        ListenerSection { address, security: None, view: "all".into(), view_only: false, allowed_origins: Vec::new() }
+        ListenerSection {
+            address,
+            security: None,
+            view: "all".into(),
+            view_only: false,
+            allowed_origins: Vec::new(),
+            unix_peers: UnixPeers::default(),
+        }
     }
 
     /// As the network takes it.
@@ -103,7 +112,7 @@ impl ListenerSection {
         ListenerSettings {
             address: self.address.clone(),
             allowed_origins: self.allowed_origins.clone(),
-            unix_peers: UnixPeers::default(),
+            unix_peers: self.unix_peers.clone(),
             secure: None,
         }
     }

@@ -145,7 +145,8 @@ prop_compose! {
         allowed_origins in proptest::collection::vec("https://[a-z]{1,8}(:[0-9]{1,4})?", 0..3),
     ) -> ListenerSection {
         let security = kinds.map(|k| k.parse().unwrap());
-        ListenerSection { address: address.parse().unwrap(), security, view, view_only, allowed_origins }
+        let address = address.parse().unwrap();
+        ListenerSection { security, view, view_only, allowed_origins, ..ListenerSection::at(address) }
     }
 }
 
@@ -169,6 +170,7 @@ prop_compose! {
             state_folder: state_folder.map(Into::into),
             access: AccessSettings::default(),
             permissions: PermissionSettings::default(),
+            audit: AuditSettings { keep_files: max_unauthenticated.min(9_999), ..AuditSettings::default() },
             tls: tls::Settings { min_bits: if json { 256 } else { 128 }, ..tls::Settings::default() },
             rsa_aes: rsa_aes::Settings::default(),
             auth: auth::Settings { append_otp: if json { 6 } else { 0 }, ..auth::Settings::default() },

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -40,6 +41,9 @@ pub struct ListenerSettings {
     /// What encrypts below WebSocket: a `wss:` listener needs one, others have no use for it.
     pub secure: Option<SecureLayer>,
 }
+
+/// Connections taken so far in this run.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a listener cannot be had; one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -303,6 +307,7 @@ impl Listener {
         };
         let via = peer_ip.filter(|ip| self.proxies.iter().any(|net| net.contains(ip)));
         let info = ConnInfo {
+            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed).saturating_add(1),
             peer: name,
             local: via.is_none() && peer_ip.is_none_or(|ip| ip.is_loopback()),
             peer_ip,

@@ -78,6 +78,8 @@ pub struct Identity {
 /// What is known about a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnInfo {
+    /// Its number in this run; 0 for one that no listener took.
+    pub number: u64,
     /// The peer as people write it: `192.0.2.7:50312`, `[2001:db8::1]:50312` or `unix uid 1000`.
     pub peer: String,
     /// The peer's address; none over a Unix socket.
@@ -116,6 +118,7 @@ impl ConnInfo {
     /// The connection of a test or of two halves of one process: local, on listener 0.
     pub fn in_process(peer: &str) -> Self {
         ConnInfo {
+            number: 0,
             peer: peer.to_owned(),
             peer_ip: None,
             via: None,

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::Settings;
 use super::hub::{Hub, Membership};
+use super::log::{EndKind, Goodbye};
 use super::state::{Outcome, Session, SessionError};
 use super::updates::JobDone;
 use crate::backend::ResizeAnswer;
@@ -64,7 +65,7 @@ pub(super) async fn run(
                 sent = write_some(&mut writer, &mut client.session) => membership.entry.went(sent?),
                 event = membership.events.recv() => match event {
                     Some(event) => client.session.on_hub(event, Instant::now())?,
-                    None => return Err(SessionError::Closed("server ends".into())),
+                    None => return Err(SessionError::Closed(Goodbye::new(EndKind::ServerEnds, "server ends"))),
                 },
                 answer = join(&mut client.resizing) => {
                     client.resizing = None;

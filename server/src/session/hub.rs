@@ -3,7 +3,6 @@
 //! The hub listens to the backend and tells every session what changed. It keeps the last of everything, so a session that
 //! joins starts from the same state as those already there.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -16,7 +15,7 @@ use farpane_engine::pipeline::{Lanes, Output, OutputEvent, RateShare, TotalRate,
 use tokio::sync::mpsc;
 
 use super::gate::Gate;
-use super::log::SessionLog;
+use super::log::{EndKind, Goodbye, SessionLog};
 use super::notice::one_line;
 use super::roster::{Described, Entry, SessionSummary};
 use super::view::{self, Part, Seen, ViewSpec};
@@ -55,7 +54,7 @@ pub enum HubEvent {
     /// Nobody's input reaches the desktop until further notice: what is held down is let go.
     InputHeld,
     /// The session has to end, and why.
-    Close(Cow<'static, str>),
+    Close(Goodbye),
 }
 
 /// The desktop's last known state.
@@ -211,7 +210,7 @@ impl Hub {
 
     /// Ends all sessions.
     pub fn close_all(&self, reason: &'static str) {
-        self.tell_all(HubEvent::Close(reason.into()));
+        self.tell_all(HubEvent::Close(Goodbye::new(EndKind::ServerEnds, reason)));
     }
 
     /// How many clients are connected.
@@ -269,7 +268,7 @@ impl Hub {
         }
         if sharing != Sharing::Shared {
             let reason = format!("{} asked for the desktop alone", who.called());
-            state.tell(HubEvent::Close(reason.into()), None);
+            state.tell(HubEvent::Close(Goodbye::new(EndKind::TakenOver, reason)), None);
         }
         if state.clients.is_empty() {
             self.backend.watch(true);
@@ -308,7 +307,7 @@ impl Hub {
         let Some(member) = state.clients.get(&id) else { return false };
         let reason = one_line(reason);
         let reason = if reason.is_empty() { "kicked".to_owned() } else { format!("kicked: {reason}") };
-        member.tx.send(HubEvent::Close(reason.into())).is_ok()
+        member.tx.send(HubEvent::Close(Goodbye::new(EndKind::Kicked, reason))).is_ok()
     }
 
     /// Words for one client, or for all of them: a bell, and a while before the desktop's name where the client shows that.

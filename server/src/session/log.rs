@@ -1,5 +1,7 @@
 //! Where the ends of sessions are told to: the audit log, or nobody.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,49 @@ pub trait SessionLog: Send + Sync {
     fn ended(&self, who: &Described, end: &Ended);
 }
 
+/// Why a session ends, for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndKind {
+    /// The client left.
+    Left,
+    /// The connection broke.
+    Lost,
+    /// Nothing was typed for too long.
+    Idle,
+    /// It lasted as long as any may.
+    TimeUp,
+    /// Another client wanted the desktop alone.
+    TakenOver,
+    /// Somebody ended it over the control socket.
+    Kicked,
+    /// The server ends.
+    ServerEnds,
+    /// The client broke the protocol, or took nothing of what it was sent.
+    Misbehaved,
+}
+
+/// Why the server ends a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// For machines.
+    pub kind: EndKind,
+    /// For people.
+    pub words: Cow<'static, str>,
+}
+
+impl Goodbye {
+    /// A goodbye of this kind, in these words.
+    pub fn new(kind: EndKind, words: impl Into<Cow<'static, str>>) -> Self {
+        Goodbye { kind, words: words.into() }
+    }
+}
+
+impl fmt::Display for Goodbye {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
 /// What a session came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -29,6 +74,8 @@ pub struct Ended {
     /// How long it lasted.
     pub lasted: Duration,
     /// Why it ended.
+    pub kind: EndKind,
+    /// The same for people.
     pub reason: String,
 }
 
@@ -36,6 +83,7 @@ pub struct Ended {
 pub(super) struct Told {
     log: Option<Arc<dyn SessionLog>>,
     entry: Arc<Entry>,
+    kind: EndKind,
     reason: String,
 }
 
@@ -44,12 +92,12 @@ impl Told {
         if let Some(log) = &log {
             log.started(&entry.who);
         }
-        Told { log, entry, reason: "the server ends".into() }
+        Told { log, entry, kind: EndKind::ServerEnds, reason: "the server ends".into() }
     }
 
     /// Why it ends.
-    pub fn ends(&mut self, reason: String) {
-        self.reason = reason;
+    pub fn ends(&mut self, kind: EndKind, reason: String) {
+        (self.kind, self.reason) = (kind, reason);
     }
 }
 
@@ -58,7 +106,7 @@ impl Drop for Told {
         let Some(log) = &self.log else { return };
         let (bytes_in, bytes_out) = self.entry.bytes();
         let lasted = Instant::now().saturating_duration_since(self.entry.who.began);
-        let end = Ended { bytes_in, bytes_out, lasted, reason: std::mem::take(&mut self.reason) };
+        let end = Ended { bytes_in, bytes_out, lasted, kind: self.kind, reason: std::mem::take(&mut self.reason) };
         log.ended(&self.entry.who, &end);
     }
 }

@@ -39,7 +39,7 @@ pub use caps::{Caps, CursorKind};
 pub use gate::{Asking, Doorkeeper, Gate, Hook, Knock, Said, Verdict};
 pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
 pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached};
-pub use log::{Ended, SessionLog};
+pub use log::{EndKind, Ended, Goodbye, SessionLog};
 pub use notice::MAX_MESSAGE;
 pub use roster::{Described, Entry, SessionSummary, Standing};
 pub use state::SessionError;
@@ -208,7 +208,10 @@ pub async fn serve(
                 Err(SessionError::Closed(reason)) => tracing::info!(client = %id, %peer, %reason, "client closed"),
                 Err(error) => tracing::warn!(client = %id, %peer, %error, "client closed"),
             }
-            log.ends(ended.map_or_else(|error| error.to_string(), |()| "client left".into()));
+            match ended {
+                Ok(()) => log.ends(EndKind::Left, "client left".into()),
+                Err(error) => log.ends(error.kind(), error.to_string()),
+            }
         }
         Err(HandshakeFailed::Left) => tracing::debug!(%peer, %listener, "peer left during the handshake"),
         Err(error) => tracing::warn!(%peer, %listener, %error, "handshake failed"),

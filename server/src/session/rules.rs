@@ -61,7 +61,7 @@ impl Session {
                 self.notices.warning(None);
                 renamed = true;
             }
-            Due::Over(ending) => return Err(SessionError::Closed(ending.reason().into())),
+            Due::Over(ending) => return Err(SessionError::Closed(ending.goodbye())),
         }
         self.pseudo.name |= renamed && self.caps.desktop_name;
         Ok(())

@@ -2,7 +2,6 @@
 //!
 //! Messages and hub events go in, bytes for the client go into the outbox; sockets and clocks are the driver's.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +18,7 @@ use super::Settings;
 use super::caps::Caps;
 use super::held::Held;
 use super::hub::{ClientId, Hub, HubEvent};
+use super::log::{EndKind, Goodbye};
 use super::notice::Notices;
 use super::outbox::{Outbox, Overfull};
 use super::pseudo::Pseudo;
@@ -42,10 +42,21 @@ pub enum SessionError {
     Overfull(#[from] Overfull),
     /// The hub or the owner ended it.
     #[error("closed: {0}")]
-    Closed(Cow<'static, str>),
+    Closed(Goodbye),
     /// The connection broke.
     #[error("connection: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl SessionError {
+    /// The same for machines.
+    pub fn kind(&self) -> EndKind {
+        match self {
+            SessionError::Protocol(_) | SessionError::Overfull(_) => EndKind::Misbehaved,
+            SessionError::Closed(goodbye) => goodbye.kind,
+            SessionError::Io(_) => EndKind::Lost,
+        }
+    }
 }
 
 pub(super) type Op = Box<dyn FnOnce(&mut ClientPicture) + Send>;

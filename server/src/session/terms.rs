@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::log::{EndKind, Goodbye};
+
 /// A client is warned this long before its end, or at half of a shorter time.
 const WARNING: Duration = Duration::from_secs(60);
 
@@ -21,6 +23,15 @@ impl Ending {
             Ending::Idle => "no input for as long as session.idle_timeout_s allows",
             Ending::Time => "lasted as long as session.max_time_s allows",
         }
+    }
+
+    /// What the session ends with.
+    pub fn goodbye(self) -> Goodbye {
+        let kind = match self {
+            Ending::Idle => EndKind::Idle,
+            Ending::Time => EndKind::TimeUp,
+        };
+        Goodbye::new(kind, self.reason())
     }
 
     /// What the client is warned of.
