@@ -31,7 +31,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     ("security", &["auth", "net", "helper"], &["rfb", "channel"]),
     ("policy", &["auth"], &[]),
     ("audit", &["auth", "policy"], &[]),
-    ("helper", &[], &["rfb::limits"]),
+    // auth, security: what the process that holds secrets is asked for
+    ("helper", &["auth", "security"], &["rfb::limits", "channel"]),
     ("input", &["helper"], &["rfb", "engine::geometry"]),
     ("clipboard", &[], &["rfb"]),
     ("backend", &["input", "clipboard", "helper"], &["engine::capture"]),
@@ -72,8 +73,16 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     // text made from listeners
     ("exposure", &["net"], &[]),
     // backend, net, security, exposure: the types that command-line words are parsed into; auth, audit: the files of a server
-    // that are shown; control, session: what a running server is asked
-    ("cli", &["app", "config", "backend", "net", "security", "auth", "audit", "exposure", "control", "session"], &[]),
+    // that are shown; control, session: what a running server is asked; helper, sandbox: helpers, and what tries a sandbox from
+    // inside, are commands
+    (
+        "cli",
+        &[
+            "app", "config", "backend", "net", "security", "auth", "audit", "exposure", "control", "session", "helper",
+            "sandbox",
+        ],
+        &[],
+    ),
     ("main", &["cli"], &[]),
 ];
 

@@ -17,5 +17,6 @@ pub mod helper;
 pub mod input;
 pub mod net;
 pub mod policy;
+pub mod sandbox;
 pub mod security;
 pub mod session;

@@ -1,17 +1,23 @@
 //! One door for everything that is opened after listening: a typed request in, a descriptor out.
 //!
 //! Backends never open a path or connect to a socket by themselves; they ask an [`Opener`]. In one process that is
-//! [`InProcess`]; under a sandbox it is the parent, which reads no byte of the network. Requests say what is wanted
-//! (a display's socket, its authority file), so that the parent can check them against what it was set up for.
+//! [`InProcess`]; under a sandbox it is a helper process, which reads no byte of the network. Requests say what is wanted
+//! (a display's socket, its authority file), so that the helper can check them against what it was set up for.
 
+use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use super::calls::CallError;
+
 /// Where an X server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DisplayAddress {
     /// A socket in the file system.
     Unix(PathBuf),
@@ -25,7 +31,8 @@ pub enum DisplayAddress {
 }
 
 /// Something to be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum OpenRequest {
     /// A connection to an X server.
     Display(DisplayAddress),
@@ -35,6 +42,18 @@ pub enum OpenRequest {
     Framebuffer(PathBuf),
     /// A recorded trace, for reading.
     Trace(PathBuf),
+}
+
+impl fmt::Display for OpenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenRequest::Display(DisplayAddress::Tcp { host, number }) => write!(f, "{host}:{number}"),
+            OpenRequest::Display(DisplayAddress::Unix(path))
+            | OpenRequest::XAuthority(path)
+            | OpenRequest::Framebuffer(path)
+            | OpenRequest::Trace(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Why something could not be opened.
@@ -51,6 +70,12 @@ pub enum OpenerError {
     /// The request names something that cannot exist.
     #[error("display number {0} (expected 0..=59535)")]
     DisplayNumber(u16),
+    /// The request is none of those that the helper was set up for.
+    #[error("{0}: not among what may be opened once the server listens")]
+    NotAllowed(String),
+    /// The helper does not do its work.
+    #[error("{0}: cannot be opened: {1}")]
+    Helper(String, CallError),
 }
 
 /// Opens what it is asked for.

@@ -1,0 +1,366 @@
+//! The process that holds secrets: identity key, RSA key, TLS key, users and their passwords, codes, PAM.
+//!
+//! What reads the network asks it and gets an agreement, a signature, a verdict; no key and no password hash ever comes back.
+//! Questions have numbers, so that a login that waits for a person holds up no handshake. The other side may have been
+//! taken over: it can use the keys for as long as it lives and guess passwords as slowly as they are judged, and can take nothing
+//! away. Here are the messages and what asks; [`serve`] is the helper's side.
+//!
+//! Key operations block for at most [`KEY_LIMIT`]; one that is not answered is one that failed. Logins are futures.
+
+mod hex;
+mod serve;
+
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use farpane_channel::{PublicKey, SharedSecret, StaticKey};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use rustls::sign::{Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::calls::{CallError, Calls};
+use super::wire::{self, WireError};
+use crate::auth::{Caller, Judge, Judging, Login, Secret, Turn};
+use crate::security::rsa_aes::key::{KEY_BITS, RsaKey, RsaPublic};
+use hex::Hex;
+
+pub use serve::{CertificateLoader, Keys, serve};
+
+/// What a key operation may take: RSA of 8,192 bits takes a tenth of it on a slow machine.
+pub const KEY_LIMIT: Duration = Duration::from_secs(2);
+/// What opening keys may take: RSA keys are made at the first start.
+const OPEN_LIMIT: Duration = Duration::from_secs(120);
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Ask {
+    /// The X25519 agreement of the identity key with this one.
+    Agree { their: Hex },
+    /// What was encrypted to the RSA key.
+    Decrypt { block: Hex },
+    /// Load the TLS key and its certificates anew.
+    Load,
+    /// One of the certificates that were loaded last.
+    Certificate { number: usize },
+    /// A signature by the TLS key.
+    Sign { scheme: u16, message: Hex },
+    /// A login that says everything at once.
+    Password { caller: Caller, user: String, password: Secret },
+    /// A login's first turn. The server chooses its number.
+    Begin { login: u64, caller: Caller, user: String },
+    /// A login's next turn.
+    Next { login: u64, replies: Vec<Secret> },
+    /// A login that nobody goes on with. Has no answer.
+    Abandon { login: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Told {
+    Bytes(Option<Hex>),
+    Loaded(Loaded),
+    Failed(String),
+    Turn(Turn),
+}
+
+/// The TLS key that was loaded last.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loaded {
+    certificates: usize,
+    schemes: Vec<u16>,
+    algorithm: u8,
+    public: Option<Hex>,
+}
+
+/// What the helper is and can, its first message.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Opened {
+    Ready(Box<Presented>),
+    Failed(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Presented {
+    identity: Option<Hex>,
+    rsa: Option<Hex>,
+    judge: Option<Chains>,
+    session_password: Option<Secret>,
+}
+
+/// What a judge says of its chains.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chains {
+    takes_passwords: bool,
+    wants_certificates: bool,
+    certificate_suffices: bool,
+}
+
+/// Why the helper could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthHelperError {
+    /// It says what is wrong with keys or users: for the administrator to mend.
+    #[error("{0}")]
+    Keys(String),
+    /// It does not speak as expected.
+    #[error("auth-helper: {0}")]
+    Wire(#[from] WireError),
+    /// It does not answer.
+    #[error("auth-helper: {0}")]
+    Call(#[from] CallError),
+}
+
+/// The keys and the judge of a helper.
+pub struct RemoteKeys {
+    calls: Arc<Calls<Ask, Told>>,
+    presented: Presented,
+}
+
+impl RemoteKeys {
+    /// Tells a helper that was just started what to hold, waits until it does.
+    ///
+    /// # Errors
+    /// What is wrong with keys or users, in the helper's words; or the helper is gone.
+    pub fn start(socket: UnixStream, setup: &impl Serialize) -> Result<Self, AuthHelperError> {
+        let (mut sender, mut receiver) = wire::ends(socket);
+        sender.send(setup, &[])?;
+        let presented = match receiver.receive::<Opened>(Some(OPEN_LIMIT))?.0 {
+            Opened::Ready(presented) => *presented,
+            Opened::Failed(why) => return Err(AuthHelperError::Keys(why)),
+        };
+        Ok(RemoteKeys { calls: Arc::new(Calls::new("farpane-auth", sender, receiver)), presented })
+    }
+
+    /// The identity key, where the helper has one.
+    pub fn identity(&self) -> Option<RemoteIdentity> {
+        let public = self.presented.identity.as_ref()?.bytes().try_into().ok()?;
+        Some(RemoteIdentity { calls: Arc::clone(&self.calls), public: PublicKey::new(public) })
+    }
+
+    /// The RSA key, where the helper has one.
+    pub fn rsa(&self) -> Option<RemoteRsa> {
+        let public = RsaPublic::parse(self.presented.rsa.as_ref()?.bytes(), &KEY_BITS).ok()?;
+        Some(RemoteRsa { calls: Arc::clone(&self.calls), public })
+    }
+
+    /// The judge, where the helper has one.
+    pub fn judge(&self) -> Option<RemoteJudge> {
+        let chains = self.presented.judge?;
+        Some(RemoteJudge { calls: Arc::clone(&self.calls), next: Arc::default(), chains })
+    }
+
+    /// The one-time password of this run, where some chain takes it: to be told to whoever started the server, once.
+    pub fn take_session_password(&mut self) -> Option<Secret> {
+        self.presented.session_password.take()
+    }
+
+    /// Has certificates and their key loaded, at the start and whenever they are renewed.
+    ///
+    /// # Errors
+    /// What is wrong with them, in the helper's words; what was loaded before stays in use there.
+    pub fn load_certificates(&self) -> Result<(Vec<CertificateDer<'static>>, Arc<dyn SigningKey>), AuthHelperError> {
+        let strange = || AuthHelperError::Call(CallError::Strange);
+        let loaded = match self.calls.call(Ask::Load, OPEN_LIMIT)?.0 {
+            Told::Loaded(loaded) => loaded,
+            Told::Failed(why) => return Err(AuthHelperError::Keys(why)),
+            Told::Bytes(_) | Told::Turn(_) => return Err(strange()),
+        };
+        let certificate = |number| {
+            let bytes = bytes(&self.calls, Ask::Certificate { number }).ok_or_else(strange)?;
+            Ok(CertificateDer::from(bytes.to_vec()))
+        };
+        let chain = (0..loaded.certificates).map(certificate).collect::<Result<_, AuthHelperError>>()?;
+        let key = RemoteSigningKey {
+            calls: Arc::clone(&self.calls),
+            schemes: loaded.schemes.into_iter().map(SignatureScheme::from).collect(),
+            algorithm: loaded.algorithm.into(),
+            public: loaded.public.map(|public| public.bytes().to_vec().into()),
+        };
+        Ok((chain, Arc::new(key)))
+    }
+}
+
+/// Asks for bytes, and has none where there is no answer.
+fn bytes(calls: &Calls<Ask, Told>, question: Ask) -> Option<Zeroizing<Vec<u8>>> {
+    match calls.call(question, KEY_LIMIT) {
+        Ok((Told::Bytes(bytes), _)) => bytes.map(Hex::into_bytes),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::error!(%error, "no key operation");
+            None
+        }
+    }
+}
+
+/// The identity key of a helper.
+pub struct RemoteIdentity {
+    calls: Arc<Calls<Ask, Told>>,
+    public: PublicKey,
+}
+
+impl StaticKey for RemoteIdentity {
+    fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    fn agree(&self, their: &PublicKey) -> Option<SharedSecret> {
+        let shared = bytes(&self.calls, Ask::Agree { their: Hex::of(their.as_bytes()) })?;
+        let shared: &[u8; 32] = shared.as_slice().try_into().ok()?;
+        Some(Zeroizing::new(*shared))
+    }
+}
+
+/// The RSA key of a helper.
+pub struct RemoteRsa {
+    calls: Arc<Calls<Ask, Told>>,
+    public: RsaPublic,
+}
+
+impl RsaKey for RemoteRsa {
+    fn public(&self) -> &RsaPublic {
+        &self.public
+    }
+
+    fn decrypt(&self, block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        bytes(&self.calls, Ask::Decrypt { block: Hex::of(block) })
+    }
+}
+
+/// The TLS key of a helper.
+struct RemoteSigningKey {
+    calls: Arc<Calls<Ask, Told>>,
+    schemes: Vec<SignatureScheme>,
+    algorithm: SignatureAlgorithm,
+    public: Option<SubjectPublicKeyInfoDer<'static>>,
+}
+
+impl fmt::Debug for RemoteSigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteSigningKey").field("schemes", &self.schemes).finish_non_exhaustive()
+    }
+}
+
+impl SigningKey for RemoteSigningKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let scheme = *self.schemes.iter().find(|scheme| offered.contains(scheme))?;
+        Some(Box::new(RemoteSigner { calls: Arc::clone(&self.calls), scheme }))
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.public.clone()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+}
+
+struct RemoteSigner {
+    calls: Arc<Calls<Ask, Told>>,
+    scheme: SignatureScheme,
+}
+
+impl fmt::Debug for RemoteSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteSigner").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
+}
+
+impl Signer for RemoteSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let question = Ask::Sign { scheme: self.scheme.into(), message: Hex::of(message) };
+        let signature = bytes(&self.calls, question).map(|signature| signature.to_vec());
+        signature.ok_or_else(|| rustls::Error::General("the process that holds the key gave no signature".into()))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+/// The judge of a helper.
+#[derive(Clone)]
+pub struct RemoteJudge {
+    calls: Arc<Calls<Ask, Told>>,
+    next: Arc<AtomicU64>,
+    chains: Chains,
+}
+
+async fn turn(calls: &Calls<Ask, Told>, question: Ask) -> Turn {
+    match calls.ask(question).await {
+        Ok((Told::Turn(turn), _)) => turn,
+        Ok(_) => Turn::Unavailable,
+        Err(error) => {
+            tracing::error!(%error, "no login can be judged");
+            Turn::Unavailable
+        }
+    }
+}
+
+impl Judge for RemoteJudge {
+    fn begin(&self, caller: Caller, user: String) -> Box<dyn Login> {
+        let login = self.next.fetch_add(1, Ordering::Relaxed);
+        let calls = Arc::clone(&self.calls);
+        Box::new(RemoteLogin { calls, login, first: Some((caller, user)), open: false })
+    }
+
+    fn password(&self, caller: Caller, user: String, password: Secret) -> Judging<'_> {
+        Box::pin(turn(&self.calls, Ask::Password { caller, user, password }))
+    }
+
+    fn takes_passwords(&self) -> bool {
+        self.chains.takes_passwords
+    }
+
+    fn wants_certificates(&self) -> bool {
+        self.chains.wants_certificates
+    }
+
+    fn certificate_suffices(&self) -> bool {
+        self.chains.certificate_suffices
+    }
+}
+
+struct RemoteLogin {
+    calls: Arc<Calls<Ask, Told>>,
+    login: u64,
+    /// Who wants to log in, before the first turn.
+    first: Option<(Caller, String)>,
+    /// The helper may still have it.
+    open: bool,
+}
+
+impl Login for RemoteLogin {
+    fn next(&mut self, replies: Vec<Secret>) -> Judging<'_> {
+        let login = self.login;
+        let question = match self.first.take() {
+            Some((caller, user)) => Ask::Begin { login, caller, user },
+            None => Ask::Next { login, replies },
+        };
+        self.open = true;
+        Box::pin(async move {
+            let turn = turn(&self.calls, question).await;
+            self.open = !matches!(turn, Turn::Granted(_) | Turn::Refused);
+            turn
+        })
+    }
+}
+
+impl Drop for RemoteLogin {
+    fn drop(&mut self) {
+        if self.open {
+            self.calls.tell(Ask::Abandon { login: self.login });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

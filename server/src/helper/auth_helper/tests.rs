@@ -1,0 +1,313 @@
+use super::*;
+use crate::auth::{Granted, Prompt, PromptKind};
+use crate::security::SecurityKind;
+use crate::security::rsa_aes::key::LocalRsaKey;
+use farpane_channel::Identity;
+use std::sync::{LazyLock, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// An RSA key, made once.
+static RSA: LazyLock<(RsaPublic, Zeroizing<Vec<u8>>)> = LazyLock::new(|| {
+    let (key, der) = LocalRsaKey::generate().expect("a key");
+    (key.public().clone(), der)
+});
+
+/// Grants to who says "right" after a prompt, and never comes to a verdict about "slow".
+struct Fake {
+    given_up: Arc<AtomicU64>,
+}
+
+struct FakeLogin {
+    user: String,
+    turn: u32,
+    given_up: Arc<AtomicU64>,
+}
+
+impl Drop for FakeLogin {
+    fn drop(&mut self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn granted(user: &str) -> Turn {
+    Turn::Granted(Granted { user: user.into(), groups: vec!["g".into()], factors: vec!["userfile".into()] })
+}
+
+fn prompt(bytes: usize) -> Prompt {
+    Prompt { text: "p".repeat(bytes), kind: PromptKind::Hidden }
+}
+
+impl Login for FakeLogin {
+    fn next(&mut self, replies: Vec<Secret>) -> Judging<'_> {
+        Box::pin(async move {
+            self.turn += 1;
+            match (self.user.as_str(), self.turn) {
+                ("slow", _) => std::future::pending().await,
+                ("endless", _) => Turn::Ask(vec![prompt(1)]),
+                ("many", _) => Turn::Ask(vec![prompt(2048); 16]),
+                (_, 1) => Turn::Ask(vec![prompt(8)]),
+                (user, _) if replies == [Secret::new("right".into())] => granted(user),
+                _ => Turn::Refused,
+            }
+        })
+    }
+}
+
+impl Judge for Fake {
+    fn begin(&self, _: Caller, user: String) -> Box<dyn Login> {
+        Box::new(FakeLogin { user, turn: 0, given_up: Arc::clone(&self.given_up) })
+    }
+
+    fn password(&self, caller: Caller, user: String, password: Secret) -> Judging<'_> {
+        Box::pin(async move {
+            match (user.as_str(), password.reveal()) {
+                ("slow", _) => std::future::pending().await,
+                (_, "right") => granted(&format!("{user} of {}", caller.peer)),
+                _ => Turn::Refused,
+            }
+        })
+    }
+
+    fn takes_passwords(&self) -> bool {
+        true
+    }
+
+    fn wants_certificates(&self) -> bool {
+        false
+    }
+
+    fn certificate_suffices(&self) -> bool {
+        true
+    }
+}
+
+fn caller() -> Caller {
+    Caller {
+        peer: "192.0.2.1:5".into(),
+        listener: "0.0.0.0:5900".into(),
+        security: SecurityKind::VncAuth,
+        device: None,
+        certificate: None,
+        known: false,
+    }
+}
+
+/// An own certificate and its key.
+fn certified() -> (Vec<CertificateDer<'static>>, Arc<dyn SigningKey>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
+    (vec![made.cert.der().clone()], key)
+}
+
+struct Running {
+    remote: RemoteKeys,
+    given_up: Arc<AtomicU64>,
+    helper: JoinHandle<Result<(), WireError>>,
+    broken: Arc<Mutex<bool>>,
+}
+
+fn start() -> Running {
+    let (ours, its) = UnixStream::pair().expect("a socket");
+    let given_up = Arc::<AtomicU64>::default();
+    let broken = Arc::new(Mutex::new(false));
+    let (judge, wrong) = (Fake { given_up: Arc::clone(&given_up) }, Arc::clone(&broken));
+    let helper = std::thread::spawn(move || {
+        serve(its, |setup: String| {
+            assert_eq!(setup, "setup");
+            let (chain, key) = certified();
+            let load = move || {
+                let broken = *wrong.lock().expect("unpoisoned");
+                if broken { Err("the file is gone".to_owned()) } else { Ok((chain.clone(), Arc::clone(&key))) }
+            };
+            let rsa = LocalRsaKey::from_bytes(&RSA.1).expect("a key");
+            Ok(Keys {
+                identity: Some(Arc::new(Identity::from_secret(&[7; 32]))),
+                rsa: Some(Arc::new(rsa)),
+                certificates: Some(Box::new(load)),
+                judge: Some(Arc::new(judge)),
+                session_password: Some(Secret::new("of this run".into())),
+            })
+        })
+    });
+    let remote = RemoteKeys::start(ours, &"setup").expect("opens");
+    Running { remote, given_up, helper, broken }
+}
+
+fn in_runtime<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "not within 20 s");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn keys_elsewhere_do_what_keys_here_do() {
+    let Running { mut remote, helper, .. } = start();
+    let local = Identity::from_secret(&[7; 32]);
+    let identity = remote.identity().expect("has one");
+    assert_eq!(identity.public(), local.public());
+    let their = Identity::from_secret(&[9; 32]).public();
+    assert_eq!(identity.agree(&their), local.agree(&their));
+    assert!(identity.agree(&their).is_some());
+    assert!(identity.agree(&PublicKey::new([0; 32])).is_none(), "of low order");
+    let rsa = remote.rsa().expect("has one");
+    assert_eq!(rsa.public(), &RSA.0);
+    let block = RSA.0.encrypt(b"secret of a session").expect("encrypts");
+    assert_eq!(rsa.decrypt(&block).as_deref().map(Vec::as_slice), Some(&b"secret of a session"[..]));
+    assert!(rsa.decrypt(&block[1..]).is_none() && rsa.decrypt(&[]).is_none());
+    assert_eq!(remote.take_session_password(), Some(Secret::new("of this run".into())));
+    assert_eq!(remote.take_session_password(), None);
+    drop((remote, identity, rsa));
+    helper.join().expect("ends").expect("by itself");
+}
+
+#[test]
+fn tls_is_served_with_a_key_that_is_elsewhere() {
+    let Running { remote, broken, .. } = start();
+    let (chain, key) = remote.load_certificates().expect("loads");
+    let certified = rustls::sign::CertifiedKey::new(chain.clone(), Arc::clone(&key));
+    certified.keys_match().expect("is the certificate's key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_no_client_auth()
+            .with_cert_resolver(resolver.clone());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(chain[0].clone()).expect("a certificate");
+        let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "localhost".try_into().expect("a name");
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+        let mut server = rustls::ServerConnection::new(Arc::new(server)).expect("a server");
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes).expect("room");
+            server.read_tls(&mut bytes.as_slice()).expect("room");
+            server.process_new_packets().expect("is signed");
+            bytes.clear();
+            server.write_tls(&mut bytes).expect("room");
+            client.read_tls(&mut bytes.as_slice()).expect("room");
+            client.process_new_packets().expect("is the certificate's signature");
+        }
+    }
+    *broken.lock().expect("unpoisoned") = true;
+    let said = remote.load_certificates().expect_err("is gone").to_string();
+    assert_eq!(said, "the file is gone");
+    let signer = key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]).expect("the key's own");
+    assert!(signer.sign(b"still").is_ok(), "what was loaded before stays");
+    assert!(key.choose_scheme(&[SignatureScheme::RSA_PSS_SHA256]).is_none());
+}
+
+#[test]
+fn logins_are_judged_there_by_turns_and_at_once() {
+    let Running { remote, .. } = start();
+    let judge = remote.judge().expect("has one");
+    assert_eq!(
+        (judge.takes_passwords(), judge.wants_certificates(), judge.certificate_suffices()),
+        (true, false, true)
+    );
+    in_runtime(async {
+        let right = || Secret::new("right".into());
+        let at_once = judge.password(caller(), "ann".into(), right()).await;
+        assert_eq!(at_once, granted("ann of 192.0.2.1:5"));
+        assert_eq!(judge.password(caller(), "ann".into(), Secret::default()).await, Turn::Refused);
+        let (mut ann, mut bob) = (judge.begin(caller(), "ann".into()), judge.begin(caller(), "bob".into()));
+        assert_eq!(ann.next(vec![]).await, Turn::Ask(vec![prompt(8)]));
+        assert_eq!(bob.next(vec![]).await, Turn::Ask(vec![prompt(8)]));
+        assert_eq!(bob.next(vec![Secret::new("wrong".into())]).await, Turn::Refused);
+        assert_eq!(ann.next(vec![right()]).await, granted("ann"));
+        assert_eq!(ann.next(vec![right()]).await, Turn::Unavailable, "it is over");
+    });
+}
+
+#[test]
+fn what_does_not_fit_a_message_or_never_ends_is_no_verdict() {
+    let Running { remote, given_up, .. } = start();
+    let judge = remote.judge().expect("has one");
+    in_runtime(async {
+        assert_eq!(judge.begin(caller(), "many".into()).next(vec![]).await, Turn::Unavailable);
+        let long = Secret::new("x".repeat(wire::MAX_MESSAGE));
+        assert_eq!(judge.password(caller(), "ann".into(), long).await, Turn::Unavailable);
+        let mut endless = judge.begin(caller(), "endless".into());
+        let mut turns = 0;
+        while let Turn::Ask(_) = endless.next(vec![]).await {
+            turns += 1;
+            assert!(turns < 1000);
+        }
+    });
+    until(|| given_up.load(Ordering::Relaxed) == 2);
+}
+
+#[test]
+fn slow_logins_hold_up_nothing_and_end_when_they_are_given_up() {
+    let Running { remote, given_up, helper, .. } = start();
+    let (judge, identity) = (remote.judge().expect("has one"), remote.identity().expect("has one"));
+    in_runtime(async {
+        let mut logins: Vec<_> = (0..300).map(|_| judge.begin(caller(), "slow".into())).collect();
+        let mut unavailable = 0;
+        for login in &mut logins {
+            match tokio::time::timeout(Duration::from_millis(1), login.next(vec![])).await {
+                Err(_) => {}
+                Ok(turn) => {
+                    assert_eq!(turn, Turn::Unavailable);
+                    unavailable += 1;
+                }
+            }
+        }
+        assert!(unavailable <= 300 - 256);
+        let their = Identity::from_secret(&[9; 32]).public();
+        assert!(identity.agree(&their).is_some());
+        drop(logins);
+        until(|| given_up.load(Ordering::Relaxed) == 300);
+        assert_eq!(
+            judge.password(caller(), "ann".into(), Secret::new("right".into())).await,
+            granted("ann of 192.0.2.1:5")
+        );
+    });
+    drop((remote, judge, identity));
+    helper.join().expect("ends").expect("by itself");
+}
+
+#[test]
+fn keys_that_cannot_be_opened_are_told_in_the_helper_s_words() {
+    let (ours, its) = UnixStream::pair().expect("a socket");
+    let helper = std::thread::spawn(move || serve(its, |(): ()| Err("identity.key: is no identity".into())));
+    let said = RemoteKeys::start(ours, &()).err().expect("cannot be opened").to_string();
+    assert_eq!(said, "identity.key: is no identity");
+    helper.join().expect("ends").expect("told");
+}
+
+#[test]
+fn without_its_helper_every_operation_fails_at_once() {
+    let (ours, its) = UnixStream::pair().expect("a socket");
+    let helper = std::thread::spawn(move || {
+        let (mut sender, mut receiver) = wire::ends(its);
+        receiver.receive::<()>(None).expect("the setup");
+        let presented = Keys { identity: Some(Arc::new(Identity::from_secret(&[7; 32]))), ..Keys::default() };
+        let judge = Some(Chains { takes_passwords: true, wants_certificates: false, certificate_suffices: false });
+        let presented = Presented { judge, ..presented.presented() };
+        sender.send(&Opened::Ready(Box::new(presented)), &[]).expect("sends");
+    });
+    let remote = RemoteKeys::start(ours, &()).expect("opens");
+    helper.join().expect("ends");
+    assert!(remote.identity().expect("has one").agree(&PublicKey::new([9; 32])).is_none());
+    assert!(remote.load_certificates().is_err());
+    let judge = remote.judge().expect("has one");
+    in_runtime(async {
+        assert_eq!(judge.password(caller(), "ann".into(), Secret::default()).await, Turn::Unavailable);
+        assert_eq!(judge.begin(caller(), "ann".into()).next(vec![]).await, Turn::Unavailable);
+    });
+}
