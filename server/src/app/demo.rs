@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::backend::SourceSpec;
 use crate::config::{Config, ListenerSection, LogSection, Overrides, SecurityList};
-use crate::net::{BindError, HostPort, ListenAddr, Listener, ListenerId};
+use crate::net::{BindError, Bound, HostPort, ListenAddr, ListenerId};
 use crate::security::SecurityKind;
 
 use super::{AppError, logging, run};
@@ -25,10 +25,10 @@ pub fn demo(log: LogSection) -> Result<(), AppError> {
     run::run(config, |_, _| free_port())
 }
 
-fn free_port() -> Result<Vec<Listener>, AppError> {
+fn free_port() -> Result<Vec<Bound>, AppError> {
     for port in PORTS.chain([0]) {
         let address = ListenAddr::Tcp(HostPort::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-        match Listener::bind(ListenerId(0), &ListenerSection::at(address).settings()) {
+        match Bound::bind(ListenerId(0), &ListenerSection::at(address).settings()) {
             Ok(listener) => return Ok(vec![listener]),
             Err(BindError::InUse(_)) => {}
             Err(error) => return Err(AppError::failed(error)),

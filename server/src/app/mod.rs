@@ -1,16 +1,19 @@
 //! The program, put together: configuration, listeners, desktop, sessions, signals.
 //!
 //! Only here is the environment read. The order of a start: the configuration is read and checked against the policy (a
-//! refusal ends the program before anything listens), all listeners are bound, the desktop is opened, and when a client can
-//! connect each listener is printed on stdout.
+//! refusal ends the program before anything listens), the desktop is found, helper processes are started, all listeners are
+//! bound, the process shuts itself in, threads are started, the desktop is opened through a helper, system calls are filtered,
+//! and when a client can connect each listener is printed on stdout.
 
 mod bench;
 mod control;
 mod demo;
+mod doorkeeper;
 mod gate;
 mod keeping;
 mod keys;
 mod logging;
+mod processes;
 mod prove;
 mod record;
 mod run;
@@ -30,6 +33,8 @@ use crate::security::PasswordError;
 pub use bench::{Benchmark, Encoder, Measured, bench};
 pub use control::control_folders;
 pub use demo::demo;
+pub use doorkeeper::run_hooks;
+pub use processes::hold_keys;
 pub use record::{Recording, record};
 pub use run::serve;
 pub use secrets::{id, state_folder};

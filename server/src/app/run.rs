@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
 use crate::config::{Config, Layers, ListenerSection};
-use crate::net::{self, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
+use crate::net::{self, Bound, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
 use crate::session::{self, Hub, ViewSpec};
 
 use super::gate::{Gate, Sessions};
+use super::processes::{Helpers, Opening, cannot_open, clipboard, look, notify_ready, shut_in};
 use super::secrets::{Secrets, Told};
 use super::{AppError, environment, logging};
 
@@ -45,11 +46,11 @@ pub fn serve(layers: &Layers) -> Result<(), AppError> {
     run(config, bind_all)
 }
 
-fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Listener>, AppError> {
+fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Bound>, AppError> {
     let numbered = config.listeners.iter().enumerate();
     let bind = |(n, l): (usize, &ListenerSection)| {
         let settings = ListenerSettings { secure: secure.cloned(), ..l.settings() };
-        Listener::bind(ListenerId(n), &settings).map_err(AppError::failed)
+        Bound::bind(ListenerId(n), &settings).map_err(AppError::failed)
     };
     numbered.map(bind).collect()
 }
@@ -57,7 +58,7 @@ fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Listene
 /// Runs a server. `bind` opens its listeners.
 pub(super) fn run(
     config: Config,
-    bind: impl FnOnce(&Config, Option<&SecureLayer>) -> Result<Vec<Listener>, AppError>,
+    bind: impl FnOnce(&Config, Option<&SecureLayer>) -> Result<Vec<Bound>, AppError>,
 ) -> Result<(), AppError> {
     for exception in &config.check()? {
         tracing::warn!(
@@ -65,10 +66,19 @@ pub(super) fn run(
             "insecure by request (--insecure-allow): anybody on the network can listen in and change what is sent"
         );
     }
-    let Secrets { means, told } = Secrets::open(&config)?;
+    let desktop = look(&config)?;
+    // read off the files of control groups, which are out of reach later
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let helpers = Helpers::start(&config, &desktop)?;
+    let Secrets { means, told, kept } = Secrets::open(&config)?;
     let secure = means.keys.tls.clone().map(|store| SecureLayer::new(store));
+    let bound = bind(&config, secure.as_ref())?;
+    let early = shut_in(&config, kept.as_deref())?;
+    // INVARIANT: no thread before this line, or Landlock would not hold for it
+    let door = helpers.door(&bound);
+    let opening = Opening { desktop, door: door.clone(), cores, early };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        .worker_threads(cores.clamp(2, 8))
         .thread_name("farpane-net")
         .enable_all()
         .build()
@@ -76,12 +86,13 @@ pub(super) fn run(
     let result = runtime.block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(AppError::failed)?;
         let mut int = signal(SignalKind::interrupt()).map_err(AppError::failed)?;
-        let listeners = bind(&config, secure.as_ref())?;
+        let listeners = bound.into_iter().map(Bound::listen);
+        let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(AppError::failed)?;
         let gate = Arc::new(Gate::new(&config, means));
         let (stop, stopped) = watch::channel(false);
         let keeping = Arc::clone(&gate);
         let keeping = tokio::spawn(async move { keeping.means.throttle.run().await });
-        let serving = up(&config, listeners, Arc::clone(&gate), stopped, &told);
+        let serving = up(&config, opening, listeners, Arc::clone(&gate), stopped, &told);
         tokio::pin!(serving);
         let which = tokio::select! {
             result = &mut serving => return result,
@@ -98,30 +109,33 @@ pub(super) fn run(
     });
     // A thread that waits for a dead desktop must not hold up the end.
     runtime.shutdown_background();
+    door.release();
     result
 }
 
 async fn up(
     config: &Config,
+    opening: Opening,
     listeners: Vec<Listener>,
     gate: Arc<Gate>,
     mut stopped: watch::Receiver<bool>,
     told: &Told,
 ) -> Result<(), AppError> {
+    let Opening { desktop, door, cores, early } = opening;
+    let opener = door.opener();
     let (events, received) = mpsc::unbounded_channel();
-    let clipboard = ClipboardOptions {
-        cap_bytes: usize::try_from(config.session.clipboard_max_bytes).unwrap_or(usize::MAX),
-        primary: config.session.primary_selection,
-    };
-    let backend = open(config.source.clone(), clipboard, events).await?;
+    let options = clipboard(config);
+    let backend = off_the_network(move || desktop.open(opener, options, events)).await?;
     let name = backend.name();
-    let lanes = Lanes::new(0, config.encode.nice);
+    let lanes = Lanes::new(cores, config.encode.nice);
     let lanes = lanes.map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
     let hub = Hub::start(backend, received, Arc::new(lanes), config.session.total_rate());
-    if let Some(hook) = session::Hook::new(&config.session.gatekeeping_hook) {
-        hub.set_doorkeeper(Arc::new(hook));
+    if let Some(doorkeeper) = door.doorkeeper(config) {
+        hub.set_doorkeeper(doorkeeper);
     }
     ready(&hub, &name).await?;
+    notify_ready(&name);
+    early.enter_late().map_err(AppError::failed)?;
 
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let common = config.session.settings(&format!("{host} {name}"), &config.network);
@@ -169,18 +183,20 @@ async fn up(
     Ok(())
 }
 
-/// Opens a desktop off the network threads.
+/// Finds a desktop and opens it, off the network threads and in this process.
 pub(super) async fn open(
     source: SourceSpec,
     clipboard: ClipboardOptions,
     events: backend::Events,
 ) -> Result<Arc<dyn Backend>, AppError> {
     let env = environment(clipboard);
-    let opened = tokio::task::spawn_blocking(move || backend::open(&source, &env, events)).await;
-    opened.map_err(AppError::failed)?.map_err(|error| match error {
-        backend::OpenError::NotBuilt(_) => AppError::Usage(error.to_string()),
-        error => AppError::failed(error),
-    })
+    off_the_network(move || backend::open(&source, &env, events)).await
+}
+
+async fn off_the_network(
+    open: impl FnOnce() -> Result<Arc<dyn Backend>, backend::OpenError> + Send + 'static,
+) -> Result<Arc<dyn Backend>, AppError> {
+    tokio::task::spawn_blocking(open).await.map_err(AppError::failed)?.map_err(cannot_open)
 }
 
 /// Waits until the desktop has told its outputs.

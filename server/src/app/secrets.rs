@@ -1,31 +1,30 @@
 //! What proves the server to its users and the users to the server, and what is told about it at the start.
 
 use std::fmt::Write;
+use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use farpane_channel::{Engine, Phrase, StaticKey};
 
+use crate::auth::Secret;
 use crate::auth::throttle::Kept;
-use crate::auth::{CertificateNames, LocalJudge, Parts, Secret, SystemHelper};
 use crate::config::Config;
 use crate::net::ListenAddr;
 use crate::security::channel::ChannelServer;
-use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
-use crate::security::tls::{self, CertificateStore, ClientCertificates};
+use crate::security::tls::{self, CertificateStore};
 use crate::security::{Passwords, SecurityKind};
 
 use super::gate::{Keys, Means, now};
 use super::keeping::Keeper;
+use super::processes::Wanted;
 use super::{AppError, keys};
 
 /// Who failed how often, in the state folder: in a folder of its own, which alone the sandboxed server may write.
 pub const PENALTIES: &str = "throttle/penalties";
-
-/// The RSA key's file in the state folder.
-const RSA_KEY: &str = "rsa.key";
 
 /// Passwords, keys and judge of a server.
 pub(super) struct Secrets {
@@ -33,6 +32,8 @@ pub(super) struct Secrets {
     pub means: Means,
     /// What whoever started the server is told.
     pub told: Told,
+    /// The folder that the server itself writes: who failed how often.
+    pub kept: Option<PathBuf>,
 }
 
 /// What whoever started the server is told.
@@ -72,15 +73,6 @@ fn certificates(config: &Config, state: &Path) -> Result<CertificateStore, AppEr
     CertificateStore::open(config.tls.clone(), Box::new(files), SystemTime::now()).map_err(AppError::failed)
 }
 
-/// Who a client certificate belongs to, where clients show any.
-fn names(config: &Config) -> Option<CertificateNames> {
-    if config.tls.client_certificates == ClientCertificates::Off {
-        return None;
-    }
-    let (field, table) = (config.tls.client_name, config.tls.client_users.clone());
-    Some(Arc::new(move |der| tls::identity::user(der, field, &table).ok()))
-}
-
 /// Who failed how often: kept in the state folder, where anybody has to prove anything.
 fn throttle(config: &Config, offered: &[SecurityKind]) -> Result<Keeper, AppError> {
     if offered.iter().all(|kind| *kind == SecurityKind::None) {
@@ -93,8 +85,16 @@ fn throttle(config: &Config, offered: &[SecurityKind]) -> Result<Keeper, AppErro
     Ok(Keeper::new(kept))
 }
 
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// The folder of penalties, made where it is not there: once the server is shut in it makes no folder outside of it.
+fn folder_of_penalties(state: &Path) -> Option<PathBuf> {
+    let folder = state.join(PENALTIES).parent()?.to_owned();
+    match DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+        Ok(()) => Some(folder),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "penalties cannot be saved");
+            None
+        }
+    }
 }
 
 impl Secrets {
@@ -112,6 +112,9 @@ impl Secrets {
                 Some(passwords)
             }
         };
+        let proving = offered.iter().any(|kind| *kind != SecurityKind::None);
+        let kept = proving.then(|| state_folder(config)).transpose()?;
+        let kept = kept.as_deref().and_then(folder_of_penalties);
         let secure = config.listeners.iter().any(|l| l.address.is_encrypted());
         let mut means = Means { passwords, keys: Keys::default(), judge: None, throttle: throttle(config, &offered)? };
         let over_tls = [SecurityKind::X509Plain, SecurityKind::X509None, SecurityKind::X509Vnc];
@@ -121,33 +124,29 @@ impl Secrets {
             means.keys.tls = Some(Arc::new(store));
         }
         if !offered.iter().any(|kind| kind.asks_for_users()) {
-            return Ok(Secrets { means, told });
+            return Ok(Secrets { means, told, kept });
         }
-        let state = state_folder(config)?;
         let rsa = [SecurityKind::Ra2, SecurityKind::Ra2x256, SecurityKind::Ra2Ne, SecurityKind::Ra2Nex256];
-        if rsa.into_iter().any(offers) {
-            let key = LocalRsaKey::load_or_generate(&state.join(RSA_KEY)).map_err(AppError::failed)?;
+        let wanted = Wanted {
+            state: state_folder(config)?,
+            auth: config.auth.clone(),
+            tls: config.tls.clone(),
+            channel: offers(SecurityKind::Channel),
+            rsa: rsa.into_iter().any(offers),
+            log: config.log,
+        };
+        let held = wanted.held(config.sandbox)?;
+        told.session = held.session_password;
+        if let Some(key) = held.rsa {
             told.rsa = Some(key.public().short_fingerprint());
-            means.keys.rsa = Some((Arc::new(key), config.rsa_aes.clone()));
+            means.keys.rsa = Some((key, config.rsa_aes.clone()));
         }
-        let limit = Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S));
-        let judge = LocalJudge::new(Parts {
-            settings: config.auth.clone(),
-            users: state.join("users"),
-            certificates: names(config),
-            // this very program, whose `pam-helper` it runs
-            system: std::env::current_exe().ok().map(|program| SystemHelper { program, limit }),
-            clock: Arc::new(seconds_since_1970),
-        })
-        .map_err(AppError::failed)?;
-        told.session = judge.session_password().cloned();
-        if offers(SecurityKind::Channel) {
-            let identity = keys::identity(&state)?;
+        if let Some(identity) = held.identity {
             told.catchphrase = Some(identity.public().fingerprint().phrase());
-            means.keys.channel = Some(ChannelServer::new(Arc::new(identity), Engine::default(), true));
+            means.keys.channel = Some(ChannelServer::new(identity, Engine::default(), true));
         }
-        means.judge = Some(Arc::new(judge));
-        Ok(Secrets { means, told })
+        means.judge = held.judge;
+        Ok(Secrets { means, told, kept })
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod audit;
 mod firewall;
+mod doctor;
+mod helpers;
 mod password;
 mod penalties;
 mod session;
@@ -85,8 +87,23 @@ enum Command {
     PamHelper,
     /// List who is connected to a running server, end sessions, say something, let in or refuse who waits
     Session(session::SessionArgs),
+    /// Try from inside whether what should hold holds here; exit status 1 when it does not
+    Doctor {
+        /// What to look at
+        #[command(subcommand)]
+        what: doctor::What,
+    },
     /// Print the man page
     Man,
+    /// Opens for a server that has shut itself in; started by `serve`
+    #[command(hide = true)]
+    OpenHelper,
+    /// Holds keys and users for a server that has shut itself in; started by `serve`
+    #[command(hide = true)]
+    AuthHelper,
+    /// Runs the gatekeeping hook for a server that has shut itself in; started by `serve`
+    #[command(hide = true)]
+    HookHelper,
 }
 
 #[derive(Subcommand, Debug)]
@@ -231,7 +248,7 @@ fn man() -> Result<Vec<u8>, AppError> {
     let command = Cli::command();
     let render = clap_mangen::Man::new(command.clone()).manual("farpane");
     render.render(&mut page).map_err(failed)?;
-    for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|s| s.get_name() != "help" && !s.is_hide_set()) {
         let title = format!(".SH \"{}\"\n", format!("farpane {}", sub.get_name()).to_uppercase());
         page.extend_from_slice(title.as_bytes());
         let part = clap_mangen::Man::new(sub.clone());
@@ -317,10 +334,14 @@ fn run(cli: Cli) -> Result<(), AppError> {
             say(text.as_bytes());
             Ok(())
         }
+        Command::Doctor { what } => doctor::run(what),
         Command::Man => {
             say(&man()?);
             Ok(())
         }
+        Command::OpenHelper => helpers::open_helper(),
+        Command::AuthHelper => helpers::auth_helper(),
+        Command::HookHelper => helpers::hook_helper(),
     }
 }
 
@@ -354,12 +375,14 @@ mod tests {
             "ID",
             "PASSWORD",
             "SESSION",
+            "DOCTOR",
             "insecure\\-allow",
             "max\\-rate",
             "force",
         ] {
             assert!(page.contains(word), "{word}");
         }
+        assert!(!page.contains("HELPER"), "what nobody types is not in it");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::auth;
 use crate::backend::SourceSpec;
 use crate::net::{ListenAddr, UnixPeersError};
 use crate::policy::{AccessSettings, PermissionSettings};
+use crate::sandbox;
 use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer, rsa_aes, tls};
 
 pub use layers::{Attempt, Explained, Layers, Origin};
@@ -56,6 +57,8 @@ pub struct Config {
     pub tls: tls::Settings,
     /// RSA-AES.
     pub rsa_aes: rsa_aes::Settings,
+    /// Whether the server shuts itself in once it listens.
+    pub sandbox: sandbox::Mode,
     /// Sessions.
     pub session: SessionSection,
     /// Encoding.
@@ -83,6 +86,7 @@ impl Default for Config {
             audit: AuditSettings::default(),
             tls: tls::Settings::default(),
             rsa_aes: rsa_aes::Settings::default(),
+            sandbox: sandbox::Mode::On,
             session: SessionSection::default(),
             encode: EncodeSection::default(),
             network: NetworkSection::default(),

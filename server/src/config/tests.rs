@@ -174,6 +174,7 @@ prop_compose! {
             tls: tls::Settings { min_bits: if json { 256 } else { 128 }, ..tls::Settings::default() },
             rsa_aes: rsa_aes::Settings::default(),
             auth: auth::Settings { append_otp: if json { 6 } else { 0 }, ..auth::Settings::default() },
+            sandbox: if json { crate::sandbox::Mode::Off } else { crate::sandbox::Mode::Require },
             session,
             encode: EncodeSection { nice },
             network: NetworkSection { max_unauthenticated, greeting_timeout_s, login_timeout_s },

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub(super) use door::let_in;
@@ -32,7 +32,7 @@ const REST: Duration = Duration::from_secs(30);
 const MAX_RESTING: usize = 1024;
 
 /// What the person at the desktop is told of a client that wants in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Knock {
     /// What to call it when answering over the control socket.
     pub id: u64,

@@ -1,0 +1,240 @@
+//! What a server does before it has a second thread: finds the desktop, starts its helpers, shuts itself in.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use farpane_channel::StaticKey;
+use sd_notify::NotifyState;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, SystemHelper};
+use crate::backend::{self, Found};
+use crate::clipboard::ClipboardOptions;
+use crate::config::{Config, LogSection};
+use crate::helper::auth_helper::Keys;
+use crate::helper::open_helper::Setup;
+use crate::helper::{self, InProcess, Opener, RemoteKeys, RemoteOpener, Surroundings};
+use crate::net::{Bound, ListenAddr};
+use crate::sandbox::{self, Early, Mode, Plan};
+use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
+use crate::security::tls::{self, ClientCertificates};
+use crate::session::{Doorkeeper, Hook};
+
+use super::doorkeeper::RemoteDoorkeeper;
+use super::{AppError, environment, keys, logging};
+
+/// All that opening the desktop takes.
+pub(super) struct Opening {
+    pub(super) desktop: Found,
+    pub(super) door: Door,
+    /// Threads that encode large updates.
+    pub(super) cores: usize,
+    /// The sandbox's second step is still to come.
+    pub(super) early: Early,
+}
+
+/// The error of a desktop that cannot be opened.
+pub(super) fn cannot_open(error: backend::OpenError) -> AppError {
+    match error {
+        backend::OpenError::NotBuilt(_) => AppError::Usage(error.to_string()),
+        error => AppError::failed(error),
+    }
+}
+
+/// How the clipboard is shared.
+pub(super) fn clipboard(config: &Config) -> ClipboardOptions {
+    ClipboardOptions {
+        cap_bytes: usize::try_from(config.session.clipboard_max_bytes).unwrap_or(usize::MAX),
+        primary: config.session.primary_selection,
+    }
+}
+
+/// Finds the desktop that is to be shared.
+pub(super) fn look(config: &Config) -> Result<Found, AppError> {
+    backend::find(&config.source, &environment(clipboard(config))).map_err(cannot_open)
+}
+
+fn unix_sockets(config: &Config) -> Vec<PathBuf> {
+    let path = |address: &ListenAddr| match address {
+        ListenAddr::Unix(path) => Some(path.clone()),
+        _ => None,
+    };
+    config.listeners.iter().filter_map(|l| path(&l.address)).collect()
+}
+
+/// Helper processes that were started, and what they are to be told; none where the server is not shut in.
+pub(super) struct Helpers(Option<Started>);
+
+struct Started {
+    opener: RemoteOpener,
+    doorkeeper: Option<Arc<RemoteDoorkeeper>>,
+}
+
+fn start(subcommand: &'static str, surroundings: Surroundings) -> Result<UnixStream, AppError> {
+    helper::spawn(Path::new(helper::THIS_PROGRAM), subcommand, surroundings).map_err(AppError::failed)
+}
+
+impl Helpers {
+    /// Starts them. No thread is started.
+    pub(super) fn start(config: &Config, desktop: &Found) -> Result<Self, AppError> {
+        if config.sandbox == Mode::Off {
+            return Ok(Helpers(None));
+        }
+        let setup = Setup { allowed: desktop.requests(), sockets: unix_sockets(config) };
+        let opener = RemoteOpener::start(start("open-helper", Surroundings::Bare)?, &setup);
+        let hook = &config.session.gatekeeping_hook;
+        let asks = !hook.is_empty();
+        let doorkeeper = asks.then(|| RemoteDoorkeeper::start(start("hook-helper", Surroundings::Inherited)?, hook));
+        let doorkeeper = doorkeeper.transpose()?.map(Arc::new);
+        Ok(Helpers(Some(Started { opener: opener.map_err(AppError::failed)?, doorkeeper })))
+    }
+
+    /// Who opens from here on, and asks the person at the desktop. Starts a thread.
+    pub(super) fn door(self, bound: &[Bound]) -> Door {
+        let Some(Started { opener, doorkeeper }) = self.0 else { return Door(None) };
+        for listener in bound {
+            if let ListenAddr::Unix(path) = listener.address() {
+                opener.keep(path);
+            }
+        }
+        Door(Some((Arc::new(opener), doorkeeper)))
+    }
+}
+
+/// What is outside: in this process, or in helpers.
+#[derive(Clone)]
+pub(super) struct Door(Option<(Arc<RemoteOpener>, Option<Arc<RemoteDoorkeeper>>)>);
+
+impl Door {
+    /// Who opens.
+    pub(super) fn opener(&self) -> Arc<dyn Opener> {
+        match &self.0 {
+            Some((opener, _)) => Arc::clone(opener) as Arc<dyn Opener>,
+            None => Arc::new(InProcess),
+        }
+    }
+
+    /// Who asks the person at the desktop, if anybody does.
+    pub(super) fn doorkeeper(&self, config: &Config) -> Option<Arc<dyn Doorkeeper>> {
+        match &self.0 {
+            Some((_, doorkeeper)) => doorkeeper.clone().map(|keeper| keeper as Arc<dyn Doorkeeper>),
+            None => Hook::new(&config.session.gatekeeping_hook).map(|hook| Arc::new(hook) as Arc<dyn Doorkeeper>),
+        }
+    }
+
+    /// Has removed what this process may not remove.
+    pub(super) fn release(&self) {
+        if let Some((opener, _)) = &self.0 {
+            opener.release();
+        }
+    }
+}
+
+/// The RSA key's file in the state folder.
+const RSA_KEY: &str = "rsa.key";
+
+/// Which keys and users a server has: what the process that holds them is told.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// The folder of keys and users.
+    pub(super) state: PathBuf,
+    /// `[auth]`.
+    pub(super) auth: auth::Settings,
+    /// `[tls]`: whom a client's certificate names.
+    pub(super) tls: tls::Settings,
+    /// Whether the channel is offered.
+    pub(super) channel: bool,
+    /// Whether RSA-AES is offered.
+    pub(super) rsa: bool,
+    /// How the log is written.
+    pub(super) log: LogSection,
+}
+
+impl Wanted {
+    /// Opens them in this process, and makes what is missing.
+    fn open(self) -> Result<Keys, AppError> {
+        let limit = Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S));
+        let judge = LocalJudge::new(Parts {
+            settings: self.auth,
+            users: self.state.join("users"),
+            certificates: names(self.tls),
+            // this very program, whose `pam-helper` it runs
+            system: std::env::current_exe().ok().map(|program| SystemHelper { program, limit }),
+            clock: Arc::new(seconds_since_1970),
+        });
+        let judge = judge.map_err(AppError::failed)?;
+        let identity = self.channel.then(|| keys::identity(&self.state)).transpose()?;
+        let rsa = self.rsa.then(|| LocalRsaKey::load_or_generate(&self.state.join(RSA_KEY)));
+        Ok(Keys {
+            identity: identity.map(|identity| Arc::new(identity) as Arc<dyn StaticKey>),
+            rsa: rsa.transpose().map_err(AppError::failed)?.map(|rsa| Arc::new(rsa) as Arc<dyn RsaKey>),
+            session_password: judge.session_password().cloned(),
+            judge: Some(Arc::new(judge)),
+            ..Keys::default()
+        })
+    }
+
+    /// Has them opened: in a process of their own, or in this one where the server is not shut in. No thread is started.
+    pub(super) fn held(self, mode: Mode) -> Result<Keys, AppError> {
+        if mode == Mode::Off {
+            return self.open();
+        }
+        let mut remote =
+            RemoteKeys::start(start("auth-helper", Surroundings::Bare)?, &self).map_err(AppError::failed)?;
+        Ok(Keys {
+            identity: remote.identity().map(|identity| Arc::new(identity) as Arc<dyn StaticKey>),
+            rsa: remote.rsa().map(|rsa| Arc::new(rsa) as Arc<dyn RsaKey>),
+            session_password: remote.take_session_password(),
+            judge: remote.judge().map(|judge| Arc::new(judge) as Arc<dyn Judge>),
+            ..Keys::default()
+        })
+    }
+}
+
+/// Who a client certificate belongs to, where clients show any.
+fn names(tls: tls::Settings) -> Option<CertificateNames> {
+    if tls.client_certificates == ClientCertificates::Off {
+        return None;
+    }
+    Some(Arc::new(move |der| tls::identity::user(der, tls.client_name, &tls.client_users).ok()))
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Holds keys and users for a server until the server ends.
+///
+/// # Errors
+/// When this process was not started by a server, or is told what it does not understand.
+pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
+    let open = |wanted: Wanted| {
+        logging::start(wanted.log);
+        wanted.open().map_err(|error| error.to_string())
+    };
+    helper::auth_helper::serve(socket, open).map_err(|error| AppError::Failed(format!("auth-helper: {error}")))
+}
+
+/// The sandbox's first step. `kept` is the folder that the server itself writes.
+pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, AppError> {
+    let followed = |address: &ListenAddr| address.host_port().filter(|hp| hp.iface().is_some()).map(|hp| hp.port());
+    let plan = Plan {
+        mode: config.sandbox,
+        clients: config.session.max_clients,
+        read: Vec::new(),
+        write: kept.map(Path::to_owned).into_iter().collect(),
+        ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),
+    };
+    sandbox::enter_early(&plan).map_err(AppError::failed)
+}
+
+/// Tells the service manager that clients can connect, if there is one that wants to know.
+pub(super) fn notify_ready(desktop: &str) {
+    let status = format!("shares {desktop}");
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
+        tracing::warn!(%error, "the service manager was not told that the server is up");
+    }
+}
