@@ -56,14 +56,14 @@ pub(super) struct Means {
     pub(super) judge: Option<Arc<dyn Judge>>,
     /// Who failed how often.
     pub(super) throttle: Keeper,
-    /// Where it is written down.
-    pub(super) trail: Trail,
 }
 
 /// Decides for every connection of the server.
 pub(super) struct Gate {
     doors: Vec<Door>,
     pub(super) means: Means,
+    /// Where it is written down.
+    pub(super) trail: Trail,
     pub(super) permissions: PermissionSettings,
     rules: IpRules,
     pub(super) exchanges: Exchanges,
@@ -71,11 +71,12 @@ pub(super) struct Gate {
 
 impl Gate {
     /// The doors of a checked configuration, in its order of listeners.
-    pub(super) fn new(config: &Config, means: Means) -> Self {
+    pub(super) fn new(config: &Config, means: Means, trail: Trail) -> Self {
         let door = |l: &ListenerSection| Door { kinds: config.offer(l), view_only: l.view_only };
         Gate {
             doors: config.listeners.iter().map(door).collect(),
             means,
+            trail,
             permissions: config.permissions.clone(),
             rules: config.access.rules.clone(),
             exchanges: Exchanges::new(),
@@ -100,7 +101,7 @@ impl Gate {
 
     /// Notes a right proof.
     pub(super) fn right(&self, info: &ConnInfo, known: Known<'_>, attempt: &Attempt<'_>, access: &Access) {
-        self.means.trail.let_in(info, known, &access.factors, access.permissions);
+        self.trail.let_in(info, known, &access.factors, access.permissions);
         self.means.throttle.kept().lock().right(attempt, now());
         self.means.throttle.note();
     }
@@ -108,7 +109,7 @@ impl Gate {
     /// Notes a wrong proof; what its peer is told, whatever was wrong.
     pub(super) fn wrong(&self, info: &ConnInfo, known: Known<'_>, attempt: &Attempt<'_>) -> Denied {
         let counted = self.means.throttle.kept().lock().wrong(attempt, now());
-        let trail = &self.means.trail;
+        let trail = &self.trail;
         trail.failed(info, known, Reason::WrongProof);
         if let Some(wait) = counted.wait {
             trail.penalty(info, known, PenaltyKind::Wait(Duration::from_secs(wait.seconds())));
@@ -171,7 +172,7 @@ impl Authenticator for Gate {
     fn vnc_auth(&self, info: &ConnInfo, challenge: &[u8; 16], response: &[u8; 16]) -> Result<Access, Denied> {
         let attempt = nameless(info);
         let known = Known { security: Some(SecurityKind::VncAuth), ..Known::default() };
-        self.means.trail.chose(info, SecurityKind::VncAuth);
+        self.trail.chose(info, SecurityKind::VncAuth);
         // many connections may have been let in before the first of them failed
         self.may_try(&attempt)?;
         match self.means.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
@@ -186,7 +187,7 @@ impl Authenticator for Gate {
     }
 
     fn none(&self, info: &ConnInfo) -> Access {
-        self.means.trail.chose(info, SecurityKind::None);
+        self.trail.chose(info, SecurityKind::None);
         Access::anonymous(self.view_only(info))
     }
 
@@ -209,7 +210,7 @@ fn refusal(reason: String) -> Refusal {
 
 impl ConnectionHandler for Sessions {
     fn admit(&self, info: &ConnInfo) -> Result<(), Refusal> {
-        let trail = &self.gate.means.trail;
+        let trail = &self.gate.trail;
         trail.connected(info);
         if info.peer_ip.is_some_and(|ip| !self.gate.rules.allow(ip)) {
             trail.refused(info, Reason::IpRule);
@@ -222,7 +223,7 @@ impl ConnectionHandler for Sessions {
     }
 
     fn made_way(&self, info: &ConnInfo) {
-        self.gate.means.trail.refused(info, Reason::MadeWay);
+        self.gate.trail.refused(info, Reason::MadeWay);
     }
 
     fn knows(&self, info: &ConnInfo) -> bool {
@@ -254,7 +255,7 @@ mod tests {
         let config = Config::parse(text, None).unwrap().with(Default::default()).unwrap();
         let passwords = Some(Passwords::new("right", Some("look")).unwrap());
         let throttle = Keeper::new(Kept::in_memory().unwrap());
-        Gate::new(&config, Means { passwords, keys: Keys::default(), judge: None, throttle, trail: Trail::off() })
+        Gate::new(&config, Means { passwords, keys: Keys::default(), judge: None, throttle }, Trail::off())
     }
 
     fn peer(ip: &str, listener: usize) -> ConnInfo {

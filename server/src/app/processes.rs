@@ -9,6 +9,7 @@ use farpane_channel::StaticKey;
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::SinkSpec;
 use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, SystemHelper};
 use crate::backend::{self, Found};
 use crate::clipboard::ClipboardOptions;
@@ -133,7 +134,7 @@ impl Door {
 }
 
 /// The RSA key's file in the state folder.
-const RSA_KEY: &str = "rsa.key";
+pub(super) const RSA_KEY: &str = "rsa.key";
 
 /// Which keys and users a server has: what the process that holds them is told.
 #[derive(Serialize, Deserialize)]
@@ -220,12 +221,17 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
 
 /// The sandbox's first step. `kept` is the folder that the server itself writes.
 pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, AppError> {
+    let logs = config.audit.sinks.iter().filter_map(|sink| match sink {
+        SinkSpec::File(path) => path.parent().map(Path::to_owned),
+        _ => None,
+    });
     let followed = |address: &ListenAddr| address.host_port().filter(|hp| hp.iface().is_some()).map(|hp| hp.port());
     let plan = Plan {
         mode: config.sandbox,
         clients: config.session.max_clients,
         read: Vec::new(),
-        write: kept.map(Path::to_owned).into_iter().collect(),
+        // an audit log that has grown is put aside for a new one
+        write: kept.map(Path::to_owned).into_iter().chain(logs).collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),
     };
     sandbox::enter_early(&plan).map_err(AppError::failed)

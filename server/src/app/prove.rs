@@ -174,7 +174,7 @@ impl Gate {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        self.means.trail.chose(&knock.info, knock.security);
+        self.trail.chose(&knock.info, knock.security);
         let attempt = knock.attempt(user);
         match turn {
             Turn::Granted(granted) => {
@@ -183,7 +183,7 @@ impl Gate {
                 Ok(access)
             }
             Turn::Unavailable => {
-                self.means.trail.failed(&knock.info, knock.known(user), Reason::Unavailable);
+                self.trail.failed(&knock.info, knock.known(user), Reason::Unavailable);
                 Err(Denied { reason: UNAVAILABLE.into(), delay: Duration::ZERO })
             }
             // whoever asks where nothing can be asked has not decided

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::audit::{
     self, Audit, Event, Factor, Fingerprint, GateOutcome, ListenerName, Machine, Peer, PenaltyKind, PolicyAction,
-    Reason, SettingName, UserName, Via, What, Who,
+    Reason, SettingName, Sink, UserName, Via, What, Who,
 };
-use crate::config::{Attempt, Config};
+use crate::config::{Attempt, Config, Exception};
 use crate::net::ConnInfo;
 use crate::policy::{Permission, Permissions};
 use crate::security::SecurityKind;
@@ -32,11 +32,16 @@ pub(super) struct Known<'a> {
 }
 
 impl Trail {
-    /// Opens the sinks of the configuration. Starts a thread for each.
-    pub(super) fn open(config: &Config, insecure: Arc<[bool]>) -> Result<Self, AppError> {
+    /// Opens the sinks of the configuration. Starts no thread.
+    pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, AppError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let machine = Machine { host, pid: std::process::id() };
-        let sinks = audit::open(&config.audit, &machine, now()).map_err(AppError::failed)?;
+        audit::open(&config.audit, &machine, now()).map_err(AppError::failed)
+    }
+
+    /// Starts a thread for each sink.
+    pub(super) fn start(sinks: Vec<Box<dyn Sink>>, config: &Config, exceptions: &[Exception]) -> Result<Self, AppError> {
+        let insecure = config.listeners.iter().map(|l| exceptions.iter().any(|e| e.listener == l.address)).collect();
         Ok(Trail { audit: Audit::start(sinks).map_err(AppError::failed)?, insecure })
     }
 
@@ -136,7 +141,7 @@ impl SessionLog for Trail {
     fn gate(&self, who: &Described, verdict: &Verdict) {
         let outcome = match verdict {
             Verdict::Accepted | Verdict::AcceptedByControl | Verdict::AllowedNobody => GateOutcome::Accepted,
-            Verdict::Refused | Verdict::RefusedByControl | Verdict::Busy => GateOutcome::Refused,
+            Verdict::Refused | Verdict::RefusedByControl | Verdict::Busy | Verdict::Resting(_) => GateOutcome::Refused,
             Verdict::Nobody => GateOutcome::Nobody,
             Verdict::NoAnswer => GateOutcome::TimedOut,
         };

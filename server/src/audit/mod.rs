@@ -16,6 +16,6 @@ mod time;
 pub use event::{Event, GateOutcome, PenaltyKind, PolicyAction, Reason, TransferDirection, What, Who};
 pub use fields::{Factor, Fingerprint, ListenerName, Peer, SettingName, UserName, Via, Word};
 pub use queue::Audit;
-pub use settings::{AuditSettings, SinkSpec, SinkSpecError};
+pub use settings::{AuditRangeError, AuditSettings, SinkSpec, SinkSpecError};
 pub use sinks::{Line, Machine, Severity, Sink, SinkError, open};
 pub use time::utc;
