@@ -15,12 +15,13 @@ use crate::auth::throttle::Kept;
 use crate::config::Config;
 use crate::net::ListenAddr;
 use crate::security::channel::ChannelServer;
+use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
 use crate::security::tls::{self, CertificateStore};
 use crate::security::{Passwords, SecurityKind};
 
 use super::gate::{Keys, Means, now};
 use super::keeping::Keeper;
-use super::processes::Wanted;
+use super::processes::{RSA_KEY, Wanted};
 use super::{AppError, keys};
 
 /// Who failed how often, in the state folder: in a folder of its own, which alone the sandboxed server may write.
