@@ -79,11 +79,13 @@ fn start(subcommand: &'static str, surroundings: Surroundings) -> Result<UnixStr
 
 impl Helpers {
     /// Starts them. No thread is started.
-    pub(super) fn start(config: &Config, desktop: &Found) -> Result<Self, AppError> {
+    pub(super) fn start(config: &Config, desktop: &Found, control: Option<&Path>) -> Result<Self, AppError> {
         if config.sandbox == Mode::Off {
             return Ok(Helpers(None));
         }
-        let setup = Setup { allowed: desktop.requests(), sockets: unix_sockets(config) };
+        let mut sockets = unix_sockets(config);
+        sockets.extend(control.map(Path::to_owned));
+        let setup = Setup { allowed: desktop.requests(), sockets };
         let opener = RemoteOpener::start(start("open-helper", Surroundings::Bare)?, &setup);
         let hook = &config.session.gatekeeping_hook;
         let asks = !hook.is_empty();
@@ -93,12 +95,15 @@ impl Helpers {
     }
 
     /// Who opens from here on, and asks the person at the desktop. Starts a thread.
-    pub(super) fn door(self, bound: &[Bound]) -> Door {
+    pub(super) fn door(self, bound: &[Bound], control: Option<&Path>) -> Door {
         let Some(Started { opener, doorkeeper }) = self.0 else { return Door(None) };
         for listener in bound {
             if let ListenAddr::Unix(path) = listener.address() {
                 opener.keep(path);
             }
+        }
+        if let Some(path) = control {
+            opener.keep(path);
         }
         Door(Some((Arc::new(opener), doorkeeper)))
     }
@@ -219,6 +224,17 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
     helper::auth_helper::serve(socket, open).map_err(|error| AppError::Failed(format!("auth-helper: {error}")))
 }
 
+/// The folders that a new certificate comes from at SIGHUP, as they are named and as links lead to them.
+fn certificates(config: &Config) -> Vec<PathBuf> {
+    let tls = &config.tls;
+    let named = tls.certificate.iter().chain(&tls.key).chain(&tls.client_ca).chain(&tls.client_crl);
+    let both = named.flat_map(|path| [Some(path.clone()), path.canonicalize().ok()]).flatten();
+    let mut folders: Vec<PathBuf> = both.filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
 /// The sandbox's first step. `kept` is the folder that the server itself writes.
 pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, AppError> {
     let logs = config.audit.sinks.iter().filter_map(|sink| match sink {
@@ -229,7 +245,7 @@ pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, App
     let plan = Plan {
         mode: config.sandbox,
         clients: config.session.max_clients,
-        read: Vec::new(),
+        read: certificates(config),
         // an audit log that has grown is put aside for a new one
         write: kept.map(Path::to_owned).into_iter().chain(logs).collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),

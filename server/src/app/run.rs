@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use farpane_engine::pipeline::Lanes;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,13 +11,16 @@ use tokio::task::JoinSet;
 
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Config, Layers, ListenerSection};
+use crate::config::{Attempt, Config, Layers, ListenerSection};
+use crate::control;
 use crate::net::{self, Bound, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
+use crate::security::tls::CertificateStore;
 use crate::session::{self, Hub, ViewSpec};
 
 use super::gate::{Gate, Sessions};
 use super::processes::{Helpers, Opening, cannot_open, clipboard, look, notify_ready, shut_in};
 use super::secrets::{Secrets, Told};
+use super::trail::Trail;
 use super::{AppError, environment, logging};
 
 /// How long a desktop may take to tell its outputs.
@@ -37,13 +40,14 @@ pub fn serve(layers: &Layers) -> Result<(), AppError> {
         Some((file, _)) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::debug!("no configuration file, defaults in force"),
     }
-    for attempt in layers.attempts() {
+    let attempts = layers.attempts();
+    for attempt in &attempts {
         tracing::warn!(
             key = attempt.lock.key, locked = %attempt.lock.value, asked = %attempt.value, by = %attempt.by,
             "setting is locked by policy {}", attempt.lock.file.display()
         );
     }
-    run(config, bind_all)
+    run(config, &attempts, bind_all)
 }
 
 fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Bound>, AppError> {
@@ -58,9 +62,11 @@ fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Bound>,
 /// Runs a server. `bind` opens its listeners.
 pub(super) fn run(
     config: Config,
+    attempts: &[Attempt],
     bind: impl FnOnce(&Config, Option<&SecureLayer>) -> Result<Vec<Bound>, AppError>,
 ) -> Result<(), AppError> {
-    for exception in &config.check()? {
+    let exceptions = config.check()?;
+    for exception in &exceptions {
         tracing::warn!(
             listener = %exception.listener, security = %exception.kind,
             "insecure by request (--insecure-allow): anybody on the network can listen in and change what is sent"
@@ -69,13 +75,18 @@ pub(super) fn run(
     let desktop = look(&config)?;
     // read off the files of control groups, which are out of reach later
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let helpers = Helpers::start(&config, &desktop)?;
+    let control = super::control::open();
+    let control_path = control.as_ref().map(|control| control.path().to_owned());
+    let helpers = Helpers::start(&config, &desktop, control_path.as_deref())?;
     let Secrets { means, told, kept } = Secrets::open(&config)?;
     let secure = means.keys.tls.clone().map(|store| SecureLayer::new(store));
     let bound = bind(&config, secure.as_ref())?;
+    let sinks = Trail::sinks(&config)?;
     let early = shut_in(&config, kept.as_deref())?;
     // INVARIANT: no thread before this line, or Landlock would not hold for it
-    let door = helpers.door(&bound);
+    let door = helpers.door(&bound, control_path.as_deref());
+    let trail = Trail::start(sinks, &config, &exceptions)?;
+    trail.configured(config.changed(), attempts);
     let opening = Opening { desktop, door: door.clone(), cores, early };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, 8))
@@ -86,18 +97,25 @@ pub(super) fn run(
     let result = runtime.block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(AppError::failed)?;
         let mut int = signal(SignalKind::interrupt()).map_err(AppError::failed)?;
-        let listeners = bound.into_iter().map(Bound::listen);
+        let mut hup = signal(SignalKind::hangup()).map_err(AppError::failed)?;
+        let proxies: Arc<[_]> = config.access.proxies.iter().map(|proxy| proxy.0).collect();
+        let listen = |bound: Bound| bound.listen().map(|listener| listener.with_proxies(Arc::clone(&proxies)));
+        let listeners = bound.into_iter().map(listen);
         let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(AppError::failed)?;
-        let gate = Arc::new(Gate::new(&config, means));
+        let certificates = means.keys.tls.clone();
+        let gate = Arc::new(Gate::new(&config, means, trail.clone()));
         let (stop, stopped) = watch::channel(false);
         let keeping = Arc::clone(&gate);
         let keeping = tokio::spawn(async move { keeping.means.throttle.run().await });
-        let serving = up(&config, opening, listeners, Arc::clone(&gate), stopped, &told);
+        let serving = up(&config, opening, listeners, control, Arc::clone(&gate), stopped, &told);
         tokio::pin!(serving);
-        let which = tokio::select! {
-            result = &mut serving => return result,
-            _ = term.recv() => "SIGTERM",
-            _ = int.recv() => "SIGINT",
+        let which = loop {
+            tokio::select! {
+                result = &mut serving => return result,
+                _ = term.recv() => break "SIGTERM",
+                _ = int.recv() => break "SIGINT",
+                _ = hup.recv() => reload(certificates.clone()).await,
+            }
         };
         tracing::info!(signal = which, "ends");
         stop.send_replace(true);
@@ -110,13 +128,26 @@ pub(super) fn run(
     // A thread that waits for a dead desktop must not hold up the end.
     runtime.shutdown_background();
     door.release();
+    trail.flush();
     result
+}
+
+/// Loads the certificate anew, for connections to come.
+async fn reload(certificates: Option<Arc<CertificateStore>>) {
+    let Some(store) = certificates else { return };
+    let loaded = tokio::task::spawn_blocking(move || store.reload(SystemTime::now())).await;
+    match loaded {
+        Ok(Ok(facts)) => tracing::info!(sha256 = facts.sha256, until = facts.not_after, "certificate loaded"),
+        Ok(Err(error)) => tracing::warn!(%error, "certificate not loaded"),
+        Err(error) => tracing::error!(%error, "certificate not loaded"),
+    }
 }
 
 async fn up(
     config: &Config,
     opening: Opening,
     listeners: Vec<Listener>,
+    control: Option<control::Bound>,
     gate: Arc<Gate>,
     mut stopped: watch::Receiver<bool>,
     told: &Told,
@@ -133,6 +164,7 @@ async fn up(
     if let Some(doorkeeper) = door.doorkeeper(config) {
         hub.set_doorkeeper(doorkeeper);
     }
+    hub.set_log(Arc::new(gate.trail.clone()));
     ready(&hub, &name).await?;
     notify_ready(&name);
     early.enter_late().map_err(AppError::failed)?;
@@ -148,7 +180,7 @@ async fn up(
     let slots = Slots::new(usize::try_from(config.network.max_unauthenticated).unwrap_or(usize::MAX));
     let addresses: Vec<ListenAddr> = listeners.iter().map(|l| l.address().clone()).collect();
     let mut loops = JoinSet::new();
-    if let Some(control) = super::control::open() {
+    if let Some(control) = control {
         loops.spawn(control.serve(Arc::clone(&hub), stopped.clone()));
     }
     for listener in listeners {

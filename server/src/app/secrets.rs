@@ -159,7 +159,7 @@ pub fn id(config: &Config) -> Result<String, AppError> {
     let state = state_folder(config)?;
     let identity = keys::identity(&state)?.public().fingerprint();
     let certificate = certificates(config, &state)?.facts();
-    let rsa = LocalRsaKey::load_or_generate(&state.join(processes::RSA_KEY)).map_err(AppError::failed)?;
+    let rsa = LocalRsaKey::load_or_generate(&state.join(RSA_KEY)).map_err(AppError::failed)?;
     let rsa_phrase = rsa.public().fingerprint().map_or_else(String::new, |f| f.phrase().to_string());
     Ok(format!(
         "channel      {}\n             {identity}\n\

@@ -40,7 +40,11 @@ impl Trail {
     }
 
     /// Starts a thread for each sink.
-    pub(super) fn start(sinks: Vec<Box<dyn Sink>>, config: &Config, exceptions: &[Exception]) -> Result<Self, AppError> {
+    pub(super) fn start(
+        sinks: Vec<Box<dyn Sink>>,
+        config: &Config,
+        exceptions: &[Exception],
+    ) -> Result<Self, AppError> {
         let insecure = config.listeners.iter().map(|l| exceptions.iter().any(|e| e.listener == l.address)).collect();
         Ok(Trail { audit: Audit::start(sinks).map_err(AppError::failed)?, insecure })
     }

@@ -1,8 +1,8 @@
 //! The command line, declared once: `--help` and the man page both come from here.
 
 mod audit;
-mod firewall;
 mod doctor;
+mod firewall;
 mod helpers;
 mod password;
 mod penalties;

@@ -354,6 +354,14 @@ impl Config {
         said.map_or_else(|| best(&listener.address).0, |list| list.0.clone())
     }
 
+    /// How many settings differ from their defaults.
+    pub fn changed(&self) -> usize {
+        let flat =
+            |config: &Config| toml::Table::try_from(config).map(|table| policy::flat(&table)).unwrap_or_default();
+        let defaults = flat(&Config::default());
+        flat(self).iter().filter(|setting| !defaults.contains(setting)).count()
+    }
+
     /// Prints it in full as TOML.
     ///
     /// # Errors

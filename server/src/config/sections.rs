@@ -325,7 +325,7 @@ pub struct NetworkSection {
 
 impl Default for NetworkSection {
     fn default() -> Self {
-        NetworkSection { max_unauthenticated: 32, greeting_timeout_s: 5, login_timeout_s: 120 }
+        NetworkSection { max_unauthenticated: 10, greeting_timeout_s: 5, login_timeout_s: 120 }
     }
 }
 

@@ -54,7 +54,7 @@ impl Simulated {
     fn closed(&mut self, s: u64) -> Option<String> {
         match self.session.pump(self.at(s)) {
             Ok(_) => None,
-            Err(SessionError::Closed(reason)) => Some(reason.into_owned()),
+            Err(SessionError::Closed(reason)) => Some(reason.to_string()),
             Err(other) => panic!("{other}"),
         }
     }
