@@ -129,15 +129,19 @@ fn masked(call: libc::c_long, index: u8, mask: u64, value: u64) -> Result<Rules,
     Ok(vec![(call, vec![SeccompRule::new(vec![condition(index, Op::MaskedEq(mask), value)?])?])])
 }
 
+/// The kernel's word on how much of what was sent a viewer has acknowledged (`net::meter`).
+fn measuring() -> Result<SeccompRule, BackendError> {
+    let (family, protocol) = (bits(libc::AF_NETLINK), bits(libc::NETLINK_SOCK_DIAG));
+    SeccompRule::new(vec![condition(0, Op::Eq, family)?, condition(2, Op::Eq, protocol)?])
+}
+
 /// Listening on an interface whose addresses come and go: new TCP sockets, which nothing can connect.
-fn listening() -> Result<Rules, BackendError> {
+fn listening() -> Result<Vec<SeccompRule>, BackendError> {
     let family = |family: libc::c_int| {
         let kind = bits(libc::SOCK_STREAM);
         SeccompRule::new(vec![condition(0, Op::Eq, bits(family))?, condition(1, Op::MaskedEq(0xf), kind)?])
     };
-    let mut rules = vec![(libc::SYS_socket, vec![family(libc::AF_INET)?, family(libc::AF_INET6)?])];
-    rules.extend([libc::SYS_bind, libc::SYS_listen].map(|call| (call, vec![])));
-    Ok(rules)
+    Ok(vec![family(libc::AF_INET)?, family(libc::AF_INET6)?])
 }
 
 /// Reading paths that Landlock leaves, for a server that has such.
@@ -193,9 +197,12 @@ fn rules(also: Also) -> Result<Rules, BackendError> {
     rules.extend(one_of(libc::SYS_getpriority, 0, [u64::from(libc::PRIO_PROCESS)])?);
     rules.extend(one_of(libc::SYS_setpriority, 1, [0])?);
     rules.extend(one_of(libc::SYS_tgkill, 0, [u64::from(std::process::id())])?);
+    let mut sockets = vec![measuring()?];
     if also.listens {
-        rules.extend(listening()?);
+        sockets.extend(listening()?);
+        rules.extend([libc::SYS_bind, libc::SYS_listen].map(|call| (call, vec![])));
     }
+    rules.push((libc::SYS_socket, sockets));
     if also.writes {
         rules.extend(writing());
     } else if also.reads {
@@ -254,7 +261,7 @@ mod tests {
             assert!(filters(also).expect("compiles").iter().all(|f| (1..4096).contains(&f.len())));
             assert_eq!(calls.contains(&libc::SYS_openat), reads || writes);
             assert_eq!(calls.contains(&libc::SYS_unlinkat), writes);
-            assert_eq!(calls.contains(&libc::SYS_socket), listens);
+            assert_eq!(calls.contains(&libc::SYS_bind), listens);
             for never in [libc::SYS_execve, libc::SYS_execveat, libc::SYS_connect, libc::SYS_ptrace, libc::SYS_kill] {
                 assert!(!calls.contains(&never), "{never}");
             }
