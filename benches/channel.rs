@@ -101,8 +101,11 @@ fn take(viewer: &mut Channel, mut wire: &[u8], now: Instant) -> Vec<u8> {
     came
 }
 
+/// Seals in place.
+type Bare = Box<dyn FnMut(&mut [u8])>;
+
 /// Sealing in place by an engine's library and nothing around it.
-fn bare(engine: Engine) -> Box<dyn FnMut(&mut [u8])> {
+fn bare(engine: Engine) -> Bare {
     if engine == Engine::Portable {
         let key = Aes256Gcm::new(&[9; 32].into());
         Box::new(move |data| {

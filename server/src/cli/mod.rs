@@ -78,7 +78,8 @@ enum Command {
     /// Print firewall rules that let the named networks at the listeners, and log and drop everybody else
     Firewall(firewall::FirewallArgs),
     /// Print what to type on a viewer's machine to come here through SSH
-    SshCommand(ssh_command::SshCommandArgs),
+    #[command(name = "ssh-command")]
+    SshTunnel(ssh_command::SshCommandArgs),
     /// Add, change, list and remove the server's own users
     User(user::UserArgs),
     /// One login through PAM, for the server
@@ -322,7 +323,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
             say(firewall::run(args)?.as_bytes());
             Ok(())
         }
-        Command::SshCommand(args) => {
+        Command::SshTunnel(args) => {
             say(ssh_command::run(args)?.as_bytes());
             Ok(())
         }
