@@ -23,13 +23,13 @@ pub fn control_folders() -> Vec<PathBuf> {
 /// Opens the control socket of this process. A server without one serves all the same.
 pub(super) fn open() -> Option<Bound> {
     let Some(folder) = absolute("RUNTIME_DIRECTORY").or_else(of_the_user) else {
-        tracing::info!("no control socket: XDG_RUNTIME_DIR is not set");
+        tracing::debug!("no control socket: XDG_RUNTIME_DIR is not set");
         return None;
     };
     let path = folder.join(format!("control-{}.sock", std::process::id()));
     match Bound::bind(&path) {
         Ok(bound) => {
-            tracing::info!(path = %bound.path().display(), "control socket");
+            tracing::debug!(path = %bound.path().display(), "control socket");
             Some(bound)
         }
         Err(error) => {

@@ -276,8 +276,9 @@ mod tests {
         assert_eq!(gate.offer(&peer("127.0.0.1", 1)).unwrap(), [SecurityType::VNC_AUTH]);
         assert_eq!(gate.offer(&peer("127.0.0.1", 9)).unwrap(), []);
         assert_eq!(gate.none(&peer("127.0.0.1", 0)), Access::anonymous(true));
-        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "right"), Ok(Access::anonymous(false)));
-        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "look"), Ok(Access::anonymous(true)));
+        let by_password = |view_only| Ok(Access { factors: vec!["vncauth".into()], ..Access::anonymous(view_only) });
+        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "right"), by_password(false));
+        assert_eq!(try_with(&gate, &peer("127.0.0.1", 1), "look"), by_password(true));
     }
 
     #[test]

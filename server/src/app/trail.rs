@@ -1,5 +1,6 @@
 //! The audit trail of this run: what happens to connections and sessions, as events.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::{
@@ -36,7 +37,13 @@ impl Trail {
     pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, AppError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let machine = Machine { host, pid: std::process::id() };
-        audit::open(&config.audit, &machine, now()).map_err(AppError::failed)
+        let mut settings = config.audit.clone();
+        // by default events go to the journal, where there is one
+        if settings == Default::default() && !Path::new(audit::JOURNAL).exists() {
+            tracing::debug!("no journal on this machine: name a file or a syslog server in audit.sinks");
+            settings.sinks.clear();
+        }
+        audit::open(&settings, &machine, now()).map_err(AppError::failed)
     }
 
     /// Starts a thread for each sink.

@@ -17,5 +17,5 @@ pub use event::{Event, GateOutcome, PenaltyKind, PolicyAction, Reason, TransferD
 pub use fields::{Factor, Fingerprint, ListenerName, Peer, SettingName, UserName, Via, Word};
 pub use queue::Audit;
 pub use settings::{AuditRangeError, AuditSettings, SinkSpec, SinkSpecError};
-pub use sinks::{Line, Machine, Severity, Sink, SinkError, open};
+pub use sinks::{JOURNAL, Line, Machine, Severity, Sink, SinkError, open};
 pub use time::utc;

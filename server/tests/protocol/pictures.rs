@@ -159,7 +159,13 @@ fn a_client_that_does_not_share_sends_the_others_away() {
 
 #[test]
 fn twenty_clients_and_one_that_never_reads_all_see_the_scene() {
-    let server = serve();
+    let folder = std::env::temp_dir().join(format!("farpane-twenty-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("farpane.toml");
+    // all of them shake hands at the same time
+    std::fs::write(&file, "[network]\nmax_unauthenticated = 32\n").expect("a file");
+    let server = Server::synthetic(BINARY, STILL, &["--config", file.to_str().expect("a plain path")]);
+    std::fs::remove_dir_all(&folder).expect("a folder");
     let want = expected(STILL);
     let mut deaf = server.client().expect("a client that never reads");
     deaf.set_encodings(&[encoding::RAW]).expect("a list");

@@ -82,7 +82,7 @@ fn slow_connections_in_every_phase_go_in_time_and_keep_nobody_waiting() {
     let name = "slow::slow_connections_in_every_phase_go_in_time_and_keep_nobody_waiting";
     with_namespaces(name, &[], || {
         many_descriptors();
-        let short = "[network]\nmax_unauthenticated = 2000\nhandshake_timeout_s = 3\n";
+        let short = "[network]\nmax_unauthenticated = 2000\ngreeting_timeout_s = 3\nlogin_timeout_s = 3\n";
         let (config, each, limit) =
             if is_full() { ("", 200, Duration::from_secs(121)) } else { (short, 40, 3 * PATIENCE) };
         let castle = Castle::new("slow", config);

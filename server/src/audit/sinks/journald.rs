@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use super::{Line, Sink, SinkError};
 
+/// Where the journal listens.
+pub const JOURNAL: &str = "/run/systemd/journal/socket";
+
 /// The journal.
 #[derive(Debug)]
 pub struct Journald {
@@ -15,9 +18,6 @@ pub struct Journald {
 }
 
 impl Journald {
-    /// Where the journal listens.
-    pub const SOCKET: &'static str = "/run/systemd/journal/socket";
-
     /// The journal that listens at `path`; connects now if it is there, else with the first line.
     pub fn new(path: PathBuf) -> Self {
         let mut journal = Journald { path, socket: None };

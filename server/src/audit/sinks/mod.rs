@@ -13,7 +13,7 @@ use super::settings::{AuditSettings, SinkSpec};
 use crate::auth::Moment;
 
 pub use file::ChainFile;
-pub use journald::Journald;
+pub use journald::{JOURNAL, Journald};
 pub use syslog::Syslog;
 
 /// How much an event matters, as syslog counts.
@@ -113,7 +113,7 @@ pub trait Sink: Send {
 pub fn open(settings: &AuditSettings, machine: &Machine, now: Moment) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let one = |spec: &SinkSpec| -> Result<Box<dyn Sink>, SinkError> {
         Ok(match spec {
-            SinkSpec::Journald => Box::new(Journald::new(Journald::SOCKET.into())),
+            SinkSpec::Journald => Box::new(Journald::new(JOURNAL.into())),
             SinkSpec::File(path) => Box::new(ChainFile::open(path, settings.max_file_bytes, settings.keep_files, now)?),
             syslog => Box::new(Syslog::new(syslog.clone(), machine.clone())),
         })

@@ -51,7 +51,7 @@ fn every_listener_that_a_network_reaches_has_its_line_and_local_ones_have_none()
     ] {
         assert!(tables.contains(line), "{line}\n{tables}");
     }
-    assert!(!tables.contains("5905"));
+    assert!(!tables.contains("dport 5905"));
 }
 
 #[test]
