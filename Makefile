@@ -5,7 +5,7 @@ PROFILE ?= ci
 CARGO   ?= cargo
 TOOLS   := $(CURDIR)/target/tools
 
-.PHONY: help run build deps test viewers peers compare lint fmt doc audit aarch64 budgets bench
+.PHONY: help run build deps test fuzz viewers peers compare lint fmt doc audit aarch64 budgets bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ peers: ## install the VNC servers that `make compare` measures beside farpane
 
 compare: build peers ## farpane and its peers side by side (ARGS="--workload typing"); see perf-tests/METHODOLOGY.md
 	$(CARGO) run --release -p farpane-perf-tests -- compare $(ARGS)
+
+SECONDS ?= 300
+fuzz: deps ## every fuzz target on random inputs (SECONDS=n in all; the ordinary tests take two seconds each)
+	FARPANE_FUZZ_SECONDS=$(SECONDS) $(CARGO) test --profile ci -p farpane-server --test fuzz no_bytes -- --nocapture
 
 lint: ## format check, and clippy with every warning an error
 	$(CARGO) fmt --all --check

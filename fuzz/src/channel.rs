@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use farpane_channel::auth::{Answer, Ask};
 use farpane_channel::handshake::{
     ServerEvent, ServerHandshake, ServerSettings, ViewerEvent, ViewerHandshake, ViewerSettings,
 };
@@ -114,7 +115,18 @@ pub fn channel_records(data: &[u8]) {
 /// What crypto protects, by itself: both hellos, and one record's plaintext. The first byte says which.
 pub fn channel_payloads(data: &[u8]) {
     let Some((&mode, payload)) = data.split_first() else { return };
-    match mode % 3 {
+    match mode % 5 {
+        3 => {
+            if let Ok(answer) = Answer::parse(payload) {
+                let bytes = answer.to_bytes().expect("it was within the limits");
+                assert_eq!(bytes.as_slice(), payload);
+            }
+        }
+        4 => {
+            if let Ok(ask) = Ask::parse(payload) {
+                assert_eq!(ask.to_bytes().expect("it was within the limits"), payload);
+            }
+        }
         0 => {
             if let Ok(hello) = ServerHello::parse(payload) {
                 assert_eq!(ServerHello::parse(&hello.to_bytes()), Ok(hello));
@@ -166,8 +178,11 @@ pub fn seeds(target: &str) -> Option<Vec<Vec<u8>>> {
             let client = hello().to_bytes().expect("short fields");
             let close = with_mode(2, &[&[5, 0, 30, 2]]);
             let ping = with_mode(2, &[&[1, 0, 0, 0, 0, 0, 0, 0, 9, 3]]);
+            let said = [with_mode(3, &[b"\x01\x03ann\0\x02pw"]), with_mode(3, &[b"\x03\x01\0\x06123456"])];
+            let asked = with_mode(4, &[b"\x01\x02\x02\0\x05Hello\x01\0\x05Code:"]);
             let hellos = [with_mode(0, &[&ServerHello::default().to_bytes()]), with_mode(1, &[&client])];
-            [&hellos[..], &[close, ping, with_mode(2, &[b"rfb\0"]), with_mode(2, &[b"auth\x01"])]].concat()
+            [&hellos[..], &said[..], &[asked, close, ping, with_mode(2, &[b"rfb\0"]), with_mode(2, &[b"auth\x01"])]]
+                .concat()
         }
         "channel_pins" => {
             let mut pins = Pins::default();

@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 27] = [
     ("client_messages", client_messages),
     ("server_messages", server_messages),
     ("server_handshake", server_handshake),
@@ -54,6 +54,8 @@ pub const TARGETS: [Target; 25] = [
     ("penalties", strangers::penalties),
     ("ip_rules", strangers::ip_rules),
     ("audit_log", strangers::audit_log),
+    ("user_file", strangers::user_file),
+    ("policy_file", strangers::policy_file),
 ];
 
 /// Messages of a client after the handshake. The first byte says what is negotiated and in which pieces the rest comes.

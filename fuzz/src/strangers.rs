@@ -2,11 +2,14 @@
 //! audit log.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use farpane_server::audit::chain::{self, Hash};
 use farpane_server::audit::{Event, What};
 use farpane_server::auth::throttle::{self, Which};
+use farpane_server::auth::users;
 use farpane_server::auth::{Attempt, Moment, Source, Throttle, Try};
+use farpane_server::config::{Config, Layers, Policy};
 use farpane_server::net::proxy::{self, MAX_HEADER, ProxyStep};
 use farpane_server::policy::{IpRule, IpRules, Proxy};
 
@@ -28,6 +31,29 @@ pub fn proxy_v2(data: &[u8]) {
                 return;
             }
         }
+    }
+}
+
+/// A file of users; what reads is written and read again.
+pub fn user_file(data: &[u8]) {
+    let Ok(users) = users::parse(data) else { return };
+    let text = users.print();
+    let again = users::parse(text.as_bytes()).expect("what is written reads");
+    assert_eq!(again.print(), text);
+    assert_eq!(again.iter().count(), users.iter().count());
+}
+
+/// A policy file beside a configuration.
+pub fn policy_file(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut policy = Policy::default();
+    if policy.add(text, Path::new("/policy.toml")).is_err() {
+        return;
+    }
+    let layers = Layers { policy, ..Layers::default() };
+    if let Ok(config) = layers.effective() {
+        let print = config.print().expect("text");
+        assert!(Config::parse(&print, None).is_ok(), "{print}");
     }
 }
 
@@ -100,6 +126,15 @@ pub fn seeds(target: &str) -> Option<Vec<Vec<u8>>> {
             header(b"\x21\x21\0\x24", &[0x20; 36]),
             header(b"\x21\x31\0\xd8", &[b'/'; 216]),
             header(b"\x20\0\0\0", b"RFB 003.008\n"),
+        ],
+        "user_file" => vec![
+            b"farpane-users 1\n# who is who\n\nann groups=staff,dev password=$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlzLg$Ru0AHo4h3MAbqFLuQwUQ8Mcs4AEbcBuTHF9jbXuS2pU used=5,7\nbob disabled\n".to_vec(),
+            b"farpane-users 1\nbob\n".to_vec(),
+            b"farpane-users 2\n".to_vec(),
+        ],
+        "policy_file" => vec![
+            b"security = [\"channel\"]\n[session]\nview_only = true\n[auth]\nchains = [[\"certificate\"]]\n".to_vec(),
+            b"[[listener]]\naddress = \"127.0.0.1:5900\"\nsecurity = \"x509plain\"\n[tls]\nmin_bits = 256\n".to_vec(),
         ],
         "penalties" => {
             let mut state = Throttle::new([9; 16]);

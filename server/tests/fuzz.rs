@@ -13,9 +13,31 @@ use farpane_engine::frame::{Frame, Hint, Memory, Piece};
 use farpane_engine::geometry::{Point, Size};
 use farpane_engine::pixel::{Fourcc, Modifier};
 
-/// Runs of one target, and how long they may take together; a slow machine does fewer.
-const RUNS: usize = 10_000;
-const SPAN: Duration = Duration::from_secs(2);
+/// How far a target is run.
+#[derive(Clone, Copy)]
+struct Effort {
+    /// Changed inputs at most.
+    runs: usize,
+    /// How long they may take together; a slow machine does fewer.
+    span: Duration,
+    /// Which changes.
+    seed: u64,
+}
+
+/// In the ordinary tests: the same changes every time.
+const ORDINARY: Effort = Effort { runs: 10_000, span: Duration::from_secs(2), seed: 0x9e37_79b9_7f4a_7c15 };
+
+/// `make fuzz`: for so many seconds in all, with changes of their own.
+fn asked() -> Option<Effort> {
+    let seconds: u64 = std::env::var("FARPANE_FUZZ_SECONDS").ok()?.parse().expect("FARPANE_FUZZ_SECONDS is a number");
+    let span = Duration::from_secs(seconds) / u32::try_from(targets::TARGETS.len()).expect("few targets");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Some(Effort {
+        runs: usize::MAX,
+        span,
+        seed: u64::try_from(now.as_nanos() & u128::from(u64::MAX)).expect("64 bits") | 1,
+    })
+}
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the server lies in the workspace").to_path_buf()
@@ -187,26 +209,29 @@ fn mutate(input: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 /// Runs a target over its seeds and changes of them; returns the first input that makes it panic.
-fn run(target: fn(&[u8]), seeds: &[Vec<u8>], runs: usize) -> Result<usize, Vec<u8>> {
+fn run(target: fn(&[u8]), seeds: &[Vec<u8>], effort: Effort) -> Result<usize, Vec<u8>> {
     let try_one = |input: &[u8]| catch_unwind(AssertUnwindSafe(|| target(input))).map_err(|_| input.to_vec());
     seeds.iter().try_for_each(|seed| try_one(seed))?;
     try_one(&[])?;
-    let (end, mut random) = (Instant::now() + SPAN, Random(0x9e37_79b9_7f4a_7c15));
-    for n in 0..runs {
+    let (end, mut random) = (Instant::now() + effort.span, Random(effort.seed));
+    for n in 0..effort.runs {
         if Instant::now() >= end {
             return Ok(n);
         }
         let (seed, other) = (&seeds[random.below(seeds.len())], &seeds[random.below(seeds.len())]);
         try_one(&mutate(seed, other, &mut random))?;
     }
-    Ok(runs)
+    Ok(effort.runs)
 }
 
 #[test]
 fn no_bytes_from_elsewhere_break_anything() {
+    let effort = asked();
     for (name, target) in targets::TARGETS {
-        if let Err(input) = run(target, &seeds(name), RUNS) {
-            panic!("{name} breaks on {} bytes: {:02x?}", input.len(), &input[..input.len().min(2000)]);
+        match run(target, &seeds(name), effort.unwrap_or(ORDINARY)) {
+            Ok(runs) if effort.is_some() => println!("{runs:>10} runs of {name}"),
+            Ok(_) => {}
+            Err(input) => panic!("{name} breaks on {} bytes: {:02x?}", input.len(), &input[..input.len().min(2000)]),
         }
     }
 }
@@ -216,7 +241,8 @@ fn a_target_that_breaks_is_noticed() {
     fn breaks(data: &[u8]) {
         assert!(!data.starts_with(b"good") || data.get(4) != Some(&0xff), "planted");
     }
-    let found = run(breaks, &[b"good bytes".to_vec()], 100_000).expect_err("a broken input");
+    let found =
+        run(breaks, &[b"good bytes".to_vec()], Effort { runs: 100_000, ..ORDINARY }).expect_err("a broken input");
     assert!(found.starts_with(b"good\xff"), "{found:?}");
 }
 
