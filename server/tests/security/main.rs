@@ -2,11 +2,12 @@
 
 mod channel;
 mod offer;
+mod traces;
 mod viewers;
 
 use farpane_engine::capture::synthetic::{self, picture};
 use farpane_engine::pixel::Layout;
-use farpane_test_support::{PATIENCE, Raw, Server};
+use farpane_test_support::{PATIENCE, Raw, Server, rsa_aes};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
 const SCENE: &str = "64x48:still";
@@ -42,6 +43,19 @@ fn password(server: &Server) -> String {
 /// The folder of the servers' keys.
 fn state() -> std::path::PathBuf {
     Server::state_folder()
+}
+
+/// Shakes hands up to the choice of this type.
+fn choose(mut raw: Raw, number: u8) -> Raw {
+    raw.versions("RFB 003.008\n").expect("versions");
+    assert!(raw.security_types().expect("types").contains(&number));
+    raw.send(&[number]).expect("a choice");
+    raw
+}
+
+/// A login through RSA-AES with 256 bits, up to SecurityResult.
+fn rsa_login(server: &Server, user: &str, password: &str) -> (Raw, rsa_aes::Shown) {
+    rsa_aes::log_in(connect(server), 129, user, password, PATIENCE).expect("a login")
 }
 
 /// A connection before any byte.

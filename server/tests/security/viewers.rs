@@ -1,6 +1,6 @@
 //! Logins as today's viewers make them: TLS with a certificate, RSA-AES, and both kinds of browsers' logins inside wss.
 
-use super::{connect, password, scene, serve, state, told};
+use super::{choose, connect, password, rsa_login, scene, serve, state, told};
 use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Tls, encoding, rsa_aes};
 
 /// VeNCrypt's number among the security types.
@@ -11,14 +11,6 @@ const PLAIN: u32 = 256;
 /// What trusts the servers' own certificate, which the first of them has made.
 fn trust() -> Tls {
     Tls::new(&state().join("tls.crt"), "127.0.0.1", None).expect("the server's own certificate")
-}
-
-/// Shakes hands up to the choice of this type.
-fn choose(mut raw: Raw, number: u8) -> Raw {
-    raw.versions("RFB 003.008\n").expect("versions");
-    assert!(raw.security_types().expect("types").contains(&number));
-    raw.send(&[number]).expect("a choice");
-    raw
 }
 
 fn shows_the_scene(raw: Raw) {
@@ -47,10 +39,10 @@ fn x509plain_lets_in_by_the_servers_own_certificate_and_refuses_a_wrong_password
 #[test]
 fn ra2_256_lets_in_and_refuses_a_wrong_password() {
     let server = serve(&[]);
-    let (raw, shown) = rsa_aes::log_in(connect(&server), 129, "ann", &password(&server), PATIENCE).expect("a login");
+    let (raw, shown) = rsa_login(&server, "ann", &password(&server));
     assert_eq!(shown.fingerprint, told(&server, "RSA key"));
     shows_the_scene(raw);
-    let (raw, _) = rsa_aes::log_in(connect(&server), 129, "ann", "wrong", PATIENCE).expect("a login");
+    let (raw, _) = rsa_login(&server, "ann", "wrong");
     is_refused(raw);
 }
 
