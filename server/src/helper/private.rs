@@ -77,7 +77,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
 /// the same time all get what one of them made.
 ///
 /// # Errors
-/// As [`read`] and [`write`], and as `make`.
+/// As [`read`] and [`write()`], and as `make`.
 pub fn read_or_make<E: From<PrivateError>>(
     path: &Path,
     most: u64,

@@ -102,7 +102,7 @@ pub fn write(throttle: &Throttle) -> String {
 /// Reads a state. Whatever it says of times that lie ahead counts from now.
 ///
 /// # Errors
-/// When anything in it is not as [`write`] writes it.
+/// When anything in it is not as [`write()`] writes it.
 pub fn read(text: &str, now: Moment) -> Result<Throttle, StoreError> {
     let mut lines = text.split_inclusive('\n').enumerate().map(|(n, line)| (n.saturating_add(1), line));
     let head = lines.next().and_then(|(_, line)| line.strip_suffix('\n'));

@@ -1,6 +1,6 @@
 //! The server's own users: one file, one line a user, read by its owner alone.
 //!
-//! [`Users`] is the file as read ([`format`](self::format) reads and prints it); [`UserFile`] is the file on disk. It is read
+//! [`Users`] is the file as read (`format` reads and prints it); [`UserFile`] is the file on disk. It is read
 //! again whenever it changed, and changed under a lock: two who change it at once lose nothing, and readers see the old file
 //! or the new one, whole.
 

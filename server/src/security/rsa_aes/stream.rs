@@ -1,7 +1,7 @@
 //! A byte stream inside records.
 //!
 //! Written bytes are sealed at once and handed to the stream below as far as it takes them; what it does not take waits, at most
-//! [`WAITING`] bytes and a record of it, for the next write or flush. Nothing is allocated once the buffers have grown.
+//! `WAITING` bytes and a record of it, for the next write or flush. Nothing is allocated once the buffers have grown.
 //!
 //! INVARIANT: after a refused record nothing is read any more, and an end inside a record is an error.
 
