@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use farpane_test_support::namespace::Namespace;
-use farpane_test_support::{ClientError, PATIENCE, Raw, Security, Server};
+use farpane_test_support::{ClientError, PATIENCE, Raw, Security, Server, Tls};
 use socket2::{Domain, Socket, Type};
 
 const FARPANE: &str = env!("CARGO_BIN_EXE_farpane");
@@ -25,14 +25,24 @@ const SERVER: &str = "10.91.0.1:5900";
 const FRIEND: &str = "10.91.0.2";
 const BESIEGER: &str = "10.91.0.66";
 
-/// Logs in over a fresh connection, up to ServerInit. The one place that knows how; VncAuth knows no user.
-fn log_in(mut raw: Raw, user: &str, password: &str) -> Result<(), ClientError> {
-    assert!(!user.is_empty(), "a login without a user");
-    raw.handshake("RFB 003.008\n", Security::VncAuth(password), true).map(|_| ())
+/// How everybody logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By eight characters and no name.
+    VncAuth,
+    /// By a name and a password of the server's own users, inside TLS.
+    X509Plain,
 }
 
-/// What the server is started with, so that it offers what [`log_in`] speaks.
-const OFFER: [&str; 4] = ["--security", "vncauth", "--insecure-allow", "vncauth@10.91.0.1:5900"];
+impl Way {
+    /// What the server is started with, so that it offers this.
+    fn offer(self) -> &'static [&'static str] {
+        match self {
+            Way::VncAuth => &["--security", "vncauth", "--insecure-allow", "vncauth@10.91.0.1:5900"],
+            Way::X509Plain => &["--security", "x509plain"],
+        }
+    }
+}
 
 /// Whether the whole siege was asked for.
 fn is_full() -> bool {
@@ -48,12 +58,13 @@ fn login_limit() -> Duration {
 struct Castle {
     others: Namespace,
     server: Server,
+    way: Way,
     _home: Namespace,
     folder: std::path::PathBuf,
 }
 
 impl Castle {
-    fn new(name: &str, config: &str) -> Self {
+    fn new(name: &str, config: &str, way: Way) -> Self {
         let (home, others) = (Namespace::new(), Namespace::new());
         home.cable("moat", &others, "road");
         home.addresses("moat", &["10.91.0.1/24"]);
@@ -64,16 +75,29 @@ impl Castle {
         let (config_file, password_file) = (path("farpane.toml"), path("password"));
         let state = format!("state_folder = {:?}\n", path("state"));
         std::fs::write(&config_file, state + config).expect("a file");
-        let mut made = Command::new(FARPANE)
-            .args(["password", &password_file])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("farpane runs");
-        writeln!(made.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
-        assert!(made.wait().expect("it ends").success(), "no password file");
-        let common = ["serve", "--source", "synthetic:64x64:still", "--listen", SERVER, "--config", &config_file];
-        let server = home.serve(FARPANE, &[&common[..], &["--password-file", &password_file], &OFFER].concat());
-        Castle { others, server, _home: home, folder }
+        let mut arguments =
+            vec!["serve", "--source", "synthetic:64x64:still", "--listen", SERVER, "--config", &config_file];
+        arguments.extend(way.offer());
+        match way {
+            Way::VncAuth => {
+                make(&["password", &password_file], 1);
+                arguments.extend(["--password-file", &password_file]);
+            }
+            Way::X509Plain => make(&["user", "add", USER, "--config", &config_file], 2),
+        }
+        let server = home.serve(FARPANE, &arguments);
+        Castle { others, server, way, _home: home, folder }
+    }
+
+    /// Logs in over a fresh connection, up to ServerInit.
+    fn log_in(&self, mut raw: Raw, user: &str, password: &str) -> Result<(), ClientError> {
+        match self.way {
+            Way::VncAuth => raw.handshake("RFB 003.008\n", Security::VncAuth(password), true).map(|_| ()),
+            Way::X509Plain => {
+                let tls = Tls::new(&self.folder.join("state/tls.crt"), "10.91.0.1", None)?;
+                raw.handshake("RFB 003.008\n", Security::X509Plain { tls: &tls, user, password }, true).map(|_| ())
+            }
+        }
     }
 
     /// Logs the friend in again and again until `over`; every time must work at once. Returns how often and the longest time.
@@ -83,7 +107,7 @@ impl Castle {
             while !over.load(Ordering::Relaxed) || times == 0 {
                 let start = Instant::now();
                 let raw = connect(FRIEND).unwrap_or_else(|e| panic!("the friend's connection {times}: {e}"));
-                log_in(raw, USER, PASSWORD).unwrap_or_else(|e| panic!("the friend's login {times}: {e}"));
+                self.log_in(raw, USER, PASSWORD).unwrap_or_else(|e| panic!("the friend's login {times}: {e}"));
                 longest = longest.max(start.elapsed());
                 times += 1;
                 std::thread::sleep(Duration::from_millis(50));
@@ -97,6 +121,14 @@ impl Drop for Castle {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Runs farpane with the password on as many lines of its input.
+fn make(arguments: &[&str], lines: usize) {
+    let mut made = Command::new(FARPANE).args(arguments).stdin(Stdio::piped()).spawn().expect("farpane runs");
+    let text = format!("{PASSWORD}\n").repeat(lines);
+    made.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    assert!(made.wait().expect("it ends").success(), "{arguments:?} failed");
 }
 
 /// Says that the siege is over when it goes, also by a panic: the friend would come and go for ever.

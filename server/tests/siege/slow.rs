@@ -7,7 +7,7 @@ use farpane_test_support::namespace::with_namespaces;
 use farpane_test_support::{ClientError, PATIENCE, Raw};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::{BESIEGER, Castle, Over, PASSWORD, connect, is_full, login_limit};
+use super::{BESIEGER, Castle, Over, PASSWORD, Way, connect, is_full, login_limit};
 
 const VERSION: &str = "RFB 003.008\n";
 const VNC_AUTH: u8 = 2;
@@ -85,7 +85,7 @@ fn slow_connections_in_every_phase_go_in_time_and_keep_nobody_waiting() {
         let short = "[network]\nmax_unauthenticated = 2000\ngreeting_timeout_s = 3\nlogin_timeout_s = 3\n";
         let (config, each, limit) =
             if is_full() { ("", 200, Duration::from_secs(121)) } else { (short, 40, 3 * PATIENCE) };
-        let castle = Castle::new("slow", config);
+        let castle = Castle::new("slow", config, Way::VncAuth);
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let friend = scope.spawn(|| castle.friend_comes_and_goes(&over));
