@@ -1,5 +1,7 @@
 //! Sources: where pictures come from. One source per output (monitor).
 
+#[cfg(any(feature = "x11", feature = "wayland"))]
+mod mapping;
 pub mod replay;
 pub mod synthetic;
 #[cfg(feature = "x11")]
@@ -116,6 +118,12 @@ pub trait Source: Send {
 
     /// The next event, or none when nothing changed. Does not wait for a change.
     fn take(&mut self, now: Instant) -> Option<SourceEvent>;
+
+    /// Bytes of pixels that the source copied by itself on their way from the desktop's memory to the frames' so far: none where
+    /// frames lie where the desktop wrote them.
+    fn staged_bytes(&self) -> u64 {
+        0
+    }
 
     /// When `take` should be called even though nobody rang: for sources that make pictures by the clock.
     fn next_due(&self) -> Option<Instant> {

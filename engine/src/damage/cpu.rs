@@ -58,11 +58,6 @@ impl CpuDamage {
         Self::default()
     }
 
-    /// What it has done so far.
-    pub fn stats(&self) -> DamageStats {
-        self.stats
-    }
-
     /// Works off the frames that may be read, oldest first.
     fn advance(&mut self, mirror: &Mirror, now: Instant) {
         while let Some((_, frame)) = self.waiting.front() {
@@ -202,6 +197,10 @@ impl DamageEngine for CpuDamage {
         if on != self.scroll.is_some() {
             self.scroll = on.then(Box::default);
         }
+    }
+
+    fn stats(&self) -> DamageStats {
+        self.stats
     }
 
     fn recycle(&mut self, damage: Damage) {

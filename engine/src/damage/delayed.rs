@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Damage, DamageEngine, Mirror, Progress, Ticket};
+use super::{Damage, DamageEngine, DamageStats, Mirror, Progress, Ticket};
 use crate::frame::Frame;
 
 /// When a frame is let go.
@@ -80,6 +80,10 @@ impl<E: DamageEngine> DamageEngine for Delayed<E> {
         }
         let inner = self.inner.submit(frame, mirror, now);
         self.inner.poll(inner, mirror, now)
+    }
+
+    fn stats(&self) -> DamageStats {
+        self.inner.stats()
     }
 
     fn recycle(&mut self, damage: Damage) {

@@ -82,6 +82,11 @@ pub trait DamageEngine: Send {
         let _ = wanted;
     }
 
+    /// What it has done so far; an engine that does not count says nothing.
+    fn stats(&self) -> DamageStats {
+        DamageStats::default()
+    }
+
     /// Takes a damage back whose reader is done with it, so that its buffers serve a later frame.
     fn recycle(&mut self, damage: Damage) {
         drop(damage);

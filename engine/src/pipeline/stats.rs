@@ -45,6 +45,13 @@ pub struct Stats {
     pub frames: AtomicU64,
     /// Frames that changed nothing.
     pub empty_frames: AtomicU64,
+    /// Bytes of the frames' memory that were compared with the mirror.
+    pub compared_bytes: AtomicU64,
+    /// Bytes of pixels that differed: the one copy between the source's memory and what is encoded. A pixel that moved inside the mirror
+    /// and was then right is not among them.
+    pub copied_bytes: AtomicU64,
+    /// Bytes that the source copied before, because the desktop's memory could not be compared where it lay.
+    pub staged_bytes: AtomicU64,
     /// Rectangles encoded.
     pub encoded_rects: AtomicU64,
     /// Pixels encoded.

@@ -9,7 +9,7 @@ use super::backoff::Backoff;
 use super::output::{OutputEvent, Shared, layout_of};
 use super::stats::Stats;
 use crate::capture::{Source, SourceError, SourceEvent};
-use crate::damage::{CpuDamage, Damage, DamageEngine, Mirror, Progress, Ticket};
+use crate::damage::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, Progress, Ticket};
 use crate::geometry::Size;
 
 /// A source that failed is asked again after this long.
@@ -30,6 +30,8 @@ pub(super) struct Worker {
     damage: Box<dyn DamageEngine>,
     events: Box<dyn Fn(OutputEvent) + Send>,
     tickets: VecDeque<(Ticket, Instant)>,
+    /// What the damage engine had done when it was last asked.
+    counted: DamageStats,
     started: bool,
     lost: bool,
     retry_at: Option<Instant>,
@@ -51,6 +53,7 @@ impl Worker {
             damage,
             events,
             tickets: VecDeque::new(),
+            counted: DamageStats::default(),
             started: false,
             lost: false,
             retry_at: None,
@@ -84,8 +87,22 @@ impl Worker {
                 self.started = false;
                 self.tickets.clear();
                 let stats = &self.shared.stats;
-                let (frames, empty_frames) = (stats.frames.load(Relaxed), stats.empty_frames.load(Relaxed));
-                tracing::debug!(frames, empty_frames, "nobody watches: capture stops");
+                let [frames, empty_frames, compared_bytes, copied_bytes, staged_bytes] = [
+                    &stats.frames,
+                    &stats.empty_frames,
+                    &stats.compared_bytes,
+                    &stats.copied_bytes,
+                    &stats.staged_bytes,
+                ]
+                .map(|count| count.load(Relaxed));
+                tracing::debug!(
+                    frames,
+                    empty_frames,
+                    compared_bytes,
+                    copied_bytes,
+                    staged_bytes,
+                    "nobody watches: capture stops"
+                );
                 // Nobody watches: what the mirror holds grows old from here.
                 let _gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
                 self.shared.valid.store(false, Relaxed);
@@ -128,6 +145,7 @@ impl Worker {
                 Stats::count(&stats.frames, 1);
                 let took = now.elapsed();
                 stats.capture.add(took);
+                stats.staged_bytes.store(self.source.staged_bytes(), Relaxed);
                 let fetched = frame.pieces.iter().map(|p| p.rect.area()).sum();
                 self.rest_until = Some(now + took + self.backoff.after(fetched, took));
                 if self.lost {
@@ -179,12 +197,13 @@ impl Worker {
         (!self.tickets.is_empty()).then(|| now + POLL)
     }
 
-    /// A mirror of the frame's size; a new one makes everything pending for everybody.
+    /// A mirror of the frame's size and format; a new one makes everything pending for everybody.
     fn fit_mirror(&mut self, size: Size, now: Instant) {
-        if self.gate_read().mirror.read().size() == size {
+        let Ok(layout) = layout_of(&self.source.info()) else { return };
+        let fits = |mirror: &Mirror| (mirror.read().size(), mirror.read().layout) == (size, layout);
+        if fits(&self.gate_read().mirror) {
             return;
         }
-        let Ok(layout) = layout_of(&self.source.info()) else { return };
         self.tickets.clear();
         let mut gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         gate.mirror = Arc::new(Mirror::new(size, layout, now));
@@ -209,6 +228,15 @@ impl Worker {
 
     /// Publishes what is done, in order. The caller holds the gate for writing.
     fn drain(&mut self, mirror: &Mirror, now: Instant) {
+        self.publish_done(mirror, now);
+        let (done, before) = (self.damage.stats(), self.counted);
+        let stats = &self.shared.stats;
+        Stats::count(&stats.compared_bytes, done.source_bytes.saturating_sub(before.source_bytes));
+        Stats::count(&stats.copied_bytes, done.changed_px.saturating_sub(before.changed_px) * 4);
+        self.counted = done;
+    }
+
+    fn publish_done(&mut self, mirror: &Mirror, now: Instant) {
         while let Some(&(ticket, since)) = self.tickets.front() {
             match self.damage.poll(ticket, mirror, now) {
                 Progress::Pending if now.saturating_duration_since(since) < DAMAGE_LIMIT => return,
@@ -216,6 +244,7 @@ impl Worker {
                     // Lost in the engine, and with it what it would have told: the next frame is compared whole.
                     tracing::error!(?ticket, "damage engine gave no answer within {DAMAGE_LIMIT:?}; back to the CPU");
                     self.damage = Box::new(CpuDamage::new());
+                    self.counted = DamageStats::default();
                     self.tickets.clear();
                     self.source.stop();
                     self.started = false;

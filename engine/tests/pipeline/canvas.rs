@@ -20,6 +20,7 @@ pub struct Canvas {
 pub struct Inner {
     pub size: Size,
     pub pixels: Vec<u32>,
+    pub fourcc: Fourcc,
     changed: bool,
     pub resized: bool,
     pub fail: bool,
@@ -33,6 +34,7 @@ impl Canvas {
             inner: Arc::new(Mutex::new(Inner {
                 size,
                 pixels,
+                fourcc: Fourcc::XRGB8888,
                 changed: false,
                 resized: false,
                 fail: false,
@@ -85,8 +87,8 @@ struct CanvasSource {
 
 impl Source for CanvasSource {
     fn info(&self) -> OutputInfo {
-        let size = self.canvas.inner.lock().unwrap().size;
-        OutputInfo { name: "test".into(), position: Point::new(0, 0), size, fourcc: Fourcc::XRGB8888 }
+        let inner = self.canvas.inner.lock().unwrap();
+        OutputInfo { name: "test".into(), position: Point::new(0, 0), size: inner.size, fourcc: inner.fourcc }
     }
 
     fn start(&mut self, bell: Arc<Doorbell>) -> Result<(), SourceError> {
@@ -120,7 +122,7 @@ impl Source for CanvasSource {
         self.seq += 1;
         Some(SourceEvent::Frame(Frame {
             size: inner.size,
-            fourcc: Fourcc::XRGB8888,
+            fourcc: inner.fourcc,
             modifier: Modifier::LINEAR,
             pieces: vec![Piece { rect: inner.size.rect(), offset: 0, stride: usize::from(inner.size.w) * 4 }],
             memory: Memory::Heap(inner.pixels.clone().into()),

@@ -11,6 +11,7 @@ use farpane_engine::damage::CpuDamage;
 use farpane_engine::encode::Codec;
 use farpane_engine::geometry::{Point, Rect, Size};
 use farpane_engine::pipeline::{EncodedUpdate, Output, View, ViewOutput};
+use farpane_engine::pixel::Fourcc;
 
 #[test]
 fn a_client_that_wants_nothing_makes_no_captures_and_without_clients_the_source_stops() {
@@ -79,6 +80,26 @@ fn two_outputs_with_a_gap_make_one_canvas() {
 }
 
 #[test]
+fn one_changed_letter_is_copied_once_and_nothing_else_is() {
+    let canvas = Canvas::new(Size::new(640, 480));
+    canvas.paint(Rect::new(0, 0, 640, 480), noise);
+    let (view, output, _) = one_output(&canvas);
+    let pool = pool();
+    let mut client = Client::new(&view, lossless(Codec::Zrle), true);
+    client.converge(|| canvas.pixels(), &pool);
+    let counts = || {
+        let stats = output.stats();
+        [&stats.compared_bytes, &stats.copied_bytes, &stats.staged_bytes].map(|count| count.load(SeqCst))
+    };
+    let before = counts();
+    canvas.paint(Rect::new(100, 100, 10, 20), |x, y| noise(x, y) ^ 0x00ff_ffff);
+    client.converge(|| canvas.pixels(), &pool);
+    let [compared, copied, staged] = std::array::from_fn(|i| counts()[i] - before[i]);
+    assert_eq!((copied, staged), (10 * 20 * 4, 0));
+    assert!(compared >= copied, "{compared} bytes compared");
+}
+
+#[test]
 fn equal_clients_share_what_was_encoded() {
     let canvas = Canvas::new(Size::new(640, 480));
     canvas.paint(Rect::new(0, 0, 640, 480), noise);
@@ -112,6 +133,21 @@ fn a_resize_gives_everybody_the_new_picture() {
     };
     let mut client = Client::new(&view, lossless(Codec::Zrle), true);
     client.converge(|| canvas.pixels(), &pool);
+}
+
+#[test]
+fn a_source_may_change_its_pixel_format_and_nothing_else() {
+    let canvas = Canvas::new(Size::new(200, 100));
+    let (view, _output, _) = one_output(&canvas);
+    let pool = pool();
+    let mut client = Client::new(&view, lossless(Codec::Zrle), true);
+    client.converge(|| canvas.pixels(), &pool);
+    let shown: Vec<u32> = (0..200 * 100).map(|p| (p * 7) & 0x00ff_ffff).collect();
+    canvas.change(|i| {
+        i.fourcc = Fourcc::XBGR8888;
+        i.pixels = shown.iter().map(|p| p.swap_bytes() >> 8).collect();
+    });
+    client.converge(|| shown.clone(), &pool);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::X11Error;
-use super::ffi::Mapping;
+use crate::capture::mapping::Mapping;
 use crate::frame::Piece;
 use crate::geometry::{Rect, Size};
 

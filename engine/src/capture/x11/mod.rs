@@ -11,7 +11,6 @@
 pub mod auth;
 mod bands;
 mod connect;
-mod ffi;
 mod framebuffer;
 mod monitors;
 mod reader;

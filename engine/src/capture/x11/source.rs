@@ -10,9 +10,9 @@ use x11rb::protocol::shm;
 use x11rb::protocol::xproto::{self, ImageFormat};
 
 use super::bands::bands;
-use super::ffi::Mapping;
 use super::shared::{Output, OutputState, Shared};
 use super::{Fetch, Monitor, X11Error};
+use crate::capture::mapping::Mapping;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
 use crate::frame::{Frame, Hint, Memory, Piece};
 use crate::geometry::{Rect, Region};

@@ -1,4 +1,4 @@
-//! Memory shared with the X server.
+//! Memory shared with the X server or the compositor.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,9 +8,9 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::frame::SharedMemory;
 
-/// A file mapped for reading; the X server may write to it at any time.
+/// A file mapped for reading; the other side may write to it at any time.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(in crate::capture) struct Mapping {
     start: *mut std::ffi::c_void,
     len: usize,
 }
@@ -22,7 +22,7 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps the first `len` bytes of a file that is at least as long.
-    pub(super) fn new(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
+    pub(in crate::capture) fn new(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
         let size = rustix::fs::fstat(&fd)?.st_size;
         if len == 0 || u64::try_from(size).unwrap_or(0) < len as u64 {
             return Err(std::io::Error::other(format!(
@@ -35,8 +35,8 @@ impl Mapping {
         Ok(Self { start, len })
     }
 
-    /// Anonymous memory of `len` bytes that cannot be cut, mapped here, and its descriptor for the server.
-    pub(super) fn anonymous(len: usize) -> std::io::Result<(Self, OwnedFd)> {
+    /// Anonymous memory of `len` bytes that cannot be cut, mapped here, and its descriptor for the other side.
+    pub(in crate::capture) fn anonymous(len: usize) -> std::io::Result<(Self, OwnedFd)> {
         let fd = rustix::fs::memfd_create("farpane-shm", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::fs::ftruncate(&fd, len as u64)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
