@@ -1,21 +1,27 @@
-//! The gatekeeping hook in a process of its own: what reads the network may run nothing.
+//! Who asks the person at the desktop, in a process of its own: what reads the network may run nothing and reach no bus.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::config::{Gatekeeping, SessionSection};
 use crate::helper::wire::{self, WireError};
 use crate::helper::{Calls, Numbered};
-use crate::session::{Asking, Doorkeeper, Hook, Knock, Said};
+#[cfg(feature = "notification")]
+use crate::session::Notification;
+use crate::session::{Asking, Doorkeeper, Exclusive, Hook, Knock, Said};
 
 use super::AppError;
+#[cfg(feature = "notification")]
+use super::session_bus;
 
-/// Questions that are open at once at most: each is a running command.
+/// Questions that are open at once at most: each may be a running command.
 const MOST_OPEN: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -36,17 +42,70 @@ enum Told {
     Failed(String),
 }
 
-/// A doorkeeper whose command another process runs.
+/// How the person at the desktop is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Asker {
+    /// By a command of the administrator's.
+    Command(Vec<String>),
+    /// By a notification on the session bus with this address.
+    #[cfg(feature = "notification")]
+    Notification(String),
+}
+
+impl Asker {
+    /// The one that the configuration wants; none where nobody is ever asked, or only over the control socket.
+    pub(super) fn of(session: &SessionSection) -> Option<Self> {
+        if session.gatekeeping == Gatekeeping::Off && session.exclusive != Exclusive::Ask {
+            return None;
+        }
+        if !session.gatekeeping_hook.is_empty() {
+            return Some(Asker::Command(session.gatekeeping_hook.clone()));
+        }
+        session.gatekeeping_notification.then(Self::notification).flatten()
+    }
+
+    #[cfg(feature = "notification")]
+    fn notification() -> Option<Self> {
+        let bus = session_bus();
+        if bus.is_none() {
+            tracing::warn!(
+                "nobody can be asked by a notification: there is no session bus (DBUS_SESSION_BUS_ADDRESS and XDG_RUNTIME_DIR \
+                 are not set); answer with farpane session accept, or set gatekeeping_hook"
+            );
+        }
+        bus.map(Asker::Notification)
+    }
+
+    #[cfg(not(feature = "notification"))]
+    fn notification() -> Option<Self> {
+        tracing::warn!(
+            "nobody can be asked by a notification: this farpane was built without the feature notification"
+        );
+        None
+    }
+
+    /// Who asks, in this process.
+    pub(super) fn doorkeeper(self) -> Option<Arc<dyn Doorkeeper>> {
+        match self {
+            Asker::Command(words) => Hook::new(&words).map(|hook| Arc::new(hook) as Arc<dyn Doorkeeper>),
+            #[cfg(feature = "notification")]
+            Asker::Notification(bus) => Some(Arc::new(Notification::new(bus))),
+        }
+    }
+}
+
+/// A doorkeeper that another process stands behind.
 pub(super) struct RemoteDoorkeeper {
     calls: Calls<Ask, Told>,
     next: AtomicU64,
 }
 
 impl RemoteDoorkeeper {
-    /// Tells a helper that was just started which command it runs. Starts no thread.
-    pub(super) fn start(socket: UnixStream, hook: &[String]) -> Result<Self, AppError> {
+    /// Tells a helper that was just started how it asks. Starts no thread.
+    pub(super) fn start(socket: UnixStream, asker: &Asker) -> Result<Self, AppError> {
         let (mut sender, receiver) = wire::ends(socket);
-        sender.send(&hook, &[]).map_err(AppError::failed)?;
+        sender.send(asker, &[]).map_err(AppError::failed)?;
         Ok(RemoteDoorkeeper { calls: Calls::new("farpane-hook", sender, receiver), next: AtomicU64::new(0) })
     }
 }
@@ -75,7 +134,7 @@ impl Doorkeeper for RemoteDoorkeeper {
     }
 }
 
-/// Runs the command that the first message names, for each question, until the server ends.
+/// Asks as the first message says, for each question, until the server ends.
 ///
 /// # Errors
 /// When this process was not started by a server, or is told what it does not understand.
@@ -89,8 +148,8 @@ pub fn run_hooks(socket: UnixStream) -> Result<(), AppError> {
 
 async fn answer(socket: UnixStream) -> Result<(), WireError> {
     let (mut sender, mut receiver) = wire::async_ends(socket)?;
-    let (words, _) = receiver.receive::<Vec<String>>().await?;
-    let Some(hook) = Hook::new(&words) else { return Ok(()) };
+    let (asker, _) = receiver.receive::<Asker>().await?;
+    let Some(doorkeeper) = asker.doorkeeper() else { return Ok(()) };
     let (done, mut answers) = mpsc::channel::<Numbered<Told>>(MOST_OPEN);
     let mut open: HashMap<u64, AbortHandle> = HashMap::new();
     loop {
@@ -104,7 +163,7 @@ async fn answer(socket: UnixStream) -> Result<(), WireError> {
         let Numbered { id, body } = match asked {
             Ok((asked, _)) => asked,
             Err(error) => {
-                // commands that run are ended with what they started
+                // commands that run are ended with what they started, and notifications taken away
                 open.into_values().for_each(|running| running.abort());
                 tokio::task::yield_now().await;
                 return Err(error);
@@ -118,9 +177,9 @@ async fn answer(socket: UnixStream) -> Result<(), WireError> {
                     sender.send(&Numbered { id, body }, &[]).await?;
                     continue;
                 }
-                let (hook, done) = (hook.clone(), done.clone());
+                let (doorkeeper, done) = (Arc::clone(&doorkeeper), done.clone());
                 let ask = async move {
-                    let body = match hook.ask(&knock).await {
+                    let body = match doorkeeper.ask(&knock).await {
                         Ok(Said::Accept) => Told::Accept,
                         Ok(Said::Refuse) => Told::Refuse,
                         Ok(Said::Nobody) => Told::Nobody,
@@ -161,7 +220,7 @@ mod tests {
     fn shell(script: &str) -> RemoteDoorkeeper {
         let (ours, its) = UnixStream::pair().unwrap();
         std::thread::spawn(move || run_hooks(its).unwrap());
-        RemoteDoorkeeper::start(ours, &["sh".into(), "-c".into(), script.into()]).unwrap()
+        RemoteDoorkeeper::start(ours, &Asker::Command(vec!["sh".into(), "-c".into(), script.into()])).unwrap()
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -178,7 +237,7 @@ mod tests {
         }
         let (ours, its) = UnixStream::pair().unwrap();
         std::thread::spawn(move || run_hooks(its).unwrap());
-        let missing = RemoteDoorkeeper::start(ours, &["/nonexistent/hook".into()]).unwrap();
+        let missing = RemoteDoorkeeper::start(ours, &Asker::Command(vec!["/nonexistent/hook".into()])).unwrap();
         assert!(run(missing.ask(&knock())).unwrap_err().to_string().contains("/nonexistent/hook"));
     }
 

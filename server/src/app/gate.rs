@@ -17,6 +17,7 @@ use crate::security::tls::CertificateStore;
 use crate::security::{Grant, Negotiated, Passwords, SecurityKind, vnc_auth};
 use crate::session::{self, Access, Authenticator, Denied, Hub, Proving};
 
+use super::chosen::Chosen;
 use super::keeping::Keeper;
 use super::trail::{Known, Trail};
 
@@ -65,6 +66,7 @@ pub(super) struct Gate {
     /// Where it is written down.
     pub(super) trail: Trail,
     pub(super) permissions: PermissionSettings,
+    pub(super) chosen: Chosen,
     rules: IpRules,
     pub(super) exchanges: Exchanges,
 }
@@ -78,6 +80,7 @@ impl Gate {
             means,
             trail,
             permissions: config.permissions.clone(),
+            chosen: Chosen::of(config),
             rules: config.access.rules.clone(),
             exchanges: Exchanges::new(),
         }
@@ -89,6 +92,12 @@ impl Gate {
 
     pub(super) fn kinds(&self, info: &ConnInfo) -> &[SecurityKind] {
         self.doors.get(info.listener.0).map_or(&[], |door| &door.kinds)
+    }
+
+    /// What somebody gets whom no user stands behind.
+    fn anonymous(&self, view_only: bool) -> Access {
+        let access = Access::anonymous(view_only);
+        Access { permissions: access.permissions.and(self.permissions.anonymous), ..access }
     }
 
     /// Whether this proof may be judged now, and how long its answer is to be held back then.
@@ -130,13 +139,7 @@ impl Gate {
     /// What this peer is offered. A network that has to wait is offered the channel alone, where a device that is known can show itself.
     fn offered(&self, info: &ConnInfo) -> Result<Vec<SecurityType>, Denied> {
         let kinds = self.kinds(info);
-        let mut waits = self.waits(info);
-        if waits.is_some() {
-            // somebody may just have asked to clear it
-            self.means.throttle.take_requests();
-            waits = self.waits(info);
-        }
-        match waits {
+        match self.waits(info) {
             Some(_) if kinds.contains(&SecurityKind::Channel) => Ok(vec![SecurityType::CHANNEL]),
             Some(wait) => Err(too_many(wait)),
             None => {
@@ -178,7 +181,7 @@ impl Authenticator for Gate {
         match self.means.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
             Some(grant) => {
                 let factors = vec!["vncauth".to_owned()];
-                let access = Access { factors, ..Access::anonymous(grant == Grant::ViewOnly || self.view_only(info)) };
+                let access = Access { factors, ..self.anonymous(grant == Grant::ViewOnly || self.view_only(info)) };
                 self.right(info, known, &attempt, &access);
                 Ok(access)
             }
@@ -188,7 +191,15 @@ impl Authenticator for Gate {
 
     fn none(&self, info: &ConnInfo) -> Access {
         self.trail.chose(info, SecurityKind::None);
-        Access::anonymous(self.view_only(info))
+        self.anonymous(self.view_only(info))
+    }
+
+    fn broke(&self, info: &ConnInfo) {
+        let counted = self.means.throttle.kept().lock().garbage(info.source(), now());
+        if let Some(wait) = counted.wait {
+            self.trail.penalty(info, Known::default(), PenaltyKind::Wait(Duration::from_secs(wait.seconds())));
+        }
+        self.means.throttle.note();
     }
 
     fn prove<'a>(&'a self, transport: Transport, negotiated: &'a Negotiated) -> Proving<'a> {

@@ -9,8 +9,8 @@ use crate::auth::throttle::Kept;
 
 use super::gate::now;
 
-/// Changes wait this long for others, so that many cost one write.
-const GATHER: Duration = Duration::from_secs(1);
+/// Requests to clear are looked for so often while anything is counted, and changes saved that are due.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The throttle, and who saves it.
 pub(super) struct Keeper {
@@ -33,15 +33,18 @@ impl Keeper {
         self.changed.notify_one();
     }
 
-    /// Saves what changes; never ends. Dropping it loses at most what changed within a second: call [`Keeper::save`] then.
+    /// Saves what changes and carries out what `farpane penalties clear` asks for; never ends. Rests while nothing is counted.
+    /// Dropping it loses at most what changed within five seconds: call [`Keeper::save`] then.
     pub(super) async fn run(&self) {
         loop {
-            self.changed.notified().await;
-            tokio::time::sleep(GATHER).await;
+            if self.kept.is_idle() {
+                self.changed.notified().await;
+            }
+            tokio::time::sleep(TICK).await;
             let kept = Arc::clone(&self.kept);
-            let saved = tokio::task::spawn_blocking(move || kept.save(now())).await;
-            if let Ok(Err(error)) = saved {
-                tracing::warn!(%error, "penalties cannot be saved");
+            let ticked = tokio::task::spawn_blocking(move || kept.tick(now())).await;
+            for error in ticked.unwrap_or_default() {
+                tracing::warn!(%error, "penalties");
             }
         }
     }
@@ -50,13 +53,6 @@ impl Keeper {
     pub(super) fn save(&self) {
         if let Err(error) = self.kept.save(now()) {
             tracing::warn!(%error, "penalties cannot be saved");
-        }
-    }
-
-    /// Carries out what `farpane penalties clear` asked for. Blocks on the disk for a moment.
-    pub(super) fn take_requests(&self) {
-        for error in self.kept.tick(now()) {
-            tracing::warn!(%error, "penalties");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! and when a client can connect each listener is printed on stdout.
 
 mod bench;
+mod chosen;
 mod control;
 mod demo;
 mod doorkeeper;
@@ -37,7 +38,7 @@ pub use doorkeeper::run_hooks;
 pub use processes::hold_keys;
 pub use record::{Recording, record};
 pub use run::serve;
-pub use secrets::{id, state_folder};
+pub use secrets::{PENALTIES, id, state_folder};
 
 /// Why the program ends before its time; decides its exit status.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +147,13 @@ pub fn check(file: Option<PathBuf>, over: Overrides) -> Result<String, AppError>
 }
 
 /// What the backends may know of the process's surroundings.
+/// The address of the session bus, as D-Bus clients find it.
+#[cfg(feature = "notification")]
+fn session_bus() -> Option<String> {
+    let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    text("DBUS_SESSION_BUS_ADDRESS").or_else(|| Some(format!("unix:path={}/bus", text("XDG_RUNTIME_DIR")?)))
+}
+
 fn environment(clipboard: ClipboardOptions) -> Environment {
     let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut env = Environment::new(rustix::process::getuid().as_raw(), Arc::new(InProcess));

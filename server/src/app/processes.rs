@@ -21,9 +21,9 @@ use crate::net::{Bound, ListenAddr};
 use crate::sandbox::{self, Early, Mode, Plan};
 use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
 use crate::security::tls::{self, ClientCertificates};
-use crate::session::{Doorkeeper, Hook};
+use crate::session::Doorkeeper;
 
-use super::doorkeeper::RemoteDoorkeeper;
+use super::doorkeeper::{Asker, RemoteDoorkeeper};
 use super::{AppError, environment, keys, logging};
 
 /// All that opening the desktop takes.
@@ -87,9 +87,9 @@ impl Helpers {
         sockets.extend(control.map(Path::to_owned));
         let setup = Setup { allowed: desktop.requests(), sockets };
         let opener = RemoteOpener::start(start("open-helper", Surroundings::Bare)?, &setup);
-        let hook = &config.session.gatekeeping_hook;
-        let asks = !hook.is_empty();
-        let doorkeeper = asks.then(|| RemoteDoorkeeper::start(start("hook-helper", Surroundings::Inherited)?, hook));
+        let asker = Asker::of(&config.session);
+        let doorkeeper =
+            asker.map(|asker| RemoteDoorkeeper::start(start("hook-helper", Surroundings::Inherited)?, &asker));
         let doorkeeper = doorkeeper.transpose()?.map(Arc::new);
         Ok(Helpers(Some(Started { opener: opener.map_err(AppError::failed)?, doorkeeper })))
     }
@@ -126,7 +126,7 @@ impl Door {
     pub(super) fn doorkeeper(&self, config: &Config) -> Option<Arc<dyn Doorkeeper>> {
         match &self.0 {
             Some((_, doorkeeper)) => doorkeeper.clone().map(|keeper| keeper as Arc<dyn Doorkeeper>),
-            None => Hook::new(&config.session.gatekeeping_hook).map(|hook| Arc::new(hook) as Arc<dyn Doorkeeper>),
+            None => Asker::of(&config.session).and_then(Asker::doorkeeper),
         }
     }
 

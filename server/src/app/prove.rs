@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use farpane_channel::PublicKey;
 use farpane_rfb::handshake::SecurityType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -178,7 +179,7 @@ impl Gate {
         let attempt = knock.attempt(user);
         match turn {
             Turn::Granted(granted) => {
-                let access = self.access(&knock.info, &granted);
+                let access = self.access(knock, &granted);
                 self.right(&knock.info, knock.known(user), &attempt, &access);
                 Ok(access)
             }
@@ -191,7 +192,8 @@ impl Gate {
         }
     }
 
-    fn access(&self, info: &ConnInfo, granted: &Granted) -> Access {
+    fn access(&self, knock: &Knock, granted: &Granted) -> Access {
+        let info = &knock.info;
         tracing::info!(
             peer = %info.peer, listener = %info.listener_name, user = granted.user, factors = granted.factors.join(","),
             "logged in"
@@ -200,9 +202,22 @@ impl Gate {
         // a password of the run proves no name
         let nameless = factors.iter().all(|factor| factor == FactorName::Session.name());
         let settings = &self.permissions;
-        let own = if nameless { settings.of_session_password() } else { settings.of_user(&user, &groups) };
+        let own = if nameless {
+            settings.of_session_password()
+        } else {
+            settings.of_user(&user, &groups, self.chosen.has(&user, &factors))
+        };
+        if own.is_empty() && settings.names_nobody() {
+            tracing::warn!(
+                user,
+                factors = factors.join(","),
+                "this user has no permissions: [permissions] names nobody, and then only users of the user file, those of \
+                 tls.client_users and the account of this server have any; add [permissions.users.NAME] or [permissions.groups.NAME]"
+            );
+        }
         let permissions = if self.view_only(info) { own.and(Permissions::VIEW_ONLY) } else { own };
-        Access { user, factors, permissions, phrase: None }
+        let device = knock.device.as_deref().and_then(PublicKey::from_hex);
+        Access { user, factors, permissions, phrase: device.map(|key| key.fingerprint().phrase().to_string()) }
     }
 
     fn caller(&self, knock: &Knock) -> Caller {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use farpane_channel::{Engine, Phrase, StaticKey};
+use farpane_channel::{Phrase, StaticKey};
 
 use crate::auth::Secret;
 use crate::auth::throttle::Kept;
@@ -144,7 +144,7 @@ impl Secrets {
         }
         if let Some(identity) = held.identity {
             told.catchphrase = Some(identity.public().fingerprint().phrase());
-            means.keys.channel = Some(ChannelServer::new(identity, Engine::default(), true));
+            means.keys.channel = Some(ChannelServer::new(identity, config.channel.engine.into(), true));
         }
         means.judge = held.judge;
         Ok(Secrets { means, told, kept })

@@ -4,22 +4,23 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use crate::app;
 use crate::auth::Moment;
 use crate::auth::throttle::{self, Shown, Which};
-
-/// The file below the folder of state.
-const FILE: &str = "farpane/penalties";
+use crate::config::Overrides;
 
 #[derive(Args, Debug)]
 pub(super) struct PenaltiesArgs {
     #[command(subcommand)]
     what: What,
-    /// The server's file of penalties [default: $STATE_DIRECTORY/penalties, else ~/.local/state/farpane/penalties]
+    /// The server's file of penalties [default: throttle/penalties in the folder for keys and state]
     #[arg(long, value_name = "FILE", global = true)]
     file: Option<PathBuf>,
+    /// The configuration file, where it sets state_folder
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -32,18 +33,6 @@ enum What {
         #[arg(value_name = "WHICH")]
         which: Which,
     },
-}
-
-/// Where a server keeps its penalties when it is not told.
-fn default_file(var: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let absolute = |name| var(name).filter(|path| path.is_absolute());
-    // systemd hands the folder of a service over as a whole
-    if let Some(folder) = absolute("STATE_DIRECTORY") {
-        return Ok(folder.join("penalties"));
-    }
-    let home = || Some(absolute("HOME")?.join(".local/state"));
-    let state = absolute("XDG_STATE_HOME").or_else(home);
-    Ok(state.context("no home folder (expected HOME to be set, or give --file FILE)")?.join(FILE))
 }
 
 fn table(shown: &Shown) -> String {
@@ -75,7 +64,10 @@ fn run_at(what: &What, file: &Path, now: Moment) -> anyhow::Result<String> {
 pub(super) fn run(args: &PenaltiesArgs) -> anyhow::Result<String> {
     let file = match &args.file {
         Some(file) => file.clone(),
-        None => default_file(|name| std::env::var_os(name).map(PathBuf::from))?,
+        None => {
+            let config = app::effective(args.config.clone(), Overrides::default())?;
+            app::state_folder(&config)?.join(app::PENALTIES)
+        }
     };
     run_at(&args.what, &file, Moment::of(SystemTime::now()))
 }
@@ -84,18 +76,6 @@ pub(super) fn run(args: &PenaltiesArgs) -> anyhow::Result<String> {
 mod tests {
     use super::*;
     use crate::auth::throttle::{Attempt, Kept};
-
-    #[test]
-    fn the_file_is_found_where_a_server_of_the_same_user_keeps_it() {
-        let with = |set: &'static [(&str, &str)]| {
-            default_file(move |name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v))).ok()
-        };
-        let of = |text: &str| Some(PathBuf::from(text));
-        assert_eq!(with(&[("STATE_DIRECTORY", "/var/lib/farpane"), ("HOME", "/h")]), of("/var/lib/farpane/penalties"));
-        assert_eq!(with(&[("HOME", "/h")]), of("/h/.local/state/farpane/penalties"));
-        assert_eq!(with(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), of("/s/farpane/penalties"));
-        assert_eq!(with(&[("XDG_STATE_HOME", "relative")]), None);
-    }
 
     #[test]
     fn a_list_names_who_waits_and_clearing_empties_it() {

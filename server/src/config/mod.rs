@@ -18,7 +18,7 @@ use crate::backend::SourceSpec;
 use crate::net::{ListenAddr, UnixPeersError};
 use crate::policy::{AccessSettings, PermissionSettings};
 use crate::sandbox;
-use crate::security::{InsecureAllow, PolicyError, SecurityKind, check_offer, rsa_aes, tls};
+use crate::security::{InsecureAllow, PolicyError, SecurityKind, channel, check_offer, rsa_aes, tls};
 
 pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
@@ -53,6 +53,8 @@ pub struct Config {
     pub permissions: PermissionSettings,
     /// Where it is written who came and what became of it.
     pub audit: AuditSettings,
+    /// The encrypted channel.
+    pub channel: channel::Settings,
     /// The server's certificate, and those of clients.
     pub tls: tls::Settings,
     /// RSA-AES.
@@ -85,6 +87,7 @@ impl Default for Config {
             permissions: PermissionSettings::default(),
             audit: AuditSettings::default(),
             tls: tls::Settings::default(),
+            channel: channel::Settings::default(),
             rsa_aes: rsa_aes::Settings::default(),
             sandbox: sandbox::Mode::On,
             session: SessionSection::default(),
@@ -192,6 +195,9 @@ pub enum ConfigError {
     #[error("configuration: {0}")]
     UnixPeers(#[from] UnixPeersError),
     /// RSA-AES.
+    #[error("configuration: security type {0} has keys of 128 bits and tls.min_bits is {1}: take one of them out")]
+    TooFewBits(SecurityKind, u16),
+    /// RSA-AES is set up wrong.
     #[error("configuration: [rsa_aes] {0}")]
     RsaAes(#[from] rsa_aes::SettingsError),
     /// A certificate is what x509none asks for.
@@ -229,6 +235,12 @@ impl Config {
         self.tls.check()?;
         self.audit.check()?;
         self.listeners.iter().try_for_each(|l| l.unix_peers.check())?;
+        let too_short = || self.listeners.iter().flat_map(|l| self.offer(l)).find(|kind| kind.is_128_bits());
+        if self.tls.min_bits > 128
+            && let Some(kind) = too_short()
+        {
+            return Err(ConfigError::TooFewBits(kind, self.tls.min_bits));
+        }
         Ok(self.rsa_aes.check()?)
     }
 

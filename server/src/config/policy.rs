@@ -106,9 +106,11 @@ impl Policy {
         &self.locks
     }
 
-    /// The lock of a key, or of something within it.
+    /// The lock that a key is under.
     pub fn lock(&self, key: &str) -> Option<&Lock> {
-        self.locks.iter().find(|lock| lock.key == key)
+        let over =
+            |lock: &&Lock| key.strip_prefix(&lock.key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.locks.iter().find(over)
     }
 
     /// Lays the locked values over a configuration.
@@ -131,17 +133,22 @@ fn forget_listeners_security(table: &mut Table) {
     }
 }
 
-/// Every value of a table by its dotted key. A list is one value, the listeners too.
+/// Tables whose keys are names that the administrator makes up. Each is one value: where one name is locked, nobody adds another.
+const LISTS_OF_NAMES: [&str; 3] = ["permissions.users", "permissions.groups", "tls.client_users"];
+
+/// Every value of a table by its dotted key. A list is one value, the listeners too, and so are tables of names.
 pub(super) fn flat(table: &Table) -> Vec<(String, Value)> {
-    let mut all = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) => {
-                all.extend(flat(inner).into_iter().map(|(within, value)| (format!("{key}.{within}"), value)));
+    fn add(table: &Table, above: &str, all: &mut Vec<(String, Value)>) {
+        for (key, value) in table {
+            let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+            match value {
+                Value::Table(inner) if !LISTS_OF_NAMES.contains(&path.as_str()) => add(inner, &path, all),
+                value => all.push((path, value.clone())),
             }
-            value => all.push((key.clone(), value.clone())),
         }
     }
+    let mut all = Vec::new();
+    add(table, "", &mut all);
     all
 }
 
@@ -171,6 +178,45 @@ fn put(table: &mut Table, key: &str, value: Value) {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_table_of_names_is_locked_as_a_whole_whatever_the_names_are() {
+        let mut policy = Policy::default();
+        let locked = "[permissions.users.\"john.doe\"]\nallow = [\"view\"]\n[tls]\nmin_bits = 256";
+        policy.add(locked, Path::new("/policy/a.toml")).unwrap();
+        let file = "[permissions.users.mallory]\nallow = [\"all\"]\n[permissions.groups.staff]\nallow = [\"chat\"]";
+        let layers = super::super::Layers { file: Some(("/f".into(), file.into())), policy, ..Default::default() };
+        let permissions = layers.effective().unwrap().permissions;
+        assert_eq!(permissions.users.keys().collect::<Vec<_>>(), ["john.doe"]);
+        assert!(permissions.groups.contains_key("staff"), "another table");
+        let tried: Vec<String> = layers.attempts().into_iter().map(|a| a.lock.key).collect();
+        assert_eq!(tried, ["permissions.users"]);
+        let told = layers.explain("permissions.users").unwrap().to_string();
+        assert!(told.contains("john.doe") && told.contains("from policy /policy/a.toml (locked)"), "{told}");
+    }
+
+    #[test]
+    fn every_table_of_names_is_listed() {
+        // whatever takes a name that nobody has thought of takes it under one of these
+        let name = "nobody-thought-of-this";
+        let table = Table::try_from(Config::default()).unwrap();
+        let sections = table.iter().filter_map(|(key, value)| Some((key.clone(), value.as_table()?.clone())));
+        let mut seen = Vec::new();
+        for (section, inner) in sections {
+            for key in inner.iter().filter(|(_, value)| value.is_table()).map(|(key, _)| key) {
+                let wild = ["\"x\"", "{}"]
+                    .iter()
+                    .any(|value| Config::parse(&format!("[{section}.{key}]\n{name} = {value}"), None).is_ok());
+                if wild {
+                    seen.push(format!("{section}.{key}"));
+                }
+            }
+        }
+        seen.sort();
+        let mut listed = LISTS_OF_NAMES.to_vec();
+        listed.sort_unstable();
+        assert_eq!(seen, listed);
+    }
 
     #[test]
     fn files_count_in_the_order_of_their_names_and_others_cannot_write_them() {

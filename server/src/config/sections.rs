@@ -172,7 +172,9 @@ pub struct SessionSection {
     pub max_time_s: u64,
     /// Whether the person at the desktop is asked before a client gets in.
     pub gatekeeping: Gatekeeping,
-    /// The command that asks, as a list of words; without one only `farpane session accept` lets in.
+    /// Without a command, a notification with two buttons asks.
+    pub gatekeeping_notification: bool,
+    /// The command that asks, as a list of words.
     pub gatekeeping_hook: Vec<String>,
     /// An answer that has not come by then is a no.
     pub gatekeeping_timeout_s: u64,
@@ -213,6 +215,7 @@ impl Default for SessionSection {
             idle_view_only: session.idle_view_only,
             max_time_s: 0,
             gatekeeping: Gatekeeping::Off,
+            gatekeeping_notification: true,
             gatekeeping_hook: Vec::new(),
             gatekeeping_timeout_s: 30,
             allow_if_nobody: session.gate.allow_if_nobody,

@@ -48,7 +48,7 @@ fn wrong_values_name_what_was_expected() {
         ("security = \"vnc\"", "unknown security type \"vnc\" (expected none"),
         ("security = [\"none\", 3]", "invalid type"),
         ("source = \"x12\"", "unknown source"),
-        ("insecure_allow = [\"x509plain@0.0.0.0\"]", "expected none, vncauth, plain"),
+        ("insecure_allow = [\"x509plain@0.0.0.0\"]", "expected none, vncauth, x509vnc, plain"),
         ("[[listener]]\naddress = \"127.0.0.1\"", "expected ADDR:PORT"),
         ("[session]\nmax_fps = 1001", "max_fps 1001 (expected 0..=1000)"),
         ("[session]\nmax_fps = -1", "invalid value"),
@@ -58,6 +58,10 @@ fn wrong_values_name_what_was_expected() {
         ("[session]\nmax_total_rate_kbps = 1000000001", "expected 0..=1000000000"),
         ("[network]\ngreeting_timeout_s = 0", "expected 1..=600"),
         ("[session", "line 1"),
+        (
+            "security = \"ra2\"\n[tls]\nmin_bits = 256\n[[listener]]\naddress = \"127.0.0.1:1\"",
+            "security type ra2 has keys of 128 bits and tls.min_bits is 256",
+        ),
     ] {
         let error = said(text);
         assert!(error.contains(says), "{text}: {error}");
@@ -110,12 +114,12 @@ prop_compose! {
     fn any_rules()(
         exclusive in prop_oneof![Just(Exclusive::TakeOver), Just(Exclusive::Refuse), Just(Exclusive::Ask)],
         idle_timeout_s in 0u64..=31_536_000, idle_view_only: bool, max_time_s in 0u64..=31_536_000,
-        ask: bool, allow_if_nobody: bool, gatekeeping_timeout_s in 1u64..=300,
+        ask: bool, allow_if_nobody: bool, gatekeeping_notification: bool, gatekeeping_timeout_s in 1u64..=300,
         gatekeeping_hook in proptest::collection::vec("[ -~ä\n]{0,8}", 0..3),
     ) -> SessionSection {
         let gatekeeping = if ask { Gatekeeping::Ask } else { Gatekeeping::Off };
         SessionSection {
-            exclusive, idle_timeout_s, idle_view_only, max_time_s, gatekeeping, gatekeeping_hook, gatekeeping_timeout_s,
+            exclusive, idle_timeout_s, idle_view_only, max_time_s, gatekeeping, gatekeeping_notification, gatekeeping_hook, gatekeeping_timeout_s,
             allow_if_nobody, ..SessionSection::default()
         }
     }
@@ -140,7 +144,7 @@ prop_compose! {
 prop_compose! {
     fn any_listener()(
         address in prop_oneof!["127\\.0\\.0\\.1:[1-9][0-9]{0,3}", "\\[::1\\]:0", "unix:/[a-z \"]{1,9}", "ws:0\\.0\\.0\\.0:[1-9]"],
-        kinds in proptest::option::of(prop_oneof!["none", "vncauth,none", "ra2,x509plain"]),
+        kinds in proptest::option::of(prop_oneof!["none", "vncauth,none", "ra2_256,x509plain"]),
         view in "[a-zA-Z0-9-]{1,8}", view_only: bool,
         allowed_origins in proptest::collection::vec("https://[a-z]{1,8}(:[0-9]{1,4})?", 0..3),
     ) -> ListenerSection {
@@ -172,6 +176,7 @@ prop_compose! {
             permissions: PermissionSettings::default(),
             audit: AuditSettings { keep_files: max_unauthenticated.min(9_999), ..AuditSettings::default() },
             tls: tls::Settings { min_bits: if json { 256 } else { 128 }, ..tls::Settings::default() },
+            channel: channel::Settings { engine: if json { channel::Library::AwsLcRs } else { channel::Library::AesGcm } },
             rsa_aes: rsa_aes::Settings::default(),
             auth: auth::Settings { append_otp: if json { 6 } else { 0 }, ..auth::Settings::default() },
             sandbox: if json { crate::sandbox::Mode::Off } else { crate::sandbox::Mode::Require },

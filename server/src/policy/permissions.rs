@@ -206,6 +206,8 @@ impl Entry {
 pub struct PermissionSettings {
     /// What logging in with the one-time password of this run permits.
     pub session_password: Permissions,
+    /// What clients may do that no user stands behind: security types None and VncAuth.
+    pub anonymous: Permissions,
     /// What is said of users, by name.
     pub users: BTreeMap<String, Entry>,
     /// What is said of groups, by name.
@@ -214,15 +216,27 @@ pub struct PermissionSettings {
 
 impl Default for PermissionSettings {
     fn default() -> Self {
-        PermissionSettings { session_password: Permissions::ALL, users: BTreeMap::new(), groups: BTreeMap::new() }
+        PermissionSettings {
+            session_password: Permissions::ALL,
+            anonymous: Permissions::ALL,
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        }
     }
 }
 
 impl PermissionSettings {
-    /// What a user of these groups may do.
-    pub fn of_user(&self, user: &str, groups: &[impl AsRef<str>]) -> Permissions {
-        if self.users.is_empty() && self.groups.is_empty() {
-            return Permissions::ALL;
+    /// Whether nothing is said of any user or group.
+    pub fn names_nobody(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+
+    /// What a user of these groups may do. Where nobody is named, those may do everything whom the administrator has chosen one
+    /// by one, and those who are merely known to somebody else (an account of the machine, a certificate of the
+    /// company's) nothing.
+    pub fn of_user(&self, user: &str, groups: &[impl AsRef<str>], chosen: bool) -> Permissions {
+        if self.names_nobody() {
+            return if chosen { Permissions::ALL } else { Permissions::NONE };
         }
         let groups = groups.iter().filter_map(|group| self.groups.get(group.as_ref()));
         let by_group = groups.fold(Entry::default(), Entry::and).over(Permissions::NONE);
@@ -279,16 +293,19 @@ mod tests {
             ("ann ", &[], ""),
         ];
         for (user, groups, expected) in table {
-            assert_eq!(names(settings().of_user(user, groups)), *expected, "{user} {groups:?}");
+            for chosen in [true, false] {
+                assert_eq!(names(settings().of_user(user, groups, chosen)), *expected, "{user} {groups:?}");
+            }
         }
         assert_eq!(names(settings().of_session_password()), "view");
     }
 
     #[test]
-    fn with_nobody_named_everybody_may_do_everything() {
+    fn with_nobody_named_those_who_were_chosen_may_do_everything_and_others_nothing() {
         let settings = PermissionSettings::default();
-        assert_eq!(settings.of_user("ann", &["staff"]), Permissions::ALL);
-        assert_eq!(settings.of_session_password(), Permissions::ALL);
+        assert_eq!(settings.of_user("ann", &["staff"], true), Permissions::ALL);
+        assert_eq!(settings.of_user("ann", &["staff"], false), Permissions::NONE);
+        assert_eq!((settings.of_session_password(), settings.anonymous), (Permissions::ALL, Permissions::ALL));
         assert_eq!(toml::from_str::<PermissionSettings>("").unwrap(), settings);
     }
 
@@ -310,7 +327,7 @@ mod tests {
                 (_, (_, true)) => false,
                 (_, (allowed, false)) => allowed,
             };
-            assert_eq!(settings.of_user("u", &["g"]).has(Permission::View), expected, "{user:?} {group:?}");
+            assert_eq!(settings.of_user("u", &["g"], true).has(Permission::View), expected, "{user:?} {group:?}");
         }
     }
 

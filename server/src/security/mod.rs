@@ -30,3 +30,21 @@ pub enum SecurityFailed {
     #[error("security type {0} is not served here")]
     NotServed(farpane_rfb::handshake::SecurityType),
 }
+
+impl SecurityFailed {
+    /// Whether the peer broke a protocol. One that does not like our certificate breaks nothing.
+    pub fn is_the_peers_fault(&self) -> bool {
+        use channel::{ChannelFailed, LoginFailed};
+        use rsa_aes::RsaAesError;
+        use vencrypt::VeNCryptError;
+        match self {
+            SecurityFailed::Channel(error) => matches!(error, ChannelFailed::Handshake(_)),
+            SecurityFailed::Login(error) => matches!(error, LoginFailed::Message(_) | LoginFailed::OutOfTurn(_)),
+            SecurityFailed::RsaAes(error) => matches!(error, RsaAesError::PeerKey(_) | RsaAesError::Failed(_)),
+            SecurityFailed::VeNCrypt(error) => {
+                matches!(error, VeNCryptError::NotOffered(_) | VeNCryptError::Long(..) | VeNCryptError::NotText(_))
+            }
+            SecurityFailed::NotServed(_) => false,
+        }
+    }
+}

@@ -66,7 +66,12 @@ impl SecurityKind {
 
     /// Whether it proves who the peer is by more than eight characters.
     fn is_strong(self) -> bool {
-        !matches!(self, SecurityKind::None | SecurityKind::VncAuth)
+        !matches!(self, SecurityKind::None | SecurityKind::VncAuth | SecurityKind::X509Vnc)
+    }
+
+    /// Whether its keys have fewer than 256 bits whatever is agreed on.
+    pub const fn is_128_bits(self) -> bool {
+        matches!(self, SecurityKind::Ra2 | SecurityKind::Ra2Ne)
     }
 
     /// Whether it asks for a user: by a password, prompts or a certificate.
@@ -162,7 +167,7 @@ pub struct InsecureAllow {
 
 /// Why an exception cannot be read as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("exception {0:?} (expected none, vncauth, plain, ra2ne or ra2ne_256, then @ADDR as in --listen)")]
+#[error("exception {0:?} (expected none, vncauth, x509vnc, plain, ra2ne or ra2ne_256, then @ADDR as in --listen)")]
 pub struct InsecureAllowError(String);
 
 impl InsecureAllow {
@@ -296,7 +301,7 @@ mod tests {
     #[test]
     fn what_encrypts_is_fit_for_networks_and_what_only_logs_in_needs_tls_below() {
         use SecurityKind::{Channel, Plain, Ra2, Ra2Ne, Ra2Nex256, Ra2x256, X509None, X509Plain, X509Vnc};
-        for kind in [Channel, X509Plain, X509None, X509Vnc, Ra2, Ra2x256] {
+        for kind in [Channel, X509Plain, X509None, Ra2, Ra2x256] {
             assert_eq!(check_offer(&at("0.0.0.0:1"), &[kind], &[]), Ok(vec![]), "{kind}");
         }
         for kind in [Plain, Ra2Ne, Ra2Nex256] {
@@ -306,7 +311,13 @@ mod tests {
             let allowed = allow(&format!("{kind}@0.0.0.0:1"));
             assert_eq!(check_offer(&at("0.0.0.0:1"), &[kind], &allowed), Ok(vec![kind]));
         }
-        assert!(check_offer(&at("wss:0.0.0.0:1"), &[SecurityKind::VncAuth], &[]).is_err(), "eight characters");
+        for kind in [SecurityKind::VncAuth, X509Vnc] {
+            assert!(check_offer(&at("wss:0.0.0.0:1"), &[kind], &[]).is_err(), "eight characters");
+            assert!(check_offer(&at("0.0.0.0:1"), &[kind], &[]).is_err(), "eight characters");
+            assert_eq!(check_offer(&at("127.0.0.1:1"), &[kind], &[]), Ok(vec![]));
+            let allowed = allow(&format!("{kind}@0.0.0.0:1"));
+            assert_eq!(check_offer(&at("0.0.0.0:1"), &[kind], &allowed), Ok(vec![kind]));
+        }
         assert_eq!(check_offer(&at("127.0.0.1:1"), &[], &[]), Err(PolicyError::Nothing(at("127.0.0.1:1"))));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use farpane_engine::geometry::Size;
+use farpane_rfb::error::Fault;
 use farpane_rfb::handshake::{HandshakeError, SecurityType, ServerEvent, ServerHandshake, ServerInit};
 use farpane_rfb::version::Banner;
 use farpane_rfb::{PixelFormat, limits};
@@ -51,6 +52,9 @@ pub trait Authenticator: Send + Sync {
     /// What a peer may do that had to prove nothing.
     fn none(&self, info: &ConnInfo) -> Access;
 
+    /// Notes that a peer talked nonsense or took too long before it had logged in.
+    fn broke(&self, _: &ConnInfo) {}
+
     /// Carries out a security type that takes over the stream, from its choice to where SecurityResult is due. Whoever offers
     /// no such type has none to carry out.
     fn prove<'a>(&'a self, transport: Transport, negotiated: &'a Negotiated) -> Proving<'a> {
@@ -92,6 +96,18 @@ pub enum HandshakeFailed {
     /// The connection broke.
     #[error("connection: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl HandshakeFailed {
+    /// Whether the peer did what no honest viewer does: it broke a protocol, or held its place until a deadline took it.
+    pub(super) fn is_the_peers_fault(&self) -> bool {
+        match self {
+            HandshakeFailed::TooSlow(_) => true,
+            HandshakeFailed::Protocol(error) => error.fault() == Fault::PeerMisbehaved,
+            HandshakeFailed::Security(error) => error.is_the_peers_fault(),
+            HandshakeFailed::Left | HandshakeFailed::Denied(_) | HandshakeFailed::Io(_) => false,
+        }
+    }
 }
 
 /// A client that was let in.

@@ -36,6 +36,8 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Access;
 pub use caps::{Caps, CursorKind};
+#[cfg(feature = "notification")]
+pub use gate::Notification;
 pub use gate::{Asking, Doorkeeper, Gate, Hook, Knock, Said, Verdict};
 pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
 pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached};
@@ -192,8 +194,8 @@ pub async fn serve(
     settings: Arc<Settings>,
     authenticator: Arc<dyn Authenticator>,
 ) {
-    let peer = transport.info().peer.clone();
-    let listener = Arc::clone(&transport.info().listener_name);
+    let info = transport.info().clone();
+    let (peer, listener) = (info.peer.clone(), Arc::clone(&info.listener_name));
     match handshake::run(transport, &hub, &settings, &*authenticator).await {
         Ok(entered) => {
             let handshake::Entered { transport, membership, early, told } = entered;
@@ -214,6 +216,11 @@ pub async fn serve(
             }
         }
         Err(HandshakeFailed::Left) => tracing::debug!(%peer, %listener, "peer left during the handshake"),
-        Err(error) => tracing::warn!(%peer, %listener, %error, "handshake failed"),
+        Err(error) => {
+            tracing::warn!(%peer, %listener, %error, "handshake failed");
+            if error.is_the_peers_fault() {
+                authenticator.broke(&info);
+            }
+        }
     }
 }

@@ -191,7 +191,8 @@ impl Session {
             self.resize.refuse(status);
             return None;
         }
-        if !self.may(Permission::Resize) || self.input.is_none() {
+        // a desktop that changes under the question could hide it
+        if !self.may(Permission::Resize) || self.input.is_none() || self.hub.gate().is_asking() {
             self.resize.refuse(Status::Prohibited);
             return None;
         }

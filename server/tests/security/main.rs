@@ -2,6 +2,7 @@
 
 mod channel;
 mod offer;
+mod share;
 mod traces;
 mod viewers;
 

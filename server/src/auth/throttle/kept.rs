@@ -5,6 +5,7 @@
 //! write one file, and nothing a server saves undoes what was cleared.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -135,6 +136,9 @@ impl Kept {
             let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
             saved.at.is_none_or(|at| at > now || now.since(at) >= SAVE_EVERY)
         };
+        if due {
+            self.lock().tidy(now);
+        }
         if (due || !done.is_empty())
             && let Err(error) = self.save(now)
         {
@@ -146,6 +150,13 @@ impl Kept {
         wrong
     }
 
+    /// Whether nothing is counted against anybody and all is saved: until the next failure there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).changes;
+        let throttle = self.lock();
+        throttle.counts_nothing() && (self.path.is_none() || throttle.changes() == saved)
+    }
+
     /// Saves what changed since the last time.
     ///
     /// # Errors
@@ -153,13 +164,15 @@ impl Kept {
     pub fn save(&self, now: Moment) -> Result<(), KeptError> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let (changes, text) = {
+        let copy = {
             let throttle = self.lock();
             if throttle.changes() == saved.changes {
                 return Ok(());
             }
-            (throttle.changes(), store::write(&throttle))
+            throttle.clone()
         };
+        // logins go on while the copy is written down
+        let (changes, text) = (copy.changes(), store::write(&copy));
         // a disk that refuses is not asked again at once
         saved.at = Some(now);
         private::write(path, text.as_bytes())?;
@@ -217,7 +230,14 @@ pub fn request(path: &Path, which: &Which, now: Moment) -> Result<(), KeptError>
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}{:015}-{}-{count}", prefix(path), now.millis(), std::process::id());
-    private::write(&folder(path).join(name), format!("clear {which}\n").as_bytes())?;
+    let file = folder(path).join(name);
+    private::write(&file, format!("clear {which}\n").as_bytes())?;
+    // what root asks for is read by the server's own user
+    if rustix::process::geteuid().is_root() {
+        let owner = std::fs::metadata(folder(path)).map_err(|e| KeptError::Folder(folder(path).to_owned(), e))?;
+        std::os::unix::fs::lchown(&file, Some(owner.uid()), Some(owner.gid()))
+            .map_err(|e| KeptError::Folder(file.clone(), e))?;
+    }
     Ok(())
 }
 

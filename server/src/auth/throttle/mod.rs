@@ -142,6 +142,29 @@ impl Throttle {
         }
     }
 
+    /// Forgets failures that have faded.
+    pub(super) fn tidy(&mut self, now: Moment) {
+        fn keep<K: Clone + Eq + std::hash::Hash>(table: &mut Table<K, Score>, now: Moment) {
+            table.retain(|_, score| score.faded(now) > 0);
+        }
+        keep(&mut self.v4, now);
+        keep(&mut self.v6, now);
+        keep(&mut self.sites, now);
+        keep(&mut self.pairs, now);
+        keep(&mut self.users, now);
+        keep(&mut self.devices, now);
+    }
+
+    /// Whether no failure is held against anybody.
+    pub(super) fn counts_nothing(&self) -> bool {
+        self.v4.is_empty()
+            && self.v6.is_empty()
+            && self.sites.is_empty()
+            && self.pairs.is_empty()
+            && self.users.is_empty()
+            && self.devices.is_empty()
+    }
+
     /// Grows with every change that is worth saving.
     pub fn changes(&self) -> u64 {
         self.changes

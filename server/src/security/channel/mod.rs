@@ -3,6 +3,7 @@
 //! The crate `farpane-channel` has the protocol; here it meets sockets, clocks and whoever judges logins.
 
 mod login;
+mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::net::{Identity, Transport, TransportParts};
 
 pub use login::{ChannelLogin, LoginFailed, Said};
+pub use settings::{Library, Settings};
 pub use stream::ChannelStream;
 
 /// Most bytes of the handshake that are read ahead.

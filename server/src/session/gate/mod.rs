@@ -1,11 +1,13 @@
 //! Gatekeeping: the person at the desktop is asked before a client gets in.
 //!
-//! The question goes to a [`Doorkeeper`] where there is one (a hook that shows a window), and to whoever answers over the
+//! The question goes to a [`Doorkeeper`] where there is one (a hook of the administrator's, or a notification), and to whoever answers over the
 //! control socket; the first answer counts, none in time is a no. INVARIANT: while a question is open no client's keys and
 //! pointer reach the desktop, else one of them could press the button.
 
 mod door;
 mod hook;
+#[cfg(feature = "notification")]
+mod notification;
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -17,6 +19,8 @@ use tokio::sync::oneshot;
 
 pub(super) use door::let_in;
 pub use hook::Hook;
+#[cfg(feature = "notification")]
+pub use notification::Notification;
 
 use super::hub::{ClientId, Hub};
 use super::roster::{Described, SessionSummary, Standing};
@@ -269,7 +273,7 @@ async fn asked(
                     tracing::warn!(%error, "nobody could be asked at the desktop; waiting for the control socket")
                 }
             },
-            None => tracing::debug!("no gatekeeping hook; waiting for the control socket"),
+            None => tracing::debug!("nothing asks at the desktop; waiting for the control socket"),
         }
         std::future::pending().await
     };
