@@ -30,7 +30,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     // net: the address of a listener decides what it may offer; helper: keys are private files
     ("security", &["auth", "net", "helper"], &["rfb", "channel"]),
     ("policy", &["auth"], &[]),
-    ("audit", &["auth", "policy"], &[]),
+    // helper: who connects to the journal once the server is shut in
+    ("audit", &["auth", "policy", "helper"], &[]),
     // auth, security: what the process that holds secrets is asked for
     ("helper", &["auth", "security"], &["rfb::limits", "channel"]),
     ("input", &["helper"], &["rfb", "engine::geometry"]),

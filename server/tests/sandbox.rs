@@ -68,6 +68,26 @@ fn assert_shut_in(pid: u32) {
     }
 }
 
+/// Processes that this one started, and those that they did, by name.
+fn helpers(pid: u32) -> Vec<(String, u32)> {
+    let mut all: Vec<(String, u32)> = Vec::new();
+    for child in children(pid) {
+        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+        all.push((name.trim().to_owned(), child));
+        all.extend(helpers(child));
+    }
+    all.sort();
+    all
+}
+
+fn gone(processes: &[(String, u32)]) -> bool {
+    processes.iter().all(|(_, pid)| !Path::new(&format!("/proc/{pid}")).exists())
+}
+
+fn named(processes: &[(String, u32)]) -> Vec<&str> {
+    processes.iter().map(|(name, _)| name.as_str()).collect()
+}
+
 /// Processes that this one started.
 fn children(pid: u32) -> Vec<u32> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("runs");
@@ -95,15 +115,14 @@ fn every_thread_of_a_server_is_shut_in_and_its_helper_ends_with_it() {
     assert_shut_in(server.pid());
     assert_eq!(limit(server.pid(), "Max open files"), "384 384");
     assert_eq!(limit(server.pid(), "Max core file size"), "0 0");
-    let helpers = children(server.pid());
-    assert_eq!(helpers.len(), 1);
-    let helper = helpers[0];
-    assert_eq!(
-        threads(helper, "NoNewPrivs").first().map(|(n, v)| (n.as_str(), v.as_str())),
-        Some(("farpane-open", "1"))
-    );
+    let helpers = helpers(server.pid());
+    assert_eq!(named(&helpers), ["farpane-open", "farpane-start"]);
+    for ((_, helper), gains_nothing) in helpers.iter().zip(["1", "0"]) {
+        assert!(threads(*helper, "NoNewPrivs").iter().all(|(_, value)| value == gains_nothing), "{helpers:?}");
+        assert_eq!(limit(*helper, "Max core file size"), "0 0");
+    }
     server.stop();
-    until("the helper ends", || !Path::new(&format!("/proc/{helper}")).exists());
+    until("the helpers end", || gone(&helpers));
 }
 
 #[test]
@@ -113,13 +132,11 @@ fn users_log_in_through_the_process_that_holds_their_secrets() {
     std::fs::write(&file, format!("state_folder = \"{}\"\n", state.display())).expect("a file");
     let config = file.to_str().expect("plain");
     let server = Server::synthetic(FARPANE, "64x48", &["--config", config, "--security", "channel"]);
-    let helpers = children(server.pid());
-    let mut names: Vec<String> = helpers.iter().filter_map(|h| threads(*h, "Seccomp").pop()).map(|(n, _)| n).collect();
-    names.sort();
-    assert_eq!(names, ["farpane-auth", "farpane-open"]);
+    let helpers = helpers(server.pid());
+    assert_eq!(named(&helpers), ["farpane-auth", "farpane-open", "farpane-start"]);
     assert_eq!(threads(server.pid(), "Seccomp_filters").iter().filter(|(_, v)| v != "2").count(), 0);
     server.stop();
-    until("the helpers end", || helpers.iter().all(|h| !Path::new(&format!("/proc/{h}")).exists()));
+    until("the helpers end", || gone(&helpers));
     std::fs::remove_file(file).and_then(|()| std::fs::remove_dir_all(state)).expect("are there");
 }
 
@@ -129,11 +146,11 @@ fn a_server_that_is_killed_leaves_neither_helper_nor_socket() {
     let listen = format!("unix:{}", path.display());
     let server =
         Server::start(FARPANE, &["serve", "--source", "synthetic:64x48", "--security", "none", "--listen", &listen]);
-    let helper = children(server.pid())[0];
-    assert!(path.exists());
+    let helpers = helpers(server.pid());
+    assert!(path.exists() && helpers.len() == 2, "{helpers:?}");
     let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).expect("small")).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("is ours");
-    until("the helper ends", || !Path::new(&format!("/proc/{helper}")).exists());
+    until("the helpers end", || gone(&helpers));
     assert!(!path.exists());
 }
 

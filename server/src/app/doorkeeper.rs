@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::config::{Gatekeeping, SessionSection};
 use crate::helper::wire::{self, WireError};
-use crate::helper::{Calls, Numbered};
+use crate::helper::{Calls, Line, Numbered};
 #[cfg(feature = "notification")]
 use crate::session::Notification;
 use crate::session::{Asking, Doorkeeper, Exclusive, Hook, Knock, Said};
@@ -102,11 +102,14 @@ pub(super) struct RemoteDoorkeeper {
 }
 
 impl RemoteDoorkeeper {
-    /// Tells a helper that was just started how it asks. Starts no thread.
-    pub(super) fn start(socket: UnixStream, asker: &Asker) -> Result<Self, AppError> {
-        let (mut sender, receiver) = wire::ends(socket);
-        sender.send(asker, &[]).map_err(AppError::failed)?;
-        Ok(RemoteDoorkeeper { calls: Calls::new("farpane-hook", sender, receiver), next: AtomicU64::new(0) })
+    /// Asks through a helper that has been told how it asks, and those that follow it. Starts no thread.
+    pub(super) fn over(line: Line) -> Self {
+        RemoteDoorkeeper { calls: Calls::new(line), next: AtomicU64::new(0) }
+    }
+
+    /// From here on the helper's end is noticed: starts a thread.
+    pub(super) fn watch(&self) -> Result<(), AppError> {
+        self.calls.watch().map_err(AppError::failed)
     }
 }
 
@@ -217,10 +220,15 @@ mod tests {
         }
     }
 
-    fn shell(script: &str) -> RemoteDoorkeeper {
+    fn started(asker: &Asker) -> RemoteDoorkeeper {
         let (ours, its) = UnixStream::pair().unwrap();
         std::thread::spawn(move || run_hooks(its).unwrap());
-        RemoteDoorkeeper::start(ours, &Asker::Command(vec!["sh".into(), "-c".into(), script.into()])).unwrap()
+        wire::ends(ours.try_clone().unwrap()).0.send(asker, &[]).unwrap();
+        RemoteDoorkeeper::over(Line::once("farpane-hook", ours))
+    }
+
+    fn shell(script: &str) -> RemoteDoorkeeper {
+        started(&Asker::Command(vec!["sh".into(), "-c".into(), script.into()]))
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -235,9 +243,7 @@ mod tests {
             let doorkeeper = shell(script);
             assert_eq!(run(doorkeeper.ask(&knock())).unwrap(), said, "{script}");
         }
-        let (ours, its) = UnixStream::pair().unwrap();
-        std::thread::spawn(move || run_hooks(its).unwrap());
-        let missing = RemoteDoorkeeper::start(ours, &Asker::Command(vec!["/nonexistent/hook".into()])).unwrap();
+        let missing = started(&Asker::Command(vec!["/nonexistent/hook".into()]));
         assert!(run(missing.ask(&knock())).unwrap_err().to_string().contains("/nonexistent/hook"));
     }
 

@@ -9,21 +9,22 @@ use farpane_channel::StaticKey;
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::SinkSpec;
-use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, SystemHelper};
+use crate::audit::{self, SinkSpec};
+use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, Secret, SessionPassword, SystemHelper};
 use crate::backend::{self, Found};
 use crate::clipboard::ClipboardOptions;
 use crate::config::{Config, LogSection};
 use crate::helper::auth_helper::Keys;
 use crate::helper::open_helper::Setup;
-use crate::helper::{self, InProcess, Opener, RemoteKeys, RemoteOpener, Surroundings};
+use crate::helper::{self, InProcess, Kind, Line, Opener, RemoteKeys, RemoteOpener, RemoteStarter, Surroundings};
 use crate::net::{Bound, ListenAddr};
 use crate::sandbox::{self, Early, Mode, Plan};
 use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
-use crate::security::tls::{self, ClientCertificates};
+use crate::security::tls::{self, CertificateSource, ClientCertificates};
 use crate::session::Doorkeeper;
 
 use super::doorkeeper::{Asker, RemoteDoorkeeper};
+use super::trail::Trail;
 use super::{AppError, environment, keys, logging};
 
 /// All that opening the desktop takes.
@@ -65,38 +66,68 @@ fn unix_sockets(config: &Config) -> Vec<PathBuf> {
     config.listeners.iter().filter_map(|l| path(&l.address)).collect()
 }
 
-/// Helper processes that were started, and what they are to be told; none where the server is not shut in.
+/// Helper processes that were started; none where the server is not shut in.
 pub(super) struct Helpers(Option<Started>);
 
 struct Started {
-    opener: RemoteOpener,
+    starter: Arc<RemoteStarter>,
+    opener: Arc<RemoteOpener>,
     doorkeeper: Option<Arc<RemoteDoorkeeper>>,
 }
 
-fn start(subcommand: &'static str, surroundings: Surroundings) -> Result<UnixStream, AppError> {
-    helper::spawn(Path::new(helper::THIS_PROGRAM), subcommand, surroundings).map_err(AppError::failed)
+impl Started {
+    /// Starts a helper that is told this, now and whenever it is started again.
+    fn line(&self, kind: Kind, setup: &impl Serialize) -> Result<Line, AppError> {
+        line(&self.starter, kind, setup)
+    }
+}
+
+fn line(starter: &Arc<RemoteStarter>, kind: Kind, setup: &impl Serialize) -> Result<Line, AppError> {
+    starter.prepare(kind, setup).map_err(AppError::failed)?;
+    starter.line(kind).map_err(AppError::failed)
 }
 
 impl Helpers {
-    /// Starts them. No thread is started.
+    /// Starts the one that starts helpers, and through it those that open and ask. No thread is started.
     pub(super) fn start(config: &Config, desktop: &Found, control: Option<&Path>) -> Result<Self, AppError> {
         if config.sandbox == Mode::Off {
             return Ok(Helpers(None));
         }
+        let asker = Asker::of(&config.session);
+        let surroundings = if asker.is_some() { Surroundings::Inherited } else { Surroundings::Bare };
+        let program = Path::new(helper::THIS_PROGRAM);
+        // it ends with its socket
+        let (socket, _) = helper::spawn(program, "start-helper", surroundings).map_err(AppError::failed)?;
+        let starter = RemoteStarter::over(socket);
         let mut sockets = unix_sockets(config);
         sockets.extend(control.map(Path::to_owned));
-        let setup = Setup { allowed: desktop.requests(), sockets };
-        let opener = RemoteOpener::start(start("open-helper", Surroundings::Bare)?, &setup);
-        let asker = Asker::of(&config.session);
-        let doorkeeper =
-            asker.map(|asker| RemoteDoorkeeper::start(start("hook-helper", Surroundings::Inherited)?, &asker));
-        let doorkeeper = doorkeeper.transpose()?.map(Arc::new);
-        Ok(Helpers(Some(Started { opener: opener.map_err(AppError::failed)?, doorkeeper })))
+        let mut allowed = desktop.requests();
+        allowed.extend(audit::requests(&config.audit));
+        let opener = RemoteOpener::over(line(&starter, Kind::Open, &Setup { allowed, sockets })?);
+        let asker = asker.map(|asker| line(&starter, Kind::Hook, &asker)).transpose()?;
+        let doorkeeper = asker.map(|line| Arc::new(RemoteDoorkeeper::over(line)));
+        Ok(Helpers(Some(Started { starter, opener: Arc::new(opener), doorkeeper })))
     }
 
-    /// Who opens from here on, and asks the person at the desktop. Starts a thread.
-    pub(super) fn door(self, bound: &[Bound], control: Option<&Path>) -> Door {
-        let Some(Started { opener, doorkeeper }) = self.0 else { return Door(None) };
+    /// Who opens before the server is shut in, and later.
+    pub(super) fn opener(&self) -> Arc<dyn Opener> {
+        match &self.0 {
+            Some(started) => Arc::clone(&started.opener) as Arc<dyn Opener>,
+            None => Arc::new(InProcess),
+        }
+    }
+
+    /// Who opens from here on, and asks the person at the desktop. No helper of another kind can be started any more, and the end of
+    /// each is noticed. Starts threads.
+    pub(super) fn door(self, bound: &[Bound], control: Option<&Path>, trail: &Trail) -> Result<Door, AppError> {
+        let Some(Started { starter, opener, doorkeeper }) = self.0 else { return Ok(Door(None)) };
+        starter.seal().map_err(AppError::failed)?;
+        let trail = trail.clone();
+        starter.watch(Box::new(move |name, change| trail.helper(name, change))).map_err(AppError::failed)?;
+        opener.watch().map_err(AppError::failed)?;
+        if let Some(doorkeeper) = &doorkeeper {
+            doorkeeper.watch()?;
+        }
         for listener in bound {
             if let ListenAddr::Unix(path) = listener.address() {
                 opener.keep(path);
@@ -105,7 +136,7 @@ impl Helpers {
         if let Some(path) = control {
             opener.keep(path);
         }
-        Door(Some((Arc::new(opener), doorkeeper)))
+        Ok(Door(Some((opener, doorkeeper))))
     }
 }
 
@@ -147,56 +178,71 @@ pub(super) const RSA_KEY: &str = "rsa.key";
 pub(super) struct Wanted {
     /// The folder of keys and users.
     pub(super) state: PathBuf,
-    /// `[auth]`.
-    pub(super) auth: auth::Settings,
-    /// `[tls]`: whom a client's certificate names.
+    /// `[auth]`, where anybody is asked for a name.
+    pub(super) auth: Option<auth::Settings>,
+    /// `[tls]`: certificates, and whom a client's names.
     pub(super) tls: tls::Settings,
+    /// The names of farpane's own certificate, where TLS is offered.
+    pub(super) certificate: Option<Vec<String>>,
     /// Whether the channel is offered.
     pub(super) channel: bool,
     /// Whether RSA-AES is offered.
     pub(super) rsa: bool,
+    /// The password of this run, should some chain take it: the same whoever holds it.
+    pub(super) session: Secret,
     /// How the log is written.
     pub(super) log: LogSection,
+}
+
+/// Keys and judge of a server, here or elsewhere.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) keys: Keys,
+    /// The process that has them, if they are elsewhere.
+    pub(super) remote: Option<RemoteKeys>,
 }
 
 impl Wanted {
     /// Opens them in this process, and makes what is missing.
     fn open(self) -> Result<Keys, AppError> {
         let limit = Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S));
-        let judge = LocalJudge::new(Parts {
-            settings: self.auth,
-            users: self.state.join("users"),
-            certificates: names(self.tls),
-            // this very program, whose `pam-helper` it runs
-            system: std::env::current_exe().ok().map(|program| SystemHelper { program, limit }),
-            clock: Arc::new(seconds_since_1970),
-        });
-        let judge = judge.map_err(AppError::failed)?;
         let identity = self.channel.then(|| keys::identity(&self.state)).transpose()?;
         let rsa = self.rsa.then(|| LocalRsaKey::load_or_generate(&self.state.join(RSA_KEY)));
+        let files = |names| Box::new(tls::Files::new(self.tls.clone(), self.state.clone(), names));
+        let certificates = self.certificate.map(|names| files(names) as Box<dyn CertificateSource>);
+        let judge = |settings| {
+            let parts = Parts {
+                settings,
+                users: self.state.join("users"),
+                certificates: names(self.tls.clone()),
+                // this very program, whose `pam-helper` it runs
+                system: std::env::current_exe().ok().map(|program| SystemHelper { program, limit }),
+                clock: Arc::new(seconds_since_1970),
+            };
+            LocalJudge::of_run(parts, SessionPassword::made(self.session.clone())).map_err(AppError::failed)
+        };
+        let judge = self.auth.map(judge).transpose()?;
         Ok(Keys {
             identity: identity.map(|identity| Arc::new(identity) as Arc<dyn StaticKey>),
             rsa: rsa.transpose().map_err(AppError::failed)?.map(|rsa| Arc::new(rsa) as Arc<dyn RsaKey>),
-            session_password: judge.session_password().cloned(),
-            judge: Some(Arc::new(judge)),
-            ..Keys::default()
+            certificates,
+            session_password: judge.as_ref().and_then(|judge| judge.session_password().cloned()),
+            judge: judge.map(|judge| Arc::new(judge) as Arc<dyn Judge>),
         })
     }
 
     /// Has them opened: in a process of their own, or in this one where the server is not shut in. No thread is started.
-    pub(super) fn held(self, mode: Mode) -> Result<Keys, AppError> {
-        if mode == Mode::Off {
-            return self.open();
-        }
-        let mut remote =
-            RemoteKeys::start(start("auth-helper", Surroundings::Bare)?, &self).map_err(AppError::failed)?;
-        Ok(Keys {
+    pub(super) fn held(self, helpers: &Helpers) -> Result<Held, AppError> {
+        let Some(started) = &helpers.0 else { return Ok(Held { keys: self.open()?, remote: None }) };
+        let mut remote = RemoteKeys::over(started.line(Kind::Auth, &self)?).map_err(AppError::failed)?;
+        let keys = Keys {
             identity: remote.identity().map(|identity| Arc::new(identity) as Arc<dyn StaticKey>),
             rsa: remote.rsa().map(|rsa| Arc::new(rsa) as Arc<dyn RsaKey>),
+            certificates: self.certificate.map(|_| Box::new(remote.certificates()) as Box<dyn CertificateSource>),
             session_password: remote.take_session_password(),
             judge: remote.judge().map(|judge| Arc::new(judge) as Arc<dyn Judge>),
-            ..Keys::default()
-        })
+        };
+        Ok(Held { keys, remote: Some(remote) })
     }
 }
 
@@ -221,18 +267,7 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
         logging::start(wanted.log);
         wanted.open().map_err(|error| error.to_string())
     };
-    helper::auth_helper::serve(socket, open).map_err(|error| AppError::Failed(format!("auth-helper: {error}")))
-}
-
-/// The folders that a new certificate comes from at SIGHUP, as they are named and as links lead to them.
-fn certificates(config: &Config) -> Vec<PathBuf> {
-    let tls = &config.tls;
-    let named = tls.certificate.iter().chain(&tls.key).chain(&tls.client_ca).chain(&tls.client_crl);
-    let both = named.flat_map(|path| [Some(path.clone()), path.canonicalize().ok()]).flatten();
-    let mut folders: Vec<PathBuf> = both.filter_map(|path| path.parent().map(Path::to_owned)).collect();
-    folders.sort();
-    folders.dedup();
-    folders
+    helper::auth_helper::serve(socket, SystemTime::now, open).map_err(|error| AppError::Failed(format!("auth-helper: {error}")))
 }
 
 /// The sandbox's first step. `kept` is the folder that the server itself writes.
@@ -245,7 +280,7 @@ pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, App
     let plan = Plan {
         mode: config.sandbox,
         clients: config.session.max_clients,
-        read: certificates(config),
+        read: Vec::new(),
         // an audit log that has grown is put aside for a new one
         write: kept.map(Path::to_owned).into_iter().chain(logs).collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),

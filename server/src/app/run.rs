@@ -1,7 +1,7 @@
 //! A server from its start to its end.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use farpane_engine::pipeline::Lanes;
@@ -78,15 +78,18 @@ pub(super) fn run(
     let control = super::control::open();
     let control_path = control.as_ref().map(|control| control.path().to_owned());
     let helpers = Helpers::start(&config, &desktop, control_path.as_deref())?;
-    let Secrets { means, told, kept } = Secrets::open(&config)?;
+    let Secrets { means, told, kept, remote } = Secrets::open(&config, &helpers)?;
     let secure = means.keys.tls.clone().map(|store| SecureLayer::new(store));
     let bound = bind(&config, secure.as_ref())?;
-    let sinks = Trail::sinks(&config)?;
+    let sinks = Trail::sinks(&config, &helpers.opener())?;
     let early = shut_in(&config, kept.as_deref())?;
     // INVARIANT: no thread before this line, or Landlock would not hold for it
-    let door = helpers.door(&bound, control_path.as_deref());
     let trail = Trail::start(sinks, &config, &exceptions)?;
     trail.configured(config.changed(), attempts);
+    let door = helpers.door(&bound, control_path.as_deref(), &trail)?;
+    if let Some(remote) = &remote {
+        remote.watch(renew(means.keys.tls.as_ref())).map_err(AppError::failed)?;
+    }
     let opening = Opening { desktop, door: door.clone(), cores, early };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, 8))
@@ -132,14 +135,30 @@ pub(super) fn run(
     result
 }
 
-/// Loads the certificate anew, for connections to come.
+/// Loads the certificate anew, for connections to come. Waits for files, or for the process that reads them.
+fn load(store: &CertificateStore) {
+    match store.reload(SystemTime::now()) {
+        Ok(facts) => tracing::info!(sha256 = facts.sha256, until = facts.not_after, "certificate loaded"),
+        Err(error) => tracing::warn!(%error, "certificate not loaded"),
+    }
+}
+
+/// Loads the certificate anew, off the network threads.
 async fn reload(certificates: Option<Arc<CertificateStore>>) {
     let Some(store) = certificates else { return };
-    let loaded = tokio::task::spawn_blocking(move || store.reload(SystemTime::now())).await;
-    match loaded {
-        Ok(Ok(facts)) => tracing::info!(sha256 = facts.sha256, until = facts.not_after, "certificate loaded"),
-        Ok(Err(error)) => tracing::warn!(%error, "certificate not loaded"),
-        Err(error) => tracing::error!(%error, "certificate not loaded"),
+    if let Err(error) = tokio::task::spawn_blocking(move || load(&store)).await {
+        tracing::error!(%error, "certificate not loaded");
+    }
+}
+
+/// Loads the certificate into a process that holds keys in the place of one that ended.
+fn renew(certificates: Option<&Arc<CertificateStore>>) -> impl Fn() + Send + Sync + 'static {
+    // the store asks that process, and must not be kept by it
+    let store = certificates.map(Arc::downgrade);
+    move || {
+        if let Some(store) = store.as_ref().and_then(Weak::upgrade) {
+            load(&store);
+        }
     }
 }
 

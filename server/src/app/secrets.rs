@@ -10,9 +10,10 @@ use std::time::SystemTime;
 
 use farpane_channel::{Phrase, StaticKey};
 
-use crate::auth::Secret;
+use crate::auth::{Secret, SessionPassword};
 use crate::auth::throttle::Kept;
 use crate::config::Config;
+use crate::helper::RemoteKeys;
 use crate::net::ListenAddr;
 use crate::security::channel::ChannelServer;
 use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
@@ -21,7 +22,7 @@ use crate::security::{Passwords, SecurityKind};
 
 use super::gate::{Keys, Means, now};
 use super::keeping::Keeper;
-use super::processes::{RSA_KEY, Wanted};
+use super::processes::{Held, Helpers, RSA_KEY, Wanted};
 use super::{AppError, keys};
 
 /// Who failed how often, in the state folder: in a folder of its own, which alone the sandboxed server may write.
@@ -35,6 +36,8 @@ pub(super) struct Secrets {
     pub told: Told,
     /// The folder that the server itself writes: who failed how often.
     pub kept: Option<PathBuf>,
+    /// The process that holds keys and users, if one does.
+    pub remote: Option<RemoteKeys>,
 }
 
 /// What whoever started the server is told.
@@ -66,11 +69,15 @@ pub fn state_folder(config: &Config) -> Result<PathBuf, AppError> {
     found.ok_or_else(|| AppError::Usage("no folder for keys (set state_folder in the configuration, or HOME)".into()))
 }
 
-/// The server's certificate: the administrator's, or one of its own.
-fn certificates(config: &Config, state: &Path) -> Result<CertificateStore, AppError> {
+/// The names of the server's own certificate.
+fn names(config: &Config) -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let names = tls::own_names(&host, config.listeners.iter().map(|l| &l.address));
-    let files = tls::Files::new(config.tls.clone(), state.to_owned(), names);
+    tls::own_names(&host, config.listeners.iter().map(|l| &l.address))
+}
+
+/// The server's certificate in this process: the administrator's, or one of its own.
+fn certificates(config: &Config, state: &Path) -> Result<CertificateStore, AppError> {
+    let files = tls::Files::new(config.tls.clone(), state.to_owned(), names(config));
     CertificateStore::open(config.tls.clone(), Box::new(files), SystemTime::now()).map_err(AppError::failed)
 }
 
@@ -100,7 +107,7 @@ fn folder_of_penalties(state: &Path) -> Option<PathBuf> {
 
 impl Secrets {
     /// Opens what the configuration needs, and makes what is missing.
-    pub(super) fn open(config: &Config) -> Result<Self, AppError> {
+    pub(super) fn open(config: &Config, helpers: &Helpers) -> Result<Self, AppError> {
         let offered: Vec<SecurityKind> = config.listeners.iter().flat_map(|l| config.offer(l)).collect();
         let offers = |kind| offered.contains(&kind);
         let mut told = Told::default();
@@ -119,24 +126,28 @@ impl Secrets {
         let secure = config.listeners.iter().any(|l| l.address.is_encrypted());
         let mut means = Means { passwords, keys: Keys::default(), judge: None, throttle: throttle(config, &offered)? };
         let over_tls = [SecurityKind::X509Plain, SecurityKind::X509None, SecurityKind::X509Vnc];
-        if secure || over_tls.into_iter().any(offers) {
-            let store = certificates(config, &state_folder(config)?)?;
-            told.certificate = Some(store.facts().sha256);
-            means.keys.tls = Some(Arc::new(store));
-        }
-        if !offered.iter().any(|kind| kind.asks_for_users()) {
-            return Ok(Secrets { means, told, kept });
+        let users = offered.iter().any(|kind| kind.asks_for_users());
+        let tls = secure || over_tls.into_iter().any(offers);
+        if !users && !tls {
+            return Ok(Secrets { means, told, kept, remote: None });
         }
         let rsa = [SecurityKind::Ra2, SecurityKind::Ra2x256, SecurityKind::Ra2Ne, SecurityKind::Ra2Nex256];
         let wanted = Wanted {
             state: state_folder(config)?,
-            auth: config.auth.clone(),
+            auth: users.then(|| config.auth.clone()),
             tls: config.tls.clone(),
+            certificate: tls.then(|| names(config)),
             channel: offers(SecurityKind::Channel),
             rsa: rsa.into_iter().any(offers),
+            session: SessionPassword::generate().map_err(AppError::failed)?.shown().clone(),
             log: config.log,
         };
-        let held = wanted.held(config.sandbox)?;
+        let Held { keys: held, remote } = wanted.held(helpers)?;
+        if let Some(source) = held.certificates {
+            let store = CertificateStore::open(config.tls.clone(), source, SystemTime::now()).map_err(AppError::failed)?;
+            told.certificate = Some(store.facts().sha256);
+            means.keys.tls = Some(Arc::new(store));
+        }
         told.session = held.session_password;
         if let Some(key) = held.rsa {
             told.rsa = Some(key.public().short_fingerprint());
@@ -147,7 +158,7 @@ impl Secrets {
             means.keys.channel = Some(ChannelServer::new(identity, config.channel.engine.into(), true));
         }
         means.judge = held.judge;
-        Ok(Secrets { means, told, kept })
+        Ok(Secrets { means, told, kept, remote })
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::{
-    self, Audit, Event, Factor, Fingerprint, GateOutcome, ListenerName, Machine, Peer, PenaltyKind, PolicyAction,
+    self, Audit, Event, Factor, Fingerprint, GateOutcome, HelperChange, ListenerName, Machine, Peer, PenaltyKind, PolicyAction,
     Reason, SettingName, Sink, UserName, Via, What, Who,
 };
 use crate::config::{Attempt, Config, Exception};
+use crate::helper::{Change, Opener};
 use crate::net::ConnInfo;
 use crate::policy::{Permission, Permissions};
 use crate::security::SecurityKind;
@@ -33,8 +34,8 @@ pub(super) struct Known<'a> {
 }
 
 impl Trail {
-    /// Opens the sinks of the configuration. Starts no thread.
-    pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, AppError> {
+    /// Opens the sinks of the configuration; `opener` connects those that are connected. Starts no thread.
+    pub(super) fn sinks(config: &Config, opener: &Arc<dyn Opener>) -> Result<Vec<Box<dyn Sink>>, AppError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let machine = Machine { host, pid: std::process::id() };
         let mut settings = config.audit.clone();
@@ -43,7 +44,7 @@ impl Trail {
             tracing::debug!("no journal on this machine: name a file or a syslog server in audit.sinks");
             settings.sinks.clear();
         }
-        audit::open(&settings, &machine, now()).map_err(AppError::failed)
+        audit::open(&settings, &machine, opener, now()).map_err(AppError::failed)
     }
 
     /// Starts a thread for each sink.
@@ -127,6 +128,16 @@ impl Trail {
             let what = What::Policy { setting, action: PolicyAction::ChangeRefused };
             self.audit.record(Event::of_server(what), now());
         }
+    }
+
+    /// A helper process ended, or another took its place.
+    pub(super) fn helper(&self, name: &'static str, change: Change) {
+        let change = match change {
+            Change::Ended => HelperChange::Ended,
+            Change::Again => HelperChange::StartedAgain,
+            Change::Lost => HelperChange::Lost,
+        };
+        self.audit.record(Event::of_server(What::Helper { name, change }), now());
     }
 
     fn of(&self, who: &Described) -> Who {

@@ -164,6 +164,17 @@ pub enum PolicyAction {
     ChangeRefused,
 }
 
+/// What became of a helper process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelperChange {
+    /// It has ended.
+    Ended,
+    /// Another one has taken its place.
+    StartedAgain,
+    /// No other one can be started.
+    Lost,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -236,6 +247,13 @@ pub enum What {
         /// How.
         action: PolicyAction,
     },
+    /// A helper process ended, or another one took its place.
+    Helper {
+        /// Its name.
+        name: Word,
+        /// What became of it.
+        change: HelperChange,
+    },
     /// Events were lost before this one, because they came faster than they could be written or could not be written.
     Lost {
         /// How many.
@@ -270,6 +288,7 @@ impl What {
             What::End { .. } => "end",
             What::Config { .. } => "config",
             What::Policy { .. } => "policy",
+            What::Helper { .. } => "helper",
             What::Lost { .. } => "lost",
         }
     }
@@ -282,6 +301,7 @@ impl What {
             | What::Penalty(_)
             | What::PermDenied { .. }
             | What::Policy { .. }
+            | What::Helper { .. }
             | What::Lost { .. } => Severity::Warning,
             What::AuthOk { .. } | What::Start { .. } | What::End { .. } | What::Gate(_) => Severity::Notice,
             What::Connect | What::Type | What::IdentityShown | What::Transfer { .. } | What::Config { .. } => {
@@ -344,6 +364,15 @@ impl What {
                 let word = match action {
                     PolicyAction::Locked => "locked",
                     PolicyAction::ChangeRefused => "change-refused",
+                };
+                object.text("reason", word);
+            }
+            What::Helper { name, change } => {
+                object.text("helper", name);
+                let word = match change {
+                    HelperChange::Ended => "ended",
+                    HelperChange::StartedAgain => "started-again",
+                    HelperChange::Lost => "lost",
                 };
                 object.text("reason", word);
             }
@@ -452,6 +481,7 @@ mod tests {
             What::End { reason: Reason::Idle, bytes_in: 1, bytes_out: 2, duration: second },
             What::Config { settings: 1 },
             What::Policy { setting: SettingName::new("network.x"), action: PolicyAction::ChangeRefused },
+            What::Helper { name: "farpane-auth", change: HelperChange::StartedAgain },
             What::Lost { events: 1 },
         ];
         let mut names: Vec<Word> = all.iter().map(What::name).collect();
@@ -462,6 +492,6 @@ mod tests {
         }
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 16);
     }
 }

@@ -59,7 +59,7 @@ impl Audit {
         let start = |sink: Box<dyn Sink>| {
             let (queue, items) = sync_channel(room);
             let lost = Arc::new(AtomicU64::new(0));
-            let writer = Writer { sink, lost: Arc::clone(&lost), failing: false };
+            let writer = Writer { sink, lost: Arc::clone(&lost), failing: false, missing: 0 };
             std::thread::Builder::new().name("farpane-audit".into()).spawn(move || writer.run(&items))?;
             Ok(Outlet { queue, lost })
         };
@@ -100,6 +100,8 @@ struct Writer {
     sink: Box<dyn Sink>,
     lost: Arc<AtomicU64>,
     failing: bool,
+    /// Events that were not written since it began to fail.
+    missing: u64,
 }
 
 fn line(event: &Event, at: Moment) -> Line {
@@ -125,6 +127,7 @@ impl Writer {
                     self.tell_lost(at);
                     if !self.write(&line(&event, at)) {
                         self.lost.fetch_add(1, Ordering::Relaxed);
+                        self.missing += 1;
                     }
                 }
                 Item::Flush(at, done) => {
@@ -160,7 +163,10 @@ impl Writer {
             Err(error) if !self.failing => {
                 tracing::error!(sink = %self.sink.name(), %error, "audit events are lost");
             }
-            Ok(()) if self.failing => tracing::warn!(sink = %self.sink.name(), "audit events are written again"),
+            Ok(()) if self.failing => {
+                let (sink, missing) = (self.sink.name(), std::mem::take(&mut self.missing));
+                tracing::warn!(%sink, "audit events are written again; {missing} events were not written");
+            }
             _ => {}
         }
         self.failing = result.is_err();

@@ -119,6 +119,15 @@ impl LocalJudge {
     /// # Errors
     /// When the settings are wrong, the user file is, or a chain could never be proved.
     pub fn new(parts: Parts) -> Result<Self, JudgeError> {
+        Self::of_run(parts, SessionPassword::generate()?)
+    }
+
+    /// The same with a one-time password of the run that was made before: a judge that takes another's place takes what
+    /// people were told.
+    ///
+    /// # Errors
+    /// As [`LocalJudge::new`].
+    pub fn of_run(parts: Parts, session: SessionPassword) -> Result<Self, JudgeError> {
         let Parts { settings, users, certificates, system, clock } = parts;
         settings.check()?;
         let users = UserFile::new(settings.users.clone().unwrap_or(users));
@@ -143,7 +152,7 @@ impl LocalJudge {
         if coded && !uses(FactorName::Totp) {
             tracing::warn!("no chain of auth.chains asks for the codes that users have set up");
         }
-        let session = uses(FactorName::Session).then(SessionPassword::generate).transpose()?;
+        let session = uses(FactorName::Session).then_some(session);
         let pam = system.map(|helper| Arc::new(Pam::new(helper, settings.pam_service, settings.pam_folder)));
         let (hasher, queue, append_otp) = (Hasher::default(), HashQueue::default(), settings.append_otp == 6);
         Ok(LocalJudge(Arc::new(Shared { users, session, certificates, hasher, clock, pam, queue, chains, append_otp })))

@@ -47,9 +47,13 @@ impl SessionPassword {
     /// # Errors
     /// When the system has no random numbers.
     pub fn generate() -> Result<Self, getrandom::Error> {
-        let shown = letters(LETTERS)?;
+        Ok(Self::made(letters(LETTERS)?))
+    }
+
+    /// One that was generated elsewhere.
+    pub fn made(shown: Secret) -> Self {
         let digest = digest(shown.reveal());
-        Ok(SessionPassword { shown, digest })
+        SessionPassword { shown, digest }
     }
 
     /// As it is told to people, in groups of four.

@@ -50,7 +50,8 @@ mod tests {
             ..crate::audit::AuditSettings::default()
         };
         let machine = crate::audit::Machine { host: "h".into(), pid: 1 };
-        let mut sinks = crate::audit::open(&settings, &machine, now).unwrap();
+        let opener: std::sync::Arc<dyn crate::helper::Opener> = std::sync::Arc::new(crate::helper::InProcess);
+        let mut sinks = crate::audit::open(&settings, &machine, &opener, now).unwrap();
         let json = Event::of_server(what.clone()).json(now);
         sinks[0].write(&Line { at: now, event: what.name(), severity: what.severity(), json }).unwrap();
         drop(sinks);

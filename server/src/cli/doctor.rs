@@ -205,7 +205,7 @@ fn sandbox_holds(mode: Mode) -> io::Result<bool> {
     let ward = Ward::new()?;
     let display = OpenRequest::Display(DisplayAddress::Unix(ward.unix.clone()));
     let setup = Setup { allowed: vec![OpenRequest::Trace(ward.file.clone()), display], ..Setup::default() };
-    let helper = helper::spawn(Path::new(helper::THIS_PROGRAM), "open-helper", helper::Surroundings::Bare)
+    let (helper, _) = helper::spawn(Path::new(helper::THIS_PROGRAM), "open-helper", helper::Surroundings::Bare)
         .map_err(io::Error::other)?;
 
     let early = sandbox::enter_early(&Plan { mode, clients: 64, ..Plan::default() }).map_err(io::Error::other)?;

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use crate::app::{self, AppError};
 use crate::{helper, sandbox};
@@ -17,6 +18,17 @@ fn begin(name: &CStr) -> Result<UnixStream, AppError> {
     let _ = rustix::thread::set_name(name);
     sandbox::keep_private().map_err(failed)?;
     Ok(socket)
+}
+
+/// Starts helpers for a server until the server ends, and again when they end. They may gain rights by running a program: PAM's own
+/// need to.
+///
+/// # Errors
+/// When it was not started by a server, or is told what it does not understand.
+pub(super) fn start_helper() -> Result<(), AppError> {
+    let socket = begin(c"farpane-start")?;
+    let program = Path::new(helper::THIS_PROGRAM);
+    helper::start_helper::serve(socket, program).map_err(|error| failed(format_args!("start-helper: {error}")))
 }
 
 /// Opens what a server asks for until the server ends.

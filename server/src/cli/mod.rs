@@ -96,6 +96,9 @@ enum Command {
     },
     /// Print the man page
     Man,
+    /// Starts helpers for a server that has shut itself in, and again when they end; started by `serve`
+    #[command(hide = true)]
+    StartHelper,
     /// Opens for a server that has shut itself in; started by `serve`
     #[command(hide = true)]
     OpenHelper,
@@ -340,6 +343,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
             say(&man()?);
             Ok(())
         }
+        Command::StartHelper => helpers::start_helper(),
         Command::OpenHelper => helpers::open_helper(),
         Command::AuthHelper => helpers::auth_helper(),
         Command::HookHelper => helpers::hook_helper(),

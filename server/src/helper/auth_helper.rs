@@ -5,31 +5,32 @@
 //! taken over: it can use the keys for as long as it lives and guess passwords as slowly as they are judged, and can take nothing
 //! away. Here are the messages and what asks; [`serve`] is the helper's side.
 //!
-//! Key operations block for at most [`KEY_LIMIT`]; one that is not answered is one that failed. Logins are futures.
+//! Key operations block for at most [`KEY_LIMIT`]; one that is not answered is one that failed. In a runtime of several threads
+//! the others go on meanwhile, whatever waits in this one. Logins are futures.
 
+mod certificates;
 mod hex;
+mod remote_key;
 mod serve;
 
-use std::fmt;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use farpane_channel::{PublicKey, SharedSecret, StaticKey};
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use rustls::sign::{Signer, SigningKey};
-use rustls::{SignatureAlgorithm, SignatureScheme};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use zeroize::Zeroizing;
 
-use super::calls::{CallError, Calls};
-use super::wire::{self, WireError};
+use super::calls::{CallError, Calls, Line};
+use super::wire::{self, Receiver, WireError};
 use crate::auth::{Caller, Judge, Judging, Login, Secret, Turn};
 use crate::security::rsa_aes::key::{KEY_BITS, RsaKey, RsaPublic};
 use hex::Hex;
 
-pub use serve::{CertificateLoader, Keys, serve};
+pub use certificates::RemoteCertificates;
+pub use serve::{Keys, serve};
 
 /// What a key operation may take: RSA of 8,192 bits takes a tenth of it on a slow machine.
 pub const KEY_LIMIT: Duration = Duration::from_secs(2);
@@ -43,12 +44,14 @@ enum Ask {
     Agree { their: Hex },
     /// What was encrypted to the RSA key.
     Decrypt { block: Hex },
-    /// Load the TLS key and its certificates anew.
-    Load,
-    /// One of the certificates that were loaded last.
-    Certificate { number: usize },
-    /// A signature by the TLS key.
-    Sign { scheme: u16, message: Hex },
+    /// Load the TLS key and its certificates, to be known by this number.
+    Load { number: u64 },
+    /// The certificates under that number, from this byte on.
+    Public { number: u64, at: usize },
+    /// A signature by the TLS key under that number.
+    Sign { number: u64, scheme: u16, message: Hex },
+    /// Nothing is served any more with what was loaded under that number. Has no answer.
+    Forget { number: u64 },
     /// A login that says everything at once.
     Password { caller: Caller, user: String, password: Secret },
     /// A login's first turn. The server chooses its number.
@@ -68,11 +71,12 @@ enum Told {
     Turn(Turn),
 }
 
-/// The TLS key that was loaded last.
+/// What loading the TLS key came to.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Loaded {
-    certificates: usize,
+    /// Of its certificates.
+    bytes: usize,
     schemes: Vec<u16>,
     algorithm: u8,
     public: Option<Hex>,
@@ -125,18 +129,57 @@ pub struct RemoteKeys {
 }
 
 impl RemoteKeys {
-    /// Tells a helper that was just started what to hold, waits until it does.
+    /// Tells a helper that was just started what to hold, waits until it does. It is not started again.
     ///
     /// # Errors
     /// What is wrong with keys or users, in the helper's words; or the helper is gone.
     pub fn start(socket: UnixStream, setup: &impl Serialize) -> Result<Self, AuthHelperError> {
-        let (mut sender, mut receiver) = wire::ends(socket);
-        sender.send(setup, &[])?;
-        let presented = match receiver.receive::<Opened>(Some(OPEN_LIMIT))?.0 {
-            Opened::Ready(presented) => *presented,
-            Opened::Failed(why) => return Err(AuthHelperError::Keys(why)),
+        wire::ends(socket.try_clone().map_err(WireError::Io)?).0.send(setup, &[])?;
+        Self::over(Line::once("farpane-auth", socket))
+    }
+
+    /// Waits until a helper that has been told what to hold does, here and whenever it is started again. Then its keys
+    /// have to be the same: they are what the server is known by.
+    ///
+    /// # Errors
+    /// As [`RemoteKeys::start`].
+    pub fn over(line: Line) -> Result<Self, AuthHelperError> {
+        let (tell, told) = mpsc::channel();
+        let mut known: Option<(Option<Vec<u8>>, Option<Vec<u8>>)> = None;
+        let greet = move |receiver: &mut Receiver| {
+            let presented = match receiver.receive::<Opened>(Some(OPEN_LIMIT))?.0 {
+                Opened::Ready(presented) => *presented,
+                Opened::Failed(why) => return Err(CallError::Unfit(why)),
+            };
+            let bytes = |key: &Option<Hex>| key.as_ref().map(|key| key.bytes().to_vec());
+            let keys = (bytes(&presented.identity), bytes(&presented.rsa));
+            match &known {
+                Some(known) if *known != keys => {
+                    return Err(CallError::Unfit("it holds other keys than before; start farpane again".into()));
+                }
+                Some(_) => {}
+                None => known = Some(keys),
+            }
+            // only the first is waited for
+            let _ = tell.send(presented);
+            Ok(())
         };
-        Ok(RemoteKeys { calls: Arc::new(Calls::new("farpane-auth", sender, receiver)), presented })
+        let calls = Calls::greeted(line, greet).map_err(|error| match error {
+            CallError::Unfit(why) => AuthHelperError::Keys(why),
+            error => error.into(),
+        })?;
+        let presented = told.try_recv().map_err(|_| CallError::Gone)?;
+        Ok(RemoteKeys { calls: Arc::new(calls), presented })
+    }
+
+    /// From here on the helper's end is noticed: starts a thread. `again` is done on a thread of its own whenever another helper has
+    /// taken its place: what it had loaded has to be loaded anew.
+    ///
+    /// # Errors
+    /// When there are no threads left.
+    pub fn watch(&self, again: impl Fn() + Send + Sync + 'static) -> Result<(), CallError> {
+        self.calls.when_again(again);
+        self.calls.watch()
     }
 
     /// The identity key, where the helper has one.
@@ -162,35 +205,23 @@ impl RemoteKeys {
         self.presented.session_password.take()
     }
 
-    /// Has certificates and their key loaded, at the start and whenever they are renewed.
-    ///
-    /// # Errors
-    /// What is wrong with them, in the helper's words; what was loaded before stays in use there.
-    pub fn load_certificates(&self) -> Result<(Vec<CertificateDer<'static>>, Arc<dyn SigningKey>), AuthHelperError> {
-        let strange = || AuthHelperError::Call(CallError::Strange);
-        let loaded = match self.calls.call(Ask::Load, OPEN_LIMIT)?.0 {
-            Told::Loaded(loaded) => loaded,
-            Told::Failed(why) => return Err(AuthHelperError::Keys(why)),
-            Told::Bytes(_) | Told::Turn(_) => return Err(strange()),
-        };
-        let certificate = |number| {
-            let bytes = bytes(&self.calls, Ask::Certificate { number }).ok_or_else(strange)?;
-            Ok(CertificateDer::from(bytes.to_vec()))
-        };
-        let chain = (0..loaded.certificates).map(certificate).collect::<Result<_, AuthHelperError>>()?;
-        let key = RemoteSigningKey {
-            calls: Arc::clone(&self.calls),
-            schemes: loaded.schemes.into_iter().map(SignatureScheme::from).collect(),
-            algorithm: loaded.algorithm.into(),
-            public: loaded.public.map(|public| public.bytes().to_vec().into()),
-        };
-        Ok((chain, Arc::new(key)))
+    /// Certificates, their key and whom clients have theirs from.
+    pub fn certificates(&self) -> RemoteCertificates {
+        RemoteCertificates { calls: Arc::clone(&self.calls) }
+    }
+}
+
+/// Waits for something in a thread of a runtime whose other threads take over what waits there.
+fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        _ => wait(),
     }
 }
 
 /// Asks for bytes, and has none where there is no answer.
 fn bytes(calls: &Calls<Ask, Told>, question: Ask) -> Option<Zeroizing<Vec<u8>>> {
-    match calls.call(question, KEY_LIMIT) {
+    match waiting(|| calls.call(question, KEY_LIMIT)) {
         Ok((Told::Bytes(bytes), _)) => bytes.map(Hex::into_bytes),
         Ok(_) => None,
         Err(error) => {
@@ -231,58 +262,6 @@ impl RsaKey for RemoteRsa {
 
     fn decrypt(&self, block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         bytes(&self.calls, Ask::Decrypt { block: Hex::of(block) })
-    }
-}
-
-/// The TLS key of a helper.
-struct RemoteSigningKey {
-    calls: Arc<Calls<Ask, Told>>,
-    schemes: Vec<SignatureScheme>,
-    algorithm: SignatureAlgorithm,
-    public: Option<SubjectPublicKeyInfoDer<'static>>,
-}
-
-impl fmt::Debug for RemoteSigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteSigningKey").field("schemes", &self.schemes).finish_non_exhaustive()
-    }
-}
-
-impl SigningKey for RemoteSigningKey {
-    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        let scheme = *self.schemes.iter().find(|scheme| offered.contains(scheme))?;
-        Some(Box::new(RemoteSigner { calls: Arc::clone(&self.calls), scheme }))
-    }
-
-    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
-        self.public.clone()
-    }
-
-    fn algorithm(&self) -> SignatureAlgorithm {
-        self.algorithm
-    }
-}
-
-struct RemoteSigner {
-    calls: Arc<Calls<Ask, Told>>,
-    scheme: SignatureScheme,
-}
-
-impl fmt::Debug for RemoteSigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteSigner").field("scheme", &self.scheme).finish_non_exhaustive()
-    }
-}
-
-impl Signer for RemoteSigner {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let question = Ask::Sign { scheme: self.scheme.into(), message: Hex::of(message) };
-        let signature = bytes(&self.calls, question).map(|signature| signature.to_vec());
-        signature.ok_or_else(|| rustls::Error::General("the process that holds the key gave no signature".into()))
-    }
-
-    fn scheme(&self) -> SignatureScheme {
-        self.scheme
     }
 }
 

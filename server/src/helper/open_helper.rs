@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::calls::{CallError, Calls, Numbered};
+use super::calls::{CallError, Calls, Line, Numbered};
 use super::opener::{InProcess, OpenRequest, Opener, OpenerError};
 use super::wire::{self, Sender, WireError};
 
@@ -163,25 +163,52 @@ fn open(sender: &Arc<Mutex<Sender>>, busy: &Arc<AtomicUsize>, id: u64, request: 
 
 /// Opens through a helper process.
 pub struct RemoteOpener {
-    calls: Calls<Ask, Told>,
+    calls: Arc<Calls<Ask, Told>>,
+    /// Files of sockets that the helper removes in the end.
+    kept: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+fn keep(calls: &Calls<Ask, Told>, path: &Path) {
+    if let Err(error) = calls.call(Ask::Keep(path.to_owned()), RELEASE_LIMIT) {
+        tracing::warn!(path = %path.display(), %error, "the socket will stay when the server ends");
+    }
 }
 
 impl RemoteOpener {
-    /// Tells a helper that was just started what it may open.
+    /// Tells a helper that was just started what it may open. It is not started again.
     ///
     /// # Errors
     /// When the helper is gone.
     pub fn start(socket: UnixStream, setup: &Setup) -> Result<Self, WireError> {
-        let (mut sender, receiver) = wire::ends(socket);
-        sender.send(setup, &[])?;
-        Ok(RemoteOpener { calls: Calls::new("farpane-opener", sender, receiver) })
+        wire::ends(socket.try_clone()?).0.send(setup, &[])?;
+        Ok(Self::over(Line::once("farpane-open", socket)))
+    }
+
+    /// Opens through a helper that has been told what it may open, and through those that follow it.
+    pub fn over(line: Line) -> Self {
+        RemoteOpener { calls: Arc::new(Calls::new(line)), kept: Arc::default() }
+    }
+
+    /// From here on the helper's end is noticed: starts a thread.
+    ///
+    /// # Errors
+    /// When there are no threads left.
+    pub fn watch(&self) -> Result<(), CallError> {
+        // the calls' own thread must not keep them
+        let (calls, kept) = (Arc::downgrade(&self.calls), Arc::clone(&self.kept));
+        self.calls.when_again(move || {
+            let paths = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(calls) = calls.upgrade() {
+                paths.iter().for_each(|path| keep(&calls, path));
+            }
+        });
+        self.calls.watch()
     }
 
     /// Has the helper remove the Unix socket at `path`, which is the server's, when the server ends.
     pub fn keep(&self, path: &Path) {
-        if let Err(error) = self.calls.call(Ask::Keep(path.to_owned()), RELEASE_LIMIT) {
-            tracing::warn!(path = %path.display(), %error, "the socket will stay when the server ends");
-        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+        keep(&self.calls, path);
     }
 
     /// Has sockets removed now, since the server ends.

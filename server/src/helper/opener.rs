@@ -6,14 +6,18 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::CallError;
+
+/// What connecting to a syslog server may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Where an X server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,16 +46,24 @@ pub enum OpenRequest {
     Framebuffer(PathBuf),
     /// A recorded trace, for reading.
     Trace(PathBuf),
+    /// A Unix socket that takes datagrams: the journal, or a syslog server of this machine.
+    Datagrams(PathBuf),
+    /// A syslog server by UDP.
+    Udp(SocketAddr),
+    /// A syslog server by TCP.
+    Tcp(SocketAddr),
 }
 
 impl fmt::Display for OpenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenRequest::Display(DisplayAddress::Tcp { host, number }) => write!(f, "{host}:{number}"),
+            OpenRequest::Udp(to) | OpenRequest::Tcp(to) => write!(f, "{to}"),
             OpenRequest::Display(DisplayAddress::Unix(path))
             | OpenRequest::XAuthority(path)
             | OpenRequest::Framebuffer(path)
-            | OpenRequest::Trace(path) => write!(f, "{}", path.display()),
+            | OpenRequest::Trace(path)
+            | OpenRequest::Datagrams(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -80,7 +92,7 @@ pub enum OpenerError {
 
 /// Opens what it is asked for.
 pub trait Opener: Send + Sync {
-    /// A descriptor for what was asked: a connected stream socket, or a file open for reading.
+    /// A descriptor for what was asked: a connected socket, or a file open for reading.
     ///
     /// # Errors
     /// When the system refuses, or the opener's rules do.
@@ -103,11 +115,34 @@ impl Opener for InProcess {
                     .map(OwnedFd::from)
                     .map_err(|source| OpenerError::Io { what: format!("{host}:{port}"), source })
             }
+            OpenRequest::Datagrams(path) => {
+                let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path).map(|()| socket));
+                connected.map(OwnedFd::from).map_err(|source| at(path, source))
+            }
+            OpenRequest::Udp(to) => udp(*to).map(OwnedFd::from).map_err(|source| far(*to, source)),
+            OpenRequest::Tcp(to) => {
+                let connected = TcpStream::connect_timeout(to, CONNECT_LIMIT);
+                connected.map(OwnedFd::from).map_err(|source| far(*to, source))
+            }
             OpenRequest::XAuthority(path) | OpenRequest::Framebuffer(path) | OpenRequest::Trace(path) => {
                 std::fs::File::open(path).map(OwnedFd::from).map_err(|source| at(path, source))
             }
         }
     }
+}
+
+fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
+    let from: SocketAddr = match to {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(from)?;
+    socket.connect(to)?;
+    Ok(socket)
+}
+
+fn far(to: SocketAddr, source: io::Error) -> OpenerError {
+    OpenerError::Io { what: to.to_string(), source }
 }
 
 fn at(path: &std::path::Path, source: io::Error) -> OpenerError {
@@ -130,6 +165,29 @@ mod tests {
         let request = OpenRequest::Display(DisplayAddress::Tcp { host: "127.0.0.1".into(), number: 59536 });
         let said = InProcess.open(&request).expect_err("no such port").to_string();
         assert!(said.contains("0..=59535"), "{said}");
+    }
+
+    #[test]
+    fn logs_are_connected_to_so_that_what_is_sent_arrives() {
+        use std::io::Write;
+        let path = std::env::temp_dir().join(format!("farpane-opener-{}", std::process::id()));
+        let log = UnixDatagram::bind(&path).expect("a socket");
+        let unix = UnixDatagram::from(InProcess.open(&OpenRequest::Datagrams(path.clone())).expect("is there"));
+        assert_eq!(unix.send(b"line").expect("arrives"), 4);
+        assert_eq!(log.recv(&mut [0; 9]).expect("arrived"), 4);
+        let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0"), std::net::TcpListener::bind("127.0.0.1:0"));
+        let (udp, tcp) = (udp.expect("a port"), tcp.expect("a port"));
+        let to = OpenRequest::Udp(udp.local_addr().expect("bound"));
+        UdpSocket::from(InProcess.open(&to).expect("any")).send(b"line").expect("arrives");
+        assert_eq!(udp.recv(&mut [0; 9]).expect("arrived"), 4);
+        let to = OpenRequest::Tcp(tcp.local_addr().expect("bound"));
+        TcpStream::from(InProcess.open(&to).expect("listens")).write_all(b"line").expect("arrives");
+        drop((log, tcp));
+        std::fs::remove_file(&path).expect("is there");
+        for gone in [OpenRequest::Datagrams(path), to] {
+            let said = InProcess.open(&gone).expect_err("is gone").to_string();
+            assert!(said.starts_with(&format!("{gone}: ")), "{said}");
+        }
     }
 
     #[test]

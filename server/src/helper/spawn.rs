@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// This program, whatever became of its file.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -31,11 +31,16 @@ pub enum Surroundings {
 }
 
 /// Starts a helper: `program` with the subcommand, in a process group of its own, so that what ends the server from a terminal
-/// reaches the helper last. Returns our end of its socket.
+/// reaches the helper last. Returns our end of its socket, and the process: it ends when that socket closes, which the end of this
+/// process does at the latest, so that nobody needs to wait for it.
 ///
 /// # Errors
 /// When the system refuses.
-pub fn spawn(program: &Path, subcommand: &'static str, surroundings: Surroundings) -> Result<UnixStream, SpawnError> {
+pub fn spawn(
+    program: &Path,
+    subcommand: &'static str,
+    surroundings: Surroundings,
+) -> Result<(UnixStream, Child), SpawnError> {
     let start = || {
         let (ours, its) = UnixStream::pair()?;
         let mut command = Command::new(program);
@@ -44,9 +49,7 @@ pub fn spawn(program: &Path, subcommand: &'static str, surroundings: Surrounding
             command.env_clear();
         }
         command.stdin(OwnedFd::from(its)).stdout(Stdio::null());
-        // it ends when its socket closes, which the end of this process does at the latest: nobody waits for it
-        drop(command.spawn()?);
-        Ok(ours)
+        Ok((ours, command.spawn()?))
     };
     start().map_err(|error| SpawnError::Start(subcommand, error))
 }

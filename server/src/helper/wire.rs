@@ -91,19 +91,30 @@ impl Write for Capped {
     }
 }
 
-fn pack(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, WireError> {
+/// A message whole, with its length, to be sent as it is.
+pub struct Packed(Zeroizing<Vec<u8>>);
+
+/// Packs a message, to be sent later or several times.
+///
+/// # Errors
+/// When it is too large.
+pub fn pack(message: &impl Serialize) -> Result<Packed, WireError> {
     let mut packed = Capped(Zeroizing::new(Vec::with_capacity(HEAD + MAX_MESSAGE)));
     packed.0.extend_from_slice(&[0; HEAD]);
     serde_json::to_writer(&mut packed, message).map_err(|error| match error.classify() {
         serde_json::error::Category::Io => WireError::Size(MAX_MESSAGE + 1),
         _ => error.into(),
     })?;
-    let mut packed = packed.0;
+    headed(packed.0)
+}
+
+/// Writes the length into the room that was left for it.
+fn headed(mut packed: Zeroizing<Vec<u8>>) -> Result<Packed, WireError> {
     let length = u32::try_from(packed.len() - HEAD).map_err(|_| WireError::Size(packed.len()))?;
     if let Some(head) = packed.first_chunk_mut::<HEAD>() {
         *head = length.to_be_bytes();
     }
-    Ok(packed)
+    Ok(Packed(packed))
 }
 
 /// Sends some of `bytes`, and the descriptors with the first of them. Returns how many.
@@ -188,6 +199,15 @@ impl Incoming {
         Ok((serde_json::from_slice(&whole.body)?, whole.fds))
     }
 
+    /// The whole message as it came, whatever it says.
+    fn repack(&mut self) -> Result<Packed, WireError> {
+        let whole = std::mem::take(self);
+        let mut packed = Zeroizing::new(Vec::with_capacity(HEAD + whole.body.len()));
+        packed.extend_from_slice(&[0; HEAD]);
+        packed.extend_from_slice(&whole.body);
+        headed(packed)
+    }
+
     /// What is left of the time that a message may take; none before its first byte.
     fn left(&self) -> Option<Duration> {
         self.since.map(|since| MESSAGE_LIMIT.saturating_sub(since.elapsed()))
@@ -225,8 +245,20 @@ impl Sender {
     /// # Errors
     /// When the other end is gone or does not take it within [`MESSAGE_LIMIT`], or the message is too large.
     pub fn send(&mut self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<(), WireError> {
-        let packed = pack(message)?;
-        let sent = self.all(&packed, fds);
+        let Packed(packed) = pack(message)?;
+        self.whole(&packed, fds)
+    }
+
+    /// Sends a message that was packed before.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn send_packed(&mut self, message: &Packed) -> Result<(), WireError> {
+        self.whole(&message.0, &[])
+    }
+
+    fn whole(&self, packed: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), WireError> {
+        let sent = self.all(packed, fds);
         if sent.is_err() {
             self.close();
         }
@@ -269,10 +301,25 @@ impl Receiver {
     /// # Errors
     /// When the other end is gone, hangs, or sends what is no such message; the receiver is of no use then.
     pub fn receive<T: DeserializeOwned>(&mut self, idle: Option<Duration>) -> Result<(T, Vec<OwnedFd>), WireError> {
+        self.fill(idle)?;
+        self.incoming.unpack()
+    }
+
+    /// The next message as it comes, to be handed on; descriptors with it are closed.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`], whatever the message says.
+    pub fn receive_packed(&mut self, idle: Option<Duration>) -> Result<Packed, WireError> {
+        self.fill(idle)?;
+        self.incoming.repack()
+    }
+
+    /// Waits until a message is whole.
+    fn fill(&mut self, idle: Option<Duration>) -> Result<(), WireError> {
         let until = idle.map(|idle| (idle, Instant::now() + idle));
         loop {
             match self.incoming.receive_some(self.socket.as_fd())? {
-                Some(true) => return self.incoming.unpack(),
+                Some(true) => return Ok(()),
                 Some(false) => {}
                 None => {
                     let begun = self.incoming.left();
@@ -313,7 +360,7 @@ impl AsyncSender {
     /// # Errors
     /// As [`Sender::send`].
     pub async fn send(&mut self, message: &(impl Serialize + Sync), fds: &[BorrowedFd<'_>]) -> Result<(), WireError> {
-        let packed = pack(message)?;
+        let Packed(packed) = pack(message)?;
         let all = async {
             let (mut bytes, mut fds) = (packed.as_slice(), fds);
             while !bytes.is_empty() {

@@ -6,7 +6,7 @@ fn pair() -> (UnixStream, UnixStream) {
 }
 
 fn bytes(message: &impl Serialize) -> Vec<u8> {
-    pack(message).expect("fits").to_vec()
+    pack(message).expect("fits").0.to_vec()
 }
 
 fn file(text: &str) -> std::fs::File {
@@ -182,4 +182,24 @@ fn a_peer_that_hangs_amid_a_message_is_an_error_in_a_runtime_too() {
         let said = async_ends(b).expect("a runtime").1.receive::<u8>().await;
         assert!(matches!(said, Err(WireError::TooSlow(_))));
     });
+}
+
+#[test]
+fn a_message_is_handed_on_as_it_came_whatever_it_says() {
+    let ((mut out, _first), (mut inn, mut on, last)) = {
+        let (a, b) = UnixStream::pair().expect("a socket");
+        let (c, d) = UnixStream::pair().expect("a socket");
+        let (inn, on) = (ends(b).1, ends(c).0);
+        (ends(a), (inn, on, d))
+    };
+    out.send_packed(&pack(&["a \"text\"", ""]).expect("fits")).expect("sends");
+    let packed = inn.receive_packed(Some(Duration::from_secs(20))).expect("comes");
+    for _ in 0..2 {
+        on.send_packed(&packed).expect("sends");
+    }
+    let mut last = ends(last).1;
+    for _ in 0..2 {
+        let (came, _) = last.receive::<Vec<String>>(Some(Duration::from_secs(20))).expect("comes");
+        assert_eq!(came, ["a \"text\"", ""]);
+    }
 }

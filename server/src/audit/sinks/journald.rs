@@ -4,34 +4,34 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Line, Sink, SinkError};
+use crate::helper::{OpenRequest, Opener};
 
 /// Where the journal listens.
 pub const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// The journal.
-#[derive(Debug)]
 pub struct Journald {
     path: PathBuf,
+    opener: Arc<dyn Opener>,
     socket: Option<UnixDatagram>,
 }
 
 impl Journald {
-    /// The journal that listens at `path`; connects now if it is there, else with the first line.
-    pub fn new(path: PathBuf) -> Self {
-        let mut journal = Journald { path, socket: None };
+    /// The journal that listens at `path`; `opener` connects to it here if it is there, else with the first line.
+    pub fn new(path: PathBuf, opener: Arc<dyn Opener>) -> Self {
+        let mut journal = Journald { path, opener, socket: None };
         journal.socket = journal.connect().ok();
         journal
     }
 
-    fn connect(&self) -> std::io::Result<UnixDatagram> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(&self.path)?;
-        Ok(socket)
+    fn connect(&self) -> Result<UnixDatagram, SinkError> {
+        Ok(self.opener.open(&OpenRequest::Datagrams(self.path.clone()))?.into())
     }
 
-    fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         // a journal that was started anew needs a new connection
         if let Some(socket) = &self.socket
             && socket.send(bytes).is_ok()
@@ -40,7 +40,7 @@ impl Journald {
         }
         self.socket = None;
         let socket = self.connect()?;
-        socket.send(bytes)?;
+        socket.send(bytes).map_err(SinkError::Journal)?;
         self.socket = Some(socket);
         Ok(())
     }
@@ -57,6 +57,6 @@ impl Sink for Journald {
         let fields = format!(
             "MESSAGE={json}\nPRIORITY={priority}\nSYSLOG_IDENTIFIER=farpane\nSYSLOG_FACILITY=10\nFARPANE_EVENT={event}\n"
         );
-        self.send(fields.as_bytes()).map_err(SinkError::Journal)
+        self.send(fields.as_bytes())
     }
 }

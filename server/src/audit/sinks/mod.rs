@@ -8,9 +8,11 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::settings::{AuditSettings, SinkSpec};
 use crate::auth::Moment;
+use crate::helper::{OpenRequest, Opener, OpenerError};
 
 pub use file::ChainFile;
 pub use journald::{JOURNAL, Journald};
@@ -66,6 +68,9 @@ pub enum SinkError {
     /// The journal does not take it.
     #[error("journal: {0}")]
     Journal(io::Error),
+    /// The journal or the syslog server cannot be connected to.
+    #[error("{0}")]
+    Connect(#[from] OpenerError),
     /// The syslog server does not take it.
     #[error("{0}: {1}")]
     Syslog(SinkSpec, io::Error),
@@ -106,16 +111,34 @@ pub trait Sink: Send {
     }
 }
 
-/// Opens every sink of the settings. What can be opened later too (journal, syslog) is not missed here when it is not there.
+/// What these settings may have to be connected to.
+pub fn requests(settings: &AuditSettings) -> Vec<OpenRequest> {
+    let one = |spec: &SinkSpec| match spec {
+        SinkSpec::Journald => Some(OpenRequest::Datagrams(JOURNAL.into())),
+        SinkSpec::SyslogUnix(path) => Some(OpenRequest::Datagrams(path.clone())),
+        SinkSpec::SyslogUdp(to) => Some(OpenRequest::Udp(*to)),
+        SinkSpec::SyslogTcp(to) => Some(OpenRequest::Tcp(*to)),
+        SinkSpec::File(_) => None,
+    };
+    settings.sinks.iter().filter_map(one).collect()
+}
+
+/// Opens every sink of the settings; what can be connected later too (journal, syslog) is, by `opener`, and is not missed here when
+/// it is not there.
 ///
 /// # Errors
 /// When a file cannot be opened: a server that should write one is not to run without.
-pub fn open(settings: &AuditSettings, machine: &Machine, now: Moment) -> Result<Vec<Box<dyn Sink>>, SinkError> {
+pub fn open(
+    settings: &AuditSettings,
+    machine: &Machine,
+    opener: &Arc<dyn Opener>,
+    now: Moment,
+) -> Result<Vec<Box<dyn Sink>>, SinkError> {
     let one = |spec: &SinkSpec| -> Result<Box<dyn Sink>, SinkError> {
         Ok(match spec {
-            SinkSpec::Journald => Box::new(Journald::new(JOURNAL.into())),
+            SinkSpec::Journald => Box::new(Journald::new(JOURNAL.into(), Arc::clone(opener))),
             SinkSpec::File(path) => Box::new(ChainFile::open(path, settings.max_file_bytes, settings.keep_files, now)?),
-            syslog => Box::new(Syslog::new(syslog.clone(), machine.clone())),
+            syslog => Box::new(Syslog::new(syslog.clone(), machine.clone(), Arc::clone(opener))),
         })
     };
     settings.sinks.iter().map(one).collect()

@@ -1,19 +1,20 @@
 //! Syslog as RFC 5424 writes it, over a Unix socket, UDP (RFC 5426) or TCP with counted octets (RFC 6587).
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Line, Machine, Sink, SinkError};
 use crate::audit::settings::SinkSpec;
 use crate::audit::time::utc;
 use crate::auth::Moment;
+use crate::helper::{OpenRequest, Opener};
 
 /// authpriv. SOURCE: RFC 5424, section 6.2.1.
 const FACILITY: u8 = 10;
-/// A server may take this long to take a connection or a line.
+/// A server may take this long to take a line.
 const LIMIT: Duration = Duration::from_secs(3);
 /// A server that failed is tried again after this.
 const REST: Duration = Duration::from_secs(5);
@@ -26,34 +27,21 @@ enum Socket {
 }
 
 impl Socket {
-    fn connect(spec: &SinkSpec) -> io::Result<Socket> {
-        match spec {
-            SinkSpec::SyslogUnix(path) => Self::unix(path),
-            SinkSpec::SyslogUdp(to) => Self::udp(*to),
+    fn connect(spec: &SinkSpec, opener: &dyn Opener) -> Result<Socket, SinkError> {
+        let failed = |error| SinkError::Syslog(spec.clone(), error);
+        let socket = match spec {
+            SinkSpec::SyslogUnix(path) => {
+                let socket = UnixDatagram::from(opener.open(&OpenRequest::Datagrams(path.clone()))?);
+                socket.set_write_timeout(Some(LIMIT)).map(|()| Socket::Unix(socket))
+            }
+            SinkSpec::SyslogUdp(to) => Ok(Socket::Udp(opener.open(&OpenRequest::Udp(*to))?.into())),
             SinkSpec::SyslogTcp(to) => {
-                let stream = TcpStream::connect_timeout(to, LIMIT)?;
-                stream.set_write_timeout(Some(LIMIT))?;
-                Ok(Socket::Tcp(stream))
+                let stream = TcpStream::from(opener.open(&OpenRequest::Tcp(*to))?);
+                stream.set_write_timeout(Some(LIMIT)).map(|()| Socket::Tcp(stream))
             }
             SinkSpec::Journald | SinkSpec::File(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    fn unix(path: &Path) -> io::Result<Socket> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
-        socket.set_write_timeout(Some(LIMIT))?;
-        Ok(Socket::Unix(socket))
-    }
-
-    fn udp(to: SocketAddr) -> io::Result<Socket> {
-        let from: SocketAddr = match to {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let socket = UdpSocket::bind(from)?;
-        socket.connect(to)?;
-        Ok(Socket::Udp(socket))
+        socket.map_err(failed)
     }
 
     fn send(&mut self, message: &str) -> io::Result<()> {
@@ -66,10 +54,10 @@ impl Socket {
 }
 
 /// A syslog server.
-#[derive(Debug)]
 pub struct Syslog {
     spec: SinkSpec,
     machine: Machine,
+    opener: Arc<dyn Opener>,
     socket: Option<Socket>,
     failed: Option<Moment>,
 }
@@ -88,10 +76,16 @@ fn message(line: &Line, machine: &Machine) -> String {
 }
 
 impl Syslog {
-    /// The server that `spec` names; connects now if it is there, else with the first line.
-    pub fn new(spec: SinkSpec, machine: Machine) -> Self {
-        let socket = Socket::connect(&spec).ok();
-        Syslog { spec, machine, socket, failed: None }
+    /// The server that `spec` names; `opener` connects to it here if it is there, else with the first line.
+    pub fn new(spec: SinkSpec, machine: Machine, opener: Arc<dyn Opener>) -> Self {
+        let socket = Socket::connect(&spec, opener.as_ref()).ok();
+        Syslog { spec, machine, opener, socket, failed: None }
+    }
+
+    fn connect_and_send(&self, text: &str) -> Result<Socket, SinkError> {
+        let mut socket = Socket::connect(&self.spec, self.opener.as_ref())?;
+        socket.send(text).map_err(|error| SinkError::Syslog(self.spec.clone(), error))?;
+        Ok(socket)
     }
 }
 
@@ -108,19 +102,19 @@ impl Sink for Syslog {
             }
             self.socket = None;
         }
-        // each try may take a while, and other lines wait meanwhile
-        if self.failed.is_some_and(|at| at <= line.at && line.at.since(at) < REST) {
+        // each try may take a while where a network is between, and other lines wait meanwhile
+        let far = matches!(self.spec, SinkSpec::SyslogTcp(_));
+        if far && self.failed.is_some_and(|at| at <= line.at && line.at.since(at) < REST) {
             return Err(SinkError::Resting(self.spec.clone()));
         }
-        let sent = Socket::connect(&self.spec).and_then(|mut socket| socket.send(&text).map(|()| socket));
-        match sent {
+        match self.connect_and_send(&text) {
             Ok(socket) => {
                 (self.socket, self.failed) = (Some(socket), None);
                 Ok(())
             }
             Err(error) => {
                 self.failed = Some(line.at);
-                Err(SinkError::Syslog(self.spec.clone(), error))
+                Err(error)
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::audit::chain::{self, Checked, Fault};
+use crate::helper::InProcess;
 
 struct Scratch(PathBuf);
 
@@ -39,6 +40,10 @@ fn machine() -> Machine {
     Machine { host: "a host".into(), pid: 77 }
 }
 
+fn here() -> Arc<dyn Opener> {
+    Arc::new(InProcess)
+}
+
 const SYSLOG: &str = "<86>1 2023-11-14T22:13:21.123Z ahost farpane 77 connect - {\"event\":\"connect\",\"session\":1}";
 
 fn receive(socket: &UnixDatagram) -> String {
@@ -52,7 +57,7 @@ fn receive(socket: &UnixDatagram) -> String {
 fn the_journal_gets_fields_and_may_be_started_late_and_anew() {
     let scratch = Scratch::new("journal");
     let path = scratch.path("socket");
-    let mut journal = Journald::new(path.clone());
+    let mut journal = Journald::new(path.clone(), here());
     assert!(journal.write(&line(1)).is_err(), "nobody is there");
     for n in 2..4 {
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -73,18 +78,18 @@ fn syslog_is_spoken_over_each_socket() {
     let scratch = Scratch::new("syslog");
     let path = scratch.path("log");
     let unix = UnixDatagram::bind(&path).unwrap();
-    Syslog::new(SinkSpec::SyslogUnix(path), machine()).write(&line(1)).unwrap();
+    Syslog::new(SinkSpec::SyslogUnix(path), machine(), here()).write(&line(1)).unwrap();
     assert_eq!(receive(&unix), SYSLOG);
 
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     udp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    Syslog::new(SinkSpec::SyslogUdp(udp.local_addr().unwrap()), machine()).write(&line(1)).unwrap();
+    Syslog::new(SinkSpec::SyslogUdp(udp.local_addr().unwrap()), machine(), here()).write(&line(1)).unwrap();
     let mut bytes = [0; 4096];
     let n = udp.recv(&mut bytes).unwrap();
     assert_eq!(std::str::from_utf8(&bytes[..n]).unwrap(), SYSLOG);
 
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut syslog = Syslog::new(SinkSpec::SyslogTcp(tcp.local_addr().unwrap()), machine());
+    let mut syslog = Syslog::new(SinkSpec::SyslogTcp(tcp.local_addr().unwrap()), machine(), here());
     syslog.write(&line(1)).unwrap();
     syslog.write(&line(1)).unwrap();
     drop(syslog);
@@ -97,10 +102,10 @@ fn syslog_is_spoken_over_each_socket() {
 #[test]
 fn a_syslog_server_that_is_away_is_left_alone_for_a_while() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut syslog = Syslog::new(SinkSpec::SyslogTcp(address), machine());
-    assert!(matches!(syslog.write(&line(1)), Err(SinkError::Syslog(..))));
+    let mut syslog = Syslog::new(SinkSpec::SyslogTcp(address), machine(), here());
+    assert!(matches!(syslog.write(&line(1)), Err(SinkError::Connect(_))));
     assert!(matches!(syslog.write(&line(2)), Err(SinkError::Resting(_))));
-    assert!(matches!(syslog.write(&line(6)), Err(SinkError::Syslog(..))), "tried again");
+    assert!(matches!(syslog.write(&line(6)), Err(SinkError::Connect(_))), "tried again");
 }
 
 fn write(path: &Path, most: u64, keep: u32, lines: std::ops::Range<u32>) {
@@ -196,7 +201,15 @@ fn settings_open_their_sinks() {
     let scratch = Scratch::new("open");
     let sinks = vec![SinkSpec::Journald, SinkSpec::SyslogUnix(scratch.path("none")), SinkSpec::File(scratch.path("a"))];
     let settings = AuditSettings { sinks, ..AuditSettings::default() };
-    let names: Vec<String> = open(&settings, &machine(), NOW).unwrap().iter().map(|s| s.name()).collect();
+    let names: Vec<String> = open(&settings, &machine(), &here(), NOW).unwrap().iter().map(|s| s.name()).collect();
     assert_eq!(names.len(), 3);
     assert!(names[0] == "journald" && names[2].starts_with("file /"), "{names:?}");
+}
+
+#[test]
+fn settings_say_what_may_have_to_be_connected_to() {
+    let sinks = ["journald", "syslog", "syslog:udp:192.0.2.1:514", "syslog:tcp:[::1]:6514", "file:/x"];
+    let settings = AuditSettings { sinks: sinks.map(|s| s.parse().unwrap()).into(), ..AuditSettings::default() };
+    let asked: Vec<String> = requests(&settings).iter().map(ToString::to_string).collect();
+    assert_eq!(asked, [JOURNAL, "/dev/log", "192.0.2.1:514", "[::1]:6514"]);
 }

@@ -3,22 +3,22 @@
 use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use farpane_channel::{PublicKey, StaticKey};
 use rustls::SignatureScheme;
-use rustls::pki_types::CertificateDer;
-use rustls::sign::SigningKey;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use super::super::calls::Numbered;
 use super::super::wire::{self, AsyncSender, WireError};
+use super::certificates::{Held, MOST};
 use super::hex::Hex;
 use super::{Ask, Chains, Loaded, Opened, Presented, Told};
 use crate::auth::{Judge, Login, Secret, Turn};
 use crate::security::rsa_aes::key::RsaKey;
+use crate::security::tls::CertificateSource;
 
 /// What the first message may take.
 const SETUP_LIMIT: Duration = Duration::from_secs(10);
@@ -44,11 +44,8 @@ const SCHEMES: [SignatureScheme; 10] = [
     SignatureScheme::RSA_PKCS1_SHA256,
 ];
 
-/// A chain of certificates and the key of its first.
-type Certified = (Vec<CertificateDer<'static>>, Arc<dyn SigningKey>);
-
-/// Loads a chain of certificates and the key of its first; or says what is wrong.
-pub type CertificateLoader = Box<dyn Fn() -> Result<Certified, String> + Send + Sync>;
+/// TLS keys that connections may still have begun with.
+const MOST_LOADED: usize = 32;
 
 /// What a helper holds.
 #[derive(Default)]
@@ -57,8 +54,8 @@ pub struct Keys {
     pub identity: Option<Arc<dyn StaticKey>>,
     /// The RSA key.
     pub rsa: Option<Arc<dyn RsaKey>>,
-    /// What loads the TLS key.
-    pub certificates: Option<CertificateLoader>,
+    /// Where the TLS key and its certificates come from.
+    pub certificates: Option<Box<dyn CertificateSource>>,
     /// Who judges logins.
     pub judge: Option<Arc<dyn Judge>>,
     /// The one-time password of this run, where some chain takes it.
@@ -84,19 +81,22 @@ impl Keys {
 /// What requests share.
 struct Helper {
     keys: Keys,
-    certified: Mutex<Option<Certified>>,
+    now: fn() -> SystemTime,
+    loaded: Mutex<HashMap<u64, Held>>,
     operations: Arc<Semaphore>,
 }
 
 /// Answers on their way to the socket.
 type Answers = mpsc::UnboundedSender<Numbered<Told>>;
 
-/// Does the helper's work until the other end closes. `open` makes keys of the first message, or says what is wrong.
+/// Does the helper's work until the other end closes. `open` makes keys of the first message, or says what is wrong; `now` tells
+/// whether a certificate is good.
 ///
 /// # Errors
 /// When the other end says what nobody understands, or the system has no resources left.
 pub fn serve<S: DeserializeOwned>(
     socket: UnixStream,
+    now: fn() -> SystemTime,
     open: impl FnOnce(S) -> Result<Keys, String>,
 ) -> Result<(), WireError> {
     let (mut sender, mut receiver) = wire::ends(socket.try_clone()?);
@@ -106,7 +106,8 @@ pub fn serve<S: DeserializeOwned>(
         Err(why) => return sender.send(&Opened::Failed(why), &[]),
     };
     sender.send(&Opened::Ready(Box::new(keys.presented())), &[])?;
-    let helper = Helper { keys, certified: Mutex::new(None), operations: Arc::new(Semaphore::new(MOST_OPERATIONS)) };
+    let operations = Arc::new(Semaphore::new(MOST_OPERATIONS));
+    let helper = Helper { keys, now, loaded: Mutex::default(), operations };
     // one thread for messages; what computes has threads of its own
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(answer_all(socket, Arc::new(helper)));
@@ -130,9 +131,10 @@ async fn answer_all(socket: UnixStream, helper: Arc<Helper>) -> Result<(), WireE
         };
         let Numbered { id, body } = question;
         match body {
-            Ask::Agree { .. } | Ask::Decrypt { .. } | Ask::Load | Ask::Certificate { .. } | Ask::Sign { .. } => {
+            Ask::Agree { .. } | Ask::Decrypt { .. } | Ask::Load { .. } | Ask::Public { .. } | Ask::Sign { .. } => {
                 operate(&helper, id, body, &answers);
             }
+            Ask::Forget { number } => drop(helper.loaded().remove(&number)),
             Ask::Password { caller, user, password } => {
                 let Some(judge) = helper.keys.judge.clone() else {
                     unavailable(&answers, id);
@@ -194,8 +196,8 @@ fn operate(helper: &Arc<Helper>, id: u64, question: Ask, answers: &Answers) {
 }
 
 impl Helper {
-    fn certified(&self) -> MutexGuard<'_, Option<Certified>> {
-        self.certified.lock().unwrap_or_else(PoisonError::into_inner)
+    fn loaded(&self) -> MutexGuard<'_, HashMap<u64, Held>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn operation(&self, question: Ask) -> Told {
@@ -205,17 +207,15 @@ impl Helper {
                 let plain = self.keys.rsa.as_ref().and_then(|rsa| rsa.decrypt(block.bytes()));
                 Told::Bytes(plain.map(|plain| Hex::of(&plain)))
             }
-            Ask::Load => self.load().map_or_else(Told::Failed, Told::Loaded),
-            Ask::Certificate { number } => {
-                let certificate = self.certified().as_ref().and_then(|(chain, _)| chain.get(number).cloned());
-                Told::Bytes(certificate.map(|certificate| Hex::of(&certificate)))
-            }
-            Ask::Sign { scheme, message } => {
-                let key = self.certified().as_ref().map(|(_, key)| Arc::clone(key));
+            Ask::Load { number } => self.load(number).map_or_else(Told::Failed, Told::Loaded),
+            Ask::Public { number, at } => Told::Bytes(self.loaded().get_mut(&number).and_then(|held| held.piece(at))),
+            Ask::Sign { number, scheme, message } => {
+                let key = self.loaded().get(&number).map(|held| Arc::clone(&held.key));
                 let signer = key.and_then(|key| key.choose_scheme(&[scheme.into()]));
                 let signature = signer.and_then(|signer| signer.sign(message.bytes()).ok());
                 Told::Bytes(signature.map(|signature| Hex::of(&signature)))
             }
+            Ask::Forget { .. } => Told::Bytes(None),
             Ask::Password { .. } | Ask::Begin { .. } | Ask::Next { .. } | Ask::Abandon { .. } => {
                 Told::Turn(Turn::Unavailable)
             }
@@ -227,16 +227,24 @@ impl Helper {
         self.keys.identity.as_ref()?.agree(&their).map(|shared| Hex::of(shared.as_slice()))
     }
 
-    fn load(&self) -> Result<Loaded, String> {
-        let load = self.keys.certificates.as_ref().ok_or("there is no certificate to serve with")?;
-        let (chain, key) = load()?;
+    fn load(&self, number: u64) -> Result<Loaded, String> {
+        let source = self.keys.certificates.as_ref().ok_or("there is no certificate to serve with")?;
+        let material = source.load((self.now)()).map_err(|error| error.to_string())?;
+        let (held, key) = (Held::new(&material), &material.key);
+        if held.len() > MOST {
+            return Err(format!("{} bytes of certificates and lists (expected at most {MOST})", held.len()));
+        }
         let loaded = Loaded {
-            certificates: chain.len(),
+            bytes: held.len(),
             schemes: SCHEMES.iter().filter(|s| key.choose_scheme(&[**s]).is_some()).map(|s| u16::from(*s)).collect(),
             algorithm: key.algorithm().into(),
             public: key.public_key().map(|public| Hex::of(&public)),
         };
-        *self.certified() = Some((chain, key));
+        let mut all = self.loaded();
+        if all.len() >= MOST_LOADED || all.contains_key(&number) {
+            return Err("too many certificates are in use by connections that began long ago".into());
+        }
+        all.insert(number, held);
         Ok(loaded)
     }
 }

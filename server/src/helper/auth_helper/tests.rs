@@ -5,7 +5,11 @@ use crate::security::rsa_aes::key::LocalRsaKey;
 use farpane_channel::Identity;
 use std::sync::{LazyLock, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use rustls::SignatureScheme;
+use std::time::{Instant, SystemTime};
+use x509_parser::prelude::FromDer;
+
+use crate::security::tls::{CertificateError, CertificateSource, Material};
 
 /// An RSA key, made once.
 static RSA: LazyLock<(RsaPublic, Zeroizing<Vec<u8>>)> = LazyLock::new(|| {
@@ -94,11 +98,21 @@ fn caller() -> Caller {
 }
 
 /// An own certificate and its key.
-fn certified() -> (Vec<CertificateDer<'static>>, Arc<dyn SigningKey>) {
+fn certified() -> Material {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
-    (vec![made.cert.der().clone()], key)
+    Material { chain: vec![made.cert.der().clone()], key, client_ca: Vec::new(), client_crl: Vec::new() }
+}
+
+/// A new certificate at each load, until the file is gone.
+struct Changing(Arc<Mutex<bool>>);
+
+impl CertificateSource for Changing {
+    fn load(&self, _: SystemTime) -> Result<Material, CertificateError> {
+        let gone = *self.0.lock().expect("unpoisoned");
+        if gone { Err(CertificateError::Missing("tls.crt".into(), "certificate")) } else { Ok(certified()) }
+    }
 }
 
 struct Running {
@@ -114,18 +128,13 @@ fn start() -> Running {
     let broken = Arc::new(Mutex::new(false));
     let (judge, wrong) = (Fake { given_up: Arc::clone(&given_up) }, Arc::clone(&broken));
     let helper = std::thread::spawn(move || {
-        serve(its, |setup: String| {
+        serve(its, SystemTime::now, |setup: String| {
             assert_eq!(setup, "setup");
-            let (chain, key) = certified();
-            let load = move || {
-                let broken = *wrong.lock().expect("unpoisoned");
-                if broken { Err("the file is gone".to_owned()) } else { Ok((chain.clone(), Arc::clone(&key))) }
-            };
             let rsa = LocalRsaKey::from_bytes(&RSA.1).expect("a key");
             Ok(Keys {
                 identity: Some(Arc::new(Identity::from_secret(&[7; 32]))),
                 rsa: Some(Arc::new(rsa)),
-                certificates: Some(Box::new(load)),
+                certificates: Some(Box::new(Changing(wrong))),
                 judge: Some(Arc::new(judge)),
                 session_password: Some(Secret::new("of this run".into())),
             })
@@ -171,7 +180,8 @@ fn keys_elsewhere_do_what_keys_here_do() {
 #[test]
 fn tls_is_served_with_a_key_that_is_elsewhere() {
     let Running { remote, broken, .. } = start();
-    let (chain, key) = remote.load_certificates().expect("loads");
+    let source = remote.certificates();
+    let Material { chain, key, .. } = source.load(SystemTime::now()).expect("loads");
     let certified = rustls::sign::CertifiedKey::new(chain.clone(), Arc::clone(&key));
     certified.keys_match().expect("is the certificate's key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -203,12 +213,40 @@ fn tls_is_served_with_a_key_that_is_elsewhere() {
             client.process_new_packets().expect("is the certificate's signature");
         }
     }
+    let pair = |m: &Material| rustls::sign::CertifiedKey::new(m.chain.clone(), Arc::clone(&m.key)).keys_match();
+    let renewed = source.load(SystemTime::now()).expect("loads again");
+    assert_ne!(renewed.chain, chain);
+    pair(&renewed).expect("is the new certificate's key");
     *broken.lock().expect("unpoisoned") = true;
-    let said = remote.load_certificates().expect_err("is gone").to_string();
-    assert_eq!(said, "the file is gone");
+    let said = source.load(SystemTime::now()).expect_err("is gone").to_string();
+    assert_eq!(said, "tls.crt: no such file; check certificate in [tls]");
     let signer = key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]).expect("the key's own");
-    assert!(signer.sign(b"still").is_ok(), "what was loaded before stays");
+    let signature = signer.sign(b"still").expect("what was loaded before stays");
+    let point = key.public_key().expect("is told");
+    let verified = |message: &[u8]| {
+        let public = x509_parser::x509::SubjectPublicKeyInfo::from_der(&point).expect("a key").1;
+        let bytes = public.subject_public_key.data.as_ref();
+        let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1, bytes);
+        key.verify(message, &signature).is_ok()
+    };
+    assert!(verified(b"still") && !verified(b"other"), "by the key that it was loaded with");
     assert!(key.choose_scheme(&[SignatureScheme::RSA_PSS_SHA256]).is_none());
+}
+
+#[test]
+fn keys_that_nothing_is_served_with_are_forgotten_and_others_are_not() {
+    let Running { remote, .. } = start();
+    let source = remote.certificates();
+    let first = source.load(SystemTime::now()).expect("loads");
+    // more often than the helper remembers, were it not told
+    for _ in 0..100 {
+        source.load(SystemTime::now()).expect("loads");
+    }
+    let sign = |m: &Material| m.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256])?.sign(b"x").ok();
+    assert!(sign(&first).is_some());
+    let kept: Vec<Material> = (0..50).map_while(|_| source.load(SystemTime::now()).ok()).collect();
+    assert!((20..40).contains(&kept.len()), "{}", kept.len());
+    assert!(sign(&first).is_some() && kept.iter().all(|material| sign(material).is_some()));
 }
 
 #[test]
@@ -284,7 +322,7 @@ fn slow_logins_hold_up_nothing_and_end_when_they_are_given_up() {
 #[test]
 fn keys_that_cannot_be_opened_are_told_in_the_helper_s_words() {
     let (ours, its) = UnixStream::pair().expect("a socket");
-    let helper = std::thread::spawn(move || serve(its, |(): ()| Err("identity.key: is no identity".into())));
+    let helper = std::thread::spawn(move || serve(its, SystemTime::now, |(): ()| Err("identity.key: is no identity".into())));
     let said = RemoteKeys::start(ours, &()).err().expect("cannot be opened").to_string();
     assert_eq!(said, "identity.key: is no identity");
     helper.join().expect("ends").expect("told");
@@ -304,7 +342,7 @@ fn without_its_helper_every_operation_fails_at_once() {
     let remote = RemoteKeys::start(ours, &()).expect("opens");
     helper.join().expect("ends");
     assert!(remote.identity().expect("has one").agree(&PublicKey::new([9; 32])).is_none());
-    assert!(remote.load_certificates().is_err());
+    assert!(remote.certificates().load(SystemTime::now()).is_err());
     let judge = remote.judge().expect("has one");
     in_runtime(async {
         assert_eq!(judge.password(caller(), "ann".into(), Secret::default()).await, Turn::Unavailable);

@@ -92,6 +92,9 @@ pub enum CertificateError {
     /// A name that no certificate can carry.
     #[error("certificate not made: {0}")]
     Make(#[from] rcgen::Error),
+    /// In the words of the process that holds the key.
+    #[error("{0}")]
+    Elsewhere(String),
     /// The CA of clients, or a list of revoked certificates, cannot be used.
     #[error("{0}: {1}")]
     Clients(PathBuf, String),
