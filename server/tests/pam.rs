@@ -2,7 +2,7 @@
 #![cfg(feature = "pam")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use farpane_server::auth::{
     Caller, FactorName, Judge, LocalJudge, Parts, Prompt, PromptKind, Secret, Settings, SystemHelper, Turn,
 };
 use farpane_server::security::SecurityKind;
+use farpane_test_support::pam::{Stack, has_matrix};
 use tokio::sync::Mutex;
 
 const FARPANE: &str = env!("CARGO_BIN_EXE_farpane");
@@ -19,52 +20,21 @@ static ONE: Mutex<()> = Mutex::const_new(());
 
 struct Bench {
     judge: LocalJudge,
-    folder: PathBuf,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn module(name: &str) -> PathBuf {
-    let folders = ["x86_64", "aarch64"].map(|cpu| PathBuf::from(format!("/usr/lib/{cpu}-linux-gnu/pam_wrapper")));
-    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.exists()).unwrap_or_default()
-}
-
-/// Whether pam_matrix is there; without it the tests say so and pass, unless everything is required.
-fn has_matrix() -> bool {
-    let there = module("pam_matrix.so").exists();
-    assert!(
-        there || std::env::var_os("FARPANE_REQUIRE_ALL").is_none(),
-        "pam_matrix.so is not there (package libpam-wrapper)"
-    );
-    if !there {
-        eprintln!("skipped: pam_matrix.so is not there (package libpam-wrapper)");
-    }
-    there
+    stack: Stack,
 }
 
 /// A judge whose one chain is PAM with this stack.
 fn bench(name: &str, stack: &str, limit: Duration) -> Bench {
-    let folder = std::env::temp_dir().join(format!("farpane-pam-login-{}-{name}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("users"), "alice:secret:farpane\nroot:secret:farpane\n").unwrap();
-    fs::write(folder.join("more"), "alice:second:farpane\n").unwrap();
-    let stack = stack.replace("MATRIX", module("pam_matrix.so").to_str().unwrap());
-    let stack = stack.replace("CHATTY", module("pam_chatty.so").to_str().unwrap());
-    fs::write(folder.join("farpane"), stack.replace("DB", folder.to_str().unwrap())).unwrap();
+    let stack = Stack::new(name, stack);
     let settings = Settings {
         chains: Some(vec![vec![FactorName::System]]),
-        pam_folder: Some(folder.clone()),
+        pam_folder: Some(stack.path().to_owned()),
         ..Settings::default()
     };
     let system = Some(SystemHelper { program: FARPANE.into(), limit });
-    let users = folder.join("none");
+    let users = stack.path().join("none");
     let judge = LocalJudge::new(Parts { settings, users, certificates: None, system, clock: Arc::new(|| 0) });
-    Bench { judge: judge.unwrap(), folder }
+    Bench { judge: judge.unwrap(), stack }
 }
 
 const LONG: Duration = Duration::from_secs(120);
@@ -77,6 +47,7 @@ fn caller() -> Caller {
         device: None,
         certificate: None,
         known: false,
+        connection: 1,
     }
 }
 
@@ -200,7 +171,7 @@ async fn a_module_that_hangs_is_ended_and_says_nothing_about_the_proof() {
     }
     let bench =
         bench("hang", "auth required MATRIX passdb=DB/fifo\naccount required pam_permit.so\n", Duration::from_secs(2));
-    let made = Command::new("mkfifo").arg(bench.folder.join("fifo")).status().unwrap();
+    let made = Command::new("mkfifo").arg(bench.stack.path().join("fifo")).status().unwrap();
     assert!(made.success());
     // the module waits for somebody to write its users
     assert_eq!(bench.password("alice", "secret").await, Turn::Unavailable);

@@ -1,39 +1,28 @@
-//! Stacks of real PAM modules from a folder of service files: no rights, no change to the system.
-//!
-//! `pam_matrix.so` comes from Debian's libpam-wrapper, the rest from libpam-modules.
+//! Stacks of real PAM modules.
 
 use std::fs;
-use std::path::PathBuf;
 
 use farpane_pam::{Message, PamError, Request, Style, Verdict, login};
+use farpane_test_support::pam::{Stack, has_matrix};
 use zeroize::Zeroizing;
 
-struct Folder(PathBuf);
+struct Folder(Stack);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("farpane-pam-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    /// A service with these lines; `DB` is a file of users, which allows them the service.
-    fn service(&self, lines: &str) {
-        let chatty = matrix().with_file_name("pam_chatty.so");
-        let lines = lines
-            .replace("MATRIX", matrix().to_str().unwrap())
-            .replace("CHATTY", chatty.to_str().unwrap())
-            .replace("DB", self.0.to_str().unwrap());
-        fs::write(self.0.join("farpane"), lines).unwrap();
-        fs::write(self.0.join("users"), "alice:secret:farpane\nbob:builder:other\n").unwrap();
-        fs::write(self.0.join("more"), "alice:second:farpane\n").unwrap();
+    fn new(name: &str, lines: &str) -> Self {
+        Folder(Stack::new(name, lines))
     }
 
     fn login(&self, user: Option<&str>, replies: &[&str]) -> (Result<Verdict, PamError>, Vec<Message>) {
         let mut said = Vec::new();
         let mut replies = replies.iter();
-        let request =
-            Request { service: "farpane", user, rhost: Some("192.0.2.7"), tty: Some("farpane"), folder: Some(&self.0) };
+        let request = Request {
+            service: "farpane",
+            user,
+            rhost: Some("192.0.2.7"),
+            tty: Some("farpane"),
+            folder: Some(self.0.path()),
+        };
         let verdict = login(request, &mut |messages| {
             said.extend_from_slice(messages);
             let asking = messages.iter().filter(|m| m.style.asks());
@@ -41,31 +30,6 @@ impl Folder {
         });
         (verdict, said)
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn matrix() -> PathBuf {
-    let found =
-        ["x86_64", "aarch64"].map(|cpu| PathBuf::from(format!("/usr/lib/{cpu}-linux-gnu/pam_wrapper/pam_matrix.so")));
-    found.into_iter().find(|path| path.exists()).unwrap_or_default()
-}
-
-/// Whether pam_matrix is there; without it the tests that need it say so and pass, unless everything is required.
-fn has_matrix() -> bool {
-    let there = matrix().exists();
-    assert!(
-        there || std::env::var_os("FARPANE_REQUIRE_ALL").is_none(),
-        "pam_matrix.so is not there (package libpam-wrapper)"
-    );
-    if !there {
-        eprintln!("skipped: pam_matrix.so is not there (package libpam-wrapper)");
-    }
-    there
 }
 
 fn granted(user: &str) -> Verdict {
@@ -77,8 +41,8 @@ fn the_right_password_is_granted_and_a_wrong_one_is_refused_with_code_7() {
     if !has_matrix() {
         return;
     }
-    let folder = Folder::new("matrix");
-    folder.service("auth required MATRIX passdb=DB/users\naccount required MATRIX passdb=DB/users\n");
+    let folder =
+        Folder::new("matrix", "auth required MATRIX passdb=DB/users\naccount required MATRIX passdb=DB/users\n");
     let (verdict, said) = folder.login(Some("alice"), &["secret"]);
     assert_eq!(verdict.unwrap(), granted("alice"));
     assert_eq!(said.iter().map(|m| m.style).collect::<Vec<_>>(), [Style::Hidden]);
@@ -95,8 +59,10 @@ fn a_stack_with_two_questions_needs_both() {
     if !has_matrix() {
         return;
     }
-    let folder = Folder::new("two");
-    folder.service("auth required MATRIX passdb=DB/users\nauth required MATRIX passdb=DB/more echo\naccount required pam_permit.so\n");
+    let folder = Folder::new(
+        "two",
+        "auth required MATRIX passdb=DB/users\nauth required MATRIX passdb=DB/more echo\naccount required pam_permit.so\n",
+    );
     let (verdict, said) = folder.login(Some("alice"), &["secret", "second"]);
     assert_eq!(verdict.unwrap(), granted("alice"));
     assert_eq!(said.iter().map(|m| m.style).collect::<Vec<_>>(), [Style::Hidden, Style::Visible]);
@@ -112,8 +78,8 @@ fn what_modules_only_say_reaches_the_conversation() {
     if !has_matrix() {
         return;
     }
-    let folder = Folder::new("verbose");
-    folder.service(
+    let folder = Folder::new(
+        "verbose",
         "auth required CHATTY num_lines=2 info error\nauth required pam_permit.so\naccount required pam_permit.so\n",
     );
     let (verdict, said) = folder.login(Some("alice"), &[]);
@@ -124,23 +90,21 @@ fn what_modules_only_say_reaches_the_conversation() {
 
 #[test]
 fn permit_deny_and_an_expired_account_are_what_they_say() {
-    let folder = Folder::new("permit");
-    folder.service("auth required pam_permit.so\naccount required pam_permit.so\n");
+    let folder = Folder::new("permit", "auth required pam_permit.so\naccount required pam_permit.so\n");
     assert_eq!(folder.login(Some("alice"), &[]).0.unwrap(), granted("alice"));
-    folder.service("auth required pam_deny.so\naccount required pam_permit.so\n");
+    folder.0.write("auth required pam_deny.so\naccount required pam_permit.so\n");
     assert_eq!(folder.login(Some("alice"), &[]).0.unwrap(), Verdict::Refused(7));
-    folder.service("auth required pam_permit.so\naccount required pam_debug.so acct=acct_expired\n");
+    folder.0.write("auth required pam_permit.so\naccount required pam_debug.so acct=acct_expired\n");
     assert_eq!(folder.login(Some("alice"), &[]).0.unwrap(), Verdict::Refused(13));
-    folder.service("auth required pam_permit.so\naccount required pam_debug.so acct=new_authtok_reqd\n");
+    folder.0.write("auth required pam_permit.so\naccount required pam_debug.so acct=new_authtok_reqd\n");
     assert_eq!(folder.login(Some("alice"), &[]).0.unwrap(), Verdict::Refused(12), "a password that has to be changed");
 }
 
 #[test]
 fn what_pam_cannot_judge_is_an_error_and_no_verdict() {
-    let folder = Folder::new("broken");
-    folder.service("auth required pam_no_such_module.so\naccount required pam_permit.so\n");
+    let folder = Folder::new("broken", "auth required pam_no_such_module.so\naccount required pam_permit.so\n");
     assert!(matches!(folder.login(Some("alice"), &[]).0, Err(PamError::Broken { .. })));
-    fs::remove_file(folder.0.join("farpane")).unwrap();
+    fs::remove_file(folder.0.path().join("farpane")).unwrap();
     assert!(matches!(folder.login(Some("alice"), &[]).0, Err(PamError::Broken { .. })), "no service file");
     assert!(matches!(folder.login(Some("al\0ice"), &[]).0, Err(PamError::Nul("user"))));
 }
@@ -150,9 +114,9 @@ fn a_conversation_that_misbehaves_or_panics_ends_the_login() {
     if !has_matrix() {
         return;
     }
-    let folder = Folder::new("panic");
-    folder.service("auth required MATRIX passdb=DB/users\naccount required pam_permit.so\n");
-    let request = Request { service: "farpane", user: Some("alice"), rhost: None, tty: None, folder: Some(&folder.0) };
+    let folder = Folder::new("panic", "auth required MATRIX passdb=DB/users\naccount required pam_permit.so\n");
+    let request =
+        Request { service: "farpane", user: Some("alice"), rhost: None, tty: None, folder: Some(folder.0.path()) };
     let secret = || Zeroizing::new("secret".to_owned());
     let two = login(request, &mut |_| Some(vec![secret(), secret()]));
     assert!(matches!(two.unwrap(), Verdict::Refused(_)), "a reply too many");

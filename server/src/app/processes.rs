@@ -267,7 +267,8 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
         logging::start(wanted.log);
         wanted.open().map_err(|error| error.to_string())
     };
-    helper::auth_helper::serve(socket, SystemTime::now, open).map_err(|error| AppError::Failed(format!("auth-helper: {error}")))
+    helper::auth_helper::serve(socket, SystemTime::now, open)
+        .map_err(|error| AppError::Failed(format!("auth-helper: {error}")))
 }
 
 /// The sandbox's first step. `kept` is the folder that the server itself writes.

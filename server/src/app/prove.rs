@@ -232,6 +232,7 @@ impl Gate {
             device: device.clone(),
             certificate: info.certificate.as_ref().map(|der| der.to_vec()),
             known,
+            connection: info.number,
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use farpane_channel::{Phrase, StaticKey};
 
-use crate::auth::{Secret, SessionPassword};
 use crate::auth::throttle::Kept;
+use crate::auth::{Secret, SessionPassword};
 use crate::config::Config;
 use crate::helper::RemoteKeys;
 use crate::net::ListenAddr;
@@ -144,7 +144,8 @@ impl Secrets {
         };
         let Held { keys: held, remote } = wanted.held(helpers)?;
         if let Some(source) = held.certificates {
-            let store = CertificateStore::open(config.tls.clone(), source, SystemTime::now()).map_err(AppError::failed)?;
+            let store =
+                CertificateStore::open(config.tls.clone(), source, SystemTime::now()).map_err(AppError::failed)?;
             told.certificate = Some(store.facts().sha256);
             means.keys.tls = Some(Arc::new(store));
         }

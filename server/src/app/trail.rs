@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::{
-    self, Audit, Event, Factor, Fingerprint, GateOutcome, HelperChange, ListenerName, Machine, Peer, PenaltyKind, PolicyAction,
-    Reason, SettingName, Sink, UserName, Via, What, Who,
+    self, Audit, Event, Factor, Fingerprint, GateOutcome, HelperChange, ListenerName, Machine, Peer, PenaltyKind,
+    PolicyAction, Reason, SettingName, Sink, UserName, Via, What, Who,
 };
 use crate::config::{Attempt, Config, Exception};
 use crate::helper::{Change, Opener};

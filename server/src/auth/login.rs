@@ -59,6 +59,8 @@ pub struct Caller {
     pub certificate: Option<Vec<u8>>,
     /// Whether somebody logged in from there before, so that strangers' guesses do not keep this caller waiting.
     pub known: bool,
+    /// The number of the connection, which no other has.
+    pub connection: u64,
 }
 
 /// What is shown to the person who logs in.

@@ -14,8 +14,8 @@ mod remote_key;
 mod serve;
 
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, mpsc};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use farpane_channel::{PublicKey, SharedSecret, StaticKey};

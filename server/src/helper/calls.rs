@@ -158,7 +158,12 @@ impl<Q: Serialize, A: DeserializeOwned + Send + 'static> Calls<Q, A> {
             over: AtomicBool::new(false),
             then: OnceLock::new(),
         };
-        Self { shared: Arc::new(shared), idle: Mutex::new(Some(hearing)), next: AtomicU64::new(0), question: PhantomData }
+        Self {
+            shared: Arc::new(shared),
+            idle: Mutex::new(Some(hearing)),
+            next: AtomicU64::new(0),
+            question: PhantomData,
+        }
     }
 
     /// Has `then` done, on a thread of its own, whenever another helper has taken the place of one that ended. Only the first counts.

@@ -17,5 +17,5 @@ pub use auth_helper::{RemoteCertificates, RemoteKeys};
 pub use calls::{CallError, Calls, Change, Line, Numbered};
 pub use open_helper::RemoteOpener;
 pub use opener::{DisplayAddress, InProcess, OpenRequest, Opener, OpenerError};
-pub use start_helper::{Kind, RemoteStarter, StartError};
 pub use spawn::{SpawnError, Surroundings, THIS_PROGRAM, own_socket, spawn};
+pub use start_helper::{Kind, RemoteStarter, StartError};

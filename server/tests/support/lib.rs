@@ -11,6 +11,7 @@ mod client;
 mod clipboard;
 pub mod namespace;
 pub mod openssl;
+pub mod pam;
 mod raw;
 pub mod rsa_aes;
 mod server;

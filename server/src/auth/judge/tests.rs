@@ -69,6 +69,7 @@ fn caller() -> Caller {
         device: None,
         certificate: None,
         known: false,
+        connection: 1,
     }
 }
 

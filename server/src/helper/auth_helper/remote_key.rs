@@ -82,8 +82,7 @@ impl fmt::Debug for RemoteSigner {
 
 impl Signer for RemoteSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let question =
-            Ask::Sign { number: self.lent.number, scheme: self.scheme.into(), message: Hex::of(message) };
+        let question = Ask::Sign { number: self.lent.number, scheme: self.scheme.into(), message: Hex::of(message) };
         let signature = bytes(&self.lent.calls, question).map(|signature| signature.to_vec());
         signature.ok_or_else(|| rustls::Error::General("the process that holds the key gave no signature".into()))
     }

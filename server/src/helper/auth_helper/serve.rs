@@ -1,6 +1,6 @@
 //! The helper's side: keys and a judge, asked over a socket.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -28,6 +28,10 @@ const MOST_LOGINS: usize = 256;
 const MOST_OPERATIONS: usize = 256;
 /// Turns of a login at most: more than any chain has.
 const MOST_TURNS: usize = 32;
+/// Logins that one connection may try (`docs/processes.md`).
+const MOST_TRIES: u8 = 6;
+/// Connections whose tries are remembered: more than can be open at once.
+const MOST_CONNECTIONS: usize = 4096;
 /// A login that nobody ended is over after this long.
 const LOGIN_LIMIT: Duration = Duration::from_secs(600);
 /// What a key can sign with, best first.
@@ -123,6 +127,7 @@ async fn answer_all(socket: UnixStream, helper: Arc<Helper>) -> Result<(), WireE
     let (sender, mut receiver) = wire::async_ends(socket)?;
     let (answers, waiting) = mpsc::unbounded_channel();
     let mut logins = Logins { running: HashMap::new(), answers: answers.clone() };
+    let mut tries = Tries::default();
     let mut sending = std::pin::pin!(send_all(sender, waiting));
     loop {
         let (question, _) = tokio::select! {
@@ -135,6 +140,9 @@ async fn answer_all(socket: UnixStream, helper: Arc<Helper>) -> Result<(), WireE
                 operate(&helper, id, body, &answers);
             }
             Ask::Forget { number } => drop(helper.loaded().remove(&number)),
+            Ask::Password { caller, .. } | Ask::Begin { caller, .. } if !tries.one_more(caller.connection) => {
+                tell(&answers, id, Told::Turn(Turn::Refused));
+            }
             Ask::Password { caller, user, password } => {
                 let Some(judge) = helper.keys.judge.clone() else {
                     unavailable(&answers, id);
@@ -154,6 +162,23 @@ async fn answer_all(socket: UnixStream, helper: Arc<Helper>) -> Result<(), WireE
             Ask::Next { login, replies } => logins.next(login, id, replies),
             Ask::Abandon { login } => logins.end(login),
         }
+    }
+}
+
+/// How often each connection has tried. The highest numbers are the newest connections.
+#[derive(Default)]
+struct Tries(BTreeMap<u64, u8>);
+
+impl Tries {
+    /// Counts a try; false when there were as many as may be.
+    fn one_more(&mut self, connection: u64) -> bool {
+        let tries = self.0.entry(connection).or_default();
+        *tries = tries.saturating_add(1);
+        let may = *tries <= MOST_TRIES;
+        if self.0.len() > MOST_CONNECTIONS {
+            self.0.pop_first();
+        }
+        may
     }
 }
 

@@ -3,9 +3,9 @@ use crate::auth::{Granted, Prompt, PromptKind};
 use crate::security::SecurityKind;
 use crate::security::rsa_aes::key::LocalRsaKey;
 use farpane_channel::Identity;
+use rustls::SignatureScheme;
 use std::sync::{LazyLock, Mutex};
 use std::thread::JoinHandle;
-use rustls::SignatureScheme;
 use std::time::{Instant, SystemTime};
 use x509_parser::prelude::FromDer;
 
@@ -32,6 +32,12 @@ impl Drop for FakeLogin {
     fn drop(&mut self) {
         self.given_up.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// A caller of another connection each time.
+fn newcomer() -> Caller {
+    static NEXT: AtomicU64 = AtomicU64::new(100);
+    Caller { connection: NEXT.fetch_add(1, Ordering::Relaxed), ..caller() }
 }
 
 fn granted(user: &str) -> Turn {
@@ -94,6 +100,7 @@ fn caller() -> Caller {
         device: None,
         certificate: None,
         known: false,
+        connection: 1,
     }
 }
 
@@ -294,7 +301,7 @@ fn slow_logins_hold_up_nothing_and_end_when_they_are_given_up() {
     let Running { remote, given_up, helper, .. } = start();
     let (judge, identity) = (remote.judge().expect("has one"), remote.identity().expect("has one"));
     in_runtime(async {
-        let mut logins: Vec<_> = (0..300).map(|_| judge.begin(caller(), "slow".into())).collect();
+        let mut logins: Vec<_> = (0..300).map(|_| judge.begin(newcomer(), "slow".into())).collect();
         let mut unavailable = 0;
         for login in &mut logins {
             match tokio::time::timeout(Duration::from_millis(1), login.next(vec![])).await {
@@ -311,7 +318,7 @@ fn slow_logins_hold_up_nothing_and_end_when_they_are_given_up() {
         drop(logins);
         until(|| given_up.load(Ordering::Relaxed) == 300);
         assert_eq!(
-            judge.password(caller(), "ann".into(), Secret::new("right".into())).await,
+            judge.password(newcomer(), "ann".into(), Secret::new("right".into())).await,
             granted("ann of 192.0.2.1:5")
         );
     });
@@ -322,7 +329,8 @@ fn slow_logins_hold_up_nothing_and_end_when_they_are_given_up() {
 #[test]
 fn keys_that_cannot_be_opened_are_told_in_the_helper_s_words() {
     let (ours, its) = UnixStream::pair().expect("a socket");
-    let helper = std::thread::spawn(move || serve(its, SystemTime::now, |(): ()| Err("identity.key: is no identity".into())));
+    let helper =
+        std::thread::spawn(move || serve(its, SystemTime::now, |(): ()| Err("identity.key: is no identity".into())));
     let said = RemoteKeys::start(ours, &()).err().expect("cannot be opened").to_string();
     assert_eq!(said, "identity.key: is no identity");
     helper.join().expect("ends").expect("told");
@@ -347,5 +355,29 @@ fn without_its_helper_every_operation_fails_at_once() {
     in_runtime(async {
         assert_eq!(judge.password(caller(), "ann".into(), Secret::default()).await, Turn::Unavailable);
         assert_eq!(judge.begin(caller(), "ann".into()).next(vec![]).await, Turn::Unavailable);
+    });
+}
+
+#[test]
+fn a_connection_tries_six_times_and_no_more_whatever_it_says() {
+    let Running { remote, .. } = start();
+    let judge = remote.judge().expect("has one");
+    in_runtime(async {
+        let (right, wrong) = (|| Secret::new("right".into()), || Secret::new("wrong".into()));
+        for n in 0..6 {
+            let turn = match n % 2 {
+                0 => judge.password(caller(), "ann".into(), wrong()).await,
+                _ => judge.begin(caller(), "ann".into()).next(vec![]).await,
+            };
+            assert_eq!(turn, if n % 2 == 0 { Turn::Refused } else { Turn::Ask(vec![prompt(8)]) }, "{n}");
+        }
+        assert_eq!(judge.password(caller(), "ann".into(), right()).await, Turn::Refused);
+        assert_eq!(judge.begin(caller(), "ann".into()).next(vec![]).await, Turn::Refused);
+        // many others later it is not forgotten, and others were never held up
+        for _ in 0..1000 {
+            let turn = judge.password(newcomer(), "ann".into(), right()).await;
+            assert!(matches!(turn, Turn::Granted(_)), "{turn:?}");
+        }
+        assert_eq!(judge.password(caller(), "ann".into(), right()).await, Turn::Refused);
     });
 }
