@@ -145,14 +145,14 @@ impl RemoteKeys {
     /// As [`RemoteKeys::start`].
     pub fn over(line: Line) -> Result<Self, AuthHelperError> {
         let (tell, told) = mpsc::channel();
-        let mut known: Option<(Option<Vec<u8>>, Option<Vec<u8>>)> = None;
+        let mut known: Option<[Option<Vec<u8>>; 2]> = None;
         let greet = move |receiver: &mut Receiver| {
             let presented = match receiver.receive::<Opened>(Some(OPEN_LIMIT))?.0 {
                 Opened::Ready(presented) => *presented,
                 Opened::Failed(why) => return Err(CallError::Unfit(why)),
             };
             let bytes = |key: &Option<Hex>| key.as_ref().map(|key| key.bytes().to_vec());
-            let keys = (bytes(&presented.identity), bytes(&presented.rsa));
+            let keys = [bytes(&presented.identity), bytes(&presented.rsa)];
             match &known {
                 Some(known) if *known != keys => {
                     return Err(CallError::Unfit("it holds other keys than before; start farpane again".into()));

@@ -49,9 +49,9 @@ fn a_log_that_returns_is_connected_anew_and_told_what_it_missed() {
             kill_process(process(before), Signal::KILL).expect("is ours");
             desk.server.wait_for_log("the helper process was started again");
         }
+        let failures = desk.server.log().matches("audit events are lost").count();
         drop(log.take());
         std::fs::remove_file(&path).expect("is ours");
-        let failures = desk.server.log().matches("audit events are lost").count();
         drop(desk.server.client().expect("is let in all the same"));
         until("a line in the log", || desk.server.log().matches("audit events are lost").count() > failures);
         let back = Log::at(&path);
