@@ -7,7 +7,10 @@ use farpane_test_support::pam::{Stack, has_matrix};
 use super::*;
 
 fn desk(stack: &Stack, security: &str) -> Desk {
-    let config = format!("[auth]\nchains = [[\"system\"]]\npam_folder = \"{}\"\n[permissions.users.alice]\nallow = [\"all\"]\n", stack.path().display());
+    let config = format!(
+        "[auth]\nchains = [[\"system\"]]\npam_folder = \"{}\"\n[permissions.users.alice]\nallow = [\"all\"]\n",
+        stack.path().display()
+    );
     Desk::new(&config, &["--security", security])
 }
 
