@@ -360,8 +360,12 @@ fn a_password_file_is_made_private_and_lets_in_whoever_knows_it() {
 
 #[test]
 fn guessing_is_slowed_down_and_the_peer_is_told() {
-    let server =
-        Server::start(&["serve", "--source", "synthetic:64x48", "--listen", "127.0.0.1:0", "--security", "vncauth"]);
+    let scratch = Scratch::new("guessing");
+    // what is counted is kept, and is to slow down no other test's server
+    let config = scratch.file("farpane.toml", &format!("state_folder = {:?}\n", scratch.0.join("state")));
+    let config = config.to_str().unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--security", "vncauth", "--config", config];
+    let server = Server::start(&[&["serve", "--source", "synthetic:64x48"], &listen[..]].concat());
     let address = server.address();
     let guess = |_| log_in(&mut connect(&address), Some("wrong")).unwrap_err();
     let answers: Vec<String> = (0..8).map(guess).collect();

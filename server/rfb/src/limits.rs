@@ -1,7 +1,7 @@
 //! Every cap on what a peer may send, in one table.
 //!
-//! A number that arrives is compared with its cap before anything is allocated or skipped by it. Durations are plain
-//! numbers: this crate has no clock, the connection that drives it applies them.
+//! A number that arrives is compared with its cap before anything is allocated or skipped by it. This crate has no clock:
+//! what a peer may take and how many there may be is in the server's `net::limits`.
 
 /// Largest width and height of a framebuffer, in px. TigerVNC's viewer ends the session above it.
 pub const FRAMEBUFFER_SIDE: u16 = 16_384;
@@ -41,15 +41,6 @@ pub const SECURITY_TYPES: usize = 255;
 
 /// Largest chunk of audio samples that a client accepts, in bytes.
 pub const AUDIO_CHUNK: usize = 1_024 * 1_024;
-
-/// Time for what a client says by itself, in seconds: its version and the choice of a security type, and ClientInit.
-pub const GREETING_S: u32 = 5;
-
-/// Time for a login, in seconds: a person may be asked for something.
-pub const LOGIN_S: u32 = 120;
-
-/// Connections at one time that have not finished their handshake.
-pub const UNAUTHENTICATED: usize = 32;
 
 /// Most bytes that [`ClientParser`](crate::ClientParser) needs to see at once to yield a message, with default limits. A
 /// connection's read buffer never has to be larger.

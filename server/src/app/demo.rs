@@ -22,7 +22,7 @@ pub fn demo(log: LogSection) -> Result<(), AppError> {
     let config = Config { source: SourceSpec::Synthetic(Default::default()), security, log, ..Config::default() };
     let config = config.with(Overrides::default())?;
     logging::start(config.log);
-    run::run(config, &[], |_, _| free_port())
+    run::run(config, &[], &[], |_, _| free_port())
 }
 
 fn free_port() -> Result<Vec<Bound>, AppError> {

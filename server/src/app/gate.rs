@@ -9,13 +9,13 @@ use crate::audit::{PenaltyKind, Reason};
 use crate::auth::throttle::{Exchanges, Wait};
 use crate::auth::{Attempt, Judge, Moment, Try};
 use crate::config::{Config, ListenerSection};
-use crate::net::{ConnInfo, ConnectionHandler, Refusal, Transport};
+use crate::net::{ConnInfo, ConnectionHandler, Progress, Refusal, SecureError, Transport, TurnedAway, WebSocketError};
 use crate::policy::{IpRules, PermissionSettings};
 use crate::security::channel::ChannelServer;
 use crate::security::rsa_aes::{self, RsaKey};
 use crate::security::tls::CertificateStore;
 use crate::security::{Grant, Negotiated, Passwords, SecurityKind, vnc_auth};
-use crate::session::{self, Access, Authenticator, Denied, Hub, Proving};
+use crate::session::{self, Access, Authenticator, Denied, EndKind, Hub, Proving};
 
 use super::chosen::Chosen;
 use super::keeping::Keeper;
@@ -127,7 +127,7 @@ impl Gate {
             trail.penalty(info, known, PenaltyKind::UserSlowed);
         }
         self.means.throttle.note();
-        Denied { reason: "Authentication failed".into(), delay: WRONG_DELAY }
+        Denied { reason: "Authentication failed".into(), delay: WRONG_DELAY, kind: EndKind::WrongProof }
     }
 
     /// How long the peer's network has to wait.
@@ -157,7 +157,7 @@ impl Gate {
 
 /// What a peer is told that has to wait.
 pub(super) fn too_many(wait: impl std::fmt::Display) -> Denied {
-    Denied { reason: format!("Too many security failures; {wait}"), delay: Duration::ZERO }
+    Denied::now(EndKind::Waiting, format!("Too many security failures; {wait}"))
 }
 
 impl Authenticator for Gate {
@@ -168,14 +168,13 @@ impl Authenticator for Gate {
     fn challenge(&self) -> Result<[u8; 16], Denied> {
         vnc_auth::challenge().map_err(|error| {
             tracing::error!(%error, "no challenge");
-            Denied { reason: "internal error".into(), delay: Duration::ZERO }
+            Denied::now(EndKind::Internal, "internal error")
         })
     }
 
     fn vnc_auth(&self, info: &ConnInfo, challenge: &[u8; 16], response: &[u8; 16]) -> Result<Access, Denied> {
         let attempt = nameless(info);
-        let known = Known { security: Some(SecurityKind::VncAuth), ..Known::default() };
-        self.trail.chose(info, SecurityKind::VncAuth);
+        let known = Known::default();
         // many connections may have been let in before the first of them failed
         self.may_try(&attempt)?;
         match self.means.passwords.as_ref().and_then(|p| p.check(challenge, response)) {
@@ -190,7 +189,6 @@ impl Authenticator for Gate {
     }
 
     fn none(&self, info: &ConnInfo) -> Access {
-        self.trail.chose(info, SecurityKind::None);
         self.anonymous(self.view_only(info))
     }
 
@@ -241,11 +239,32 @@ impl ConnectionHandler for Sessions {
         self.gate.means.throttle.kept().lock().knows_network(info.source(), now())
     }
 
-    fn busy(&self) -> Refusal {
+    fn reached(&self, info: &ConnInfo, progress: Progress) {
+        self.gate.trail.reached(info, progress);
+    }
+
+    fn unopened(&self, info: &ConnInfo, error: &WebSocketError) {
+        let reason = match error {
+            WebSocketError::TooSlow(_) => Reason::TooSlow,
+            WebSocketError::Origin(_) => Reason::Policy,
+            WebSocketError::Io(_) | WebSocketError::Secure(SecureError::Io(_)) => Reason::Broken,
+            _ => Reason::Protocol,
+        };
+        self.gate.trail.ended_early(info, reason, Duration::ZERO);
+    }
+
+    fn busy(&self, info: &ConnInfo) -> Refusal {
+        self.gate.trail.refused(info, Reason::Busy);
         refusal("Too many connections are waiting to log in; try again later".into())
     }
 
-    fn turned_away(&self, reason: String) -> Refusal {
+    fn turned_away(&self, info: &ConnInfo, why: TurnedAway) -> Refusal {
+        let (code, reason) = match why {
+            TurnedAway::Stranger(reason) => (Reason::Policy, reason),
+            TurnedAway::NoProxyHeader(reason) => (Reason::NoProxyHeader, reason),
+        };
+        self.gate.trail.connected(info);
+        self.gate.trail.refused(info, code);
         refusal(reason)
     }
 

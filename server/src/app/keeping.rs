@@ -35,7 +35,8 @@ impl Keeper {
 
     /// Saves what changes and carries out what `farpane penalties clear` asks for; never ends. Rests while nothing is counted.
     /// Dropping it loses at most what changed within five seconds: call [`Keeper::save`] then.
-    pub(super) async fn run(&self) {
+    /// `told` hears how many penalties were cleared.
+    pub(super) async fn run(&self, told: impl Fn(usize)) {
         loop {
             if self.kept.is_idle() {
                 self.changed.notified().await;
@@ -43,7 +44,11 @@ impl Keeper {
             tokio::time::sleep(TICK).await;
             let kept = Arc::clone(&self.kept);
             let ticked = tokio::task::spawn_blocking(move || kept.tick(now())).await;
-            for error in ticked.unwrap_or_default() {
+            let (cleared, wrong) = ticked.unwrap_or_default();
+            if cleared > 0 {
+                told(cleared);
+            }
+            for error in wrong {
                 tracing::warn!(%error, "penalties");
             }
         }

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use farpane_channel::StaticKey;
 use sd_notify::NotifyState;
@@ -205,7 +205,7 @@ pub(super) struct Held {
 impl Wanted {
     /// Opens them in this process, and makes what is missing.
     fn open(self) -> Result<Keys, AppError> {
-        let limit = Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S));
+        let limit = crate::net::limits::LOGIN;
         let identity = self.channel.then(|| keys::identity(&self.state)).transpose()?;
         let rsa = self.rsa.then(|| LocalRsaKey::load_or_generate(&self.state.join(RSA_KEY)));
         let files = |names| Box::new(tls::Files::new(self.tls.clone(), self.state.clone(), names));

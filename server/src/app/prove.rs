@@ -9,13 +9,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::audit::Reason;
 use crate::auth::{Attempt, Caller, FactorName, Granted, Secret, Try, Turn};
-use crate::net::{ConnInfo, Transport};
+use crate::net::{ConnInfo, Transport, limits};
 use crate::policy::Permissions;
 use crate::security::channel::{ChannelLogin, ChannelServer, Said};
 use crate::security::rsa_aes::{self, Credentials, Kind};
 use crate::security::vencrypt::{self, Asked, Entered, Subtype};
 use crate::security::{Negotiated, SecurityFailed, SecurityKind};
-use crate::session::{Access, Authenticator, Denied, HandshakeFailed, Proved};
+use crate::session::{Access, Authenticator, Denied, EndKind, HandshakeFailed, Proved};
 
 use super::gate::{Gate, Keys, now, too_many};
 use super::trail::Known;
@@ -36,7 +36,7 @@ impl Knock {
     }
 
     fn known<'a>(&'a self, user: &'a str) -> Known<'a> {
-        Known { security: Some(self.security), device: self.device.as_deref(), user: Some(user) }
+        Known { device: self.device.as_deref(), user: Some(user) }
     }
 
     fn attempt<'a>(&'a self, user: &'a str) -> Attempt<'a> {
@@ -119,14 +119,25 @@ impl Gate {
         negotiated: &Negotiated,
     ) -> Result<Proved, HandshakeFailed> {
         let source = transport.info().source();
-        // networks that wait may cost little: one key exchange at a time and two a second
-        let waits = self.waits(transport.info()).is_some();
-        let turn = waits.then(|| self.exchanges.begin(source, now())).transpose();
-        let turn = turn.map_err(|wait| HandshakeFailed::Denied(too_many(wait).reason))?;
-        let mut login = server.accept(transport, negotiated).await.map_err(SecurityFailed::from)?;
-        drop(turn);
+        // networks that wait may cost little: one key exchange at a time and two a second, and none that waits for a person
+        let accepted = match self.waits(transport.info()) {
+            None => server.accept(transport, negotiated).await,
+            Some(wait) => {
+                let turn = self.exchanges.begin(source, now()).map_err(too_many)?;
+                let exchange = tokio::time::timeout(limits::KEY_EXCHANGE, server.accept(transport, negotiated));
+                tokio::select! {
+                    biased;
+                    accepted = exchange => accepted.map_err(|_| HandshakeFailed::TooSlow(limits::KEY_EXCHANGE))?,
+                    () = turn.makes_way() => return Err(too_many(wait).into()),
+                }
+            }
+        };
+        let mut login = accepted.map_err(SecurityFailed::from)?;
         let device = login.device().to_string();
         let after = self.means.throttle.kept().lock().after_keys(source, &device, now());
+        if self.means.throttle.kept().lock().knows_device(&device, now()) {
+            login.recognised();
+        }
         if let Try::Later(wait) = after {
             return Ok(Proved { transport: login.into_transport(), verdict: Err(too_many(wait)) });
         }
@@ -175,7 +186,6 @@ impl Gate {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        self.trail.chose(&knock.info, knock.security);
         let attempt = knock.attempt(user);
         match turn {
             Turn::Granted(granted) => {
@@ -185,7 +195,7 @@ impl Gate {
             }
             Turn::Unavailable => {
                 self.trail.failed(&knock.info, knock.known(user), Reason::Unavailable);
-                Err(Denied { reason: UNAVAILABLE.into(), delay: Duration::ZERO })
+                Err(Denied::now(EndKind::Unavailable, UNAVAILABLE))
             }
             // whoever asks where nothing can be asked has not decided
             Turn::Refused | Turn::Ask(_) => Err(self.wrong(&knock.info, knock.known(user), &attempt)),

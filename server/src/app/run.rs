@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Attempt, Config, Layers, ListenerSection};
+use crate::config::{Attempt, Config, Layers, ListenerSection, Lock};
 use crate::control;
 use crate::net::{self, Bound, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
 use crate::security::tls::CertificateStore;
@@ -47,7 +47,7 @@ pub fn serve(layers: &Layers) -> Result<(), AppError> {
             "setting is locked by policy {}", attempt.lock.file.display()
         );
     }
-    run(config, &attempts, bind_all)
+    run(config, layers.policy.locks(), &attempts, bind_all)
 }
 
 fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Bound>, AppError> {
@@ -62,6 +62,7 @@ fn bind_all(config: &Config, secure: Option<&SecureLayer>) -> Result<Vec<Bound>,
 /// Runs a server. `bind` opens its listeners.
 pub(super) fn run(
     config: Config,
+    locks: &[Lock],
     attempts: &[Attempt],
     bind: impl FnOnce(&Config, Option<&SecureLayer>) -> Result<Vec<Bound>, AppError>,
 ) -> Result<(), AppError> {
@@ -85,7 +86,7 @@ pub(super) fn run(
     let early = shut_in(&config, kept.as_deref())?;
     // INVARIANT: no thread before this line, or Landlock would not hold for it
     let trail = Trail::start(sinks, &config, &exceptions)?;
-    trail.configured(config.changed(), attempts);
+    trail.configured(config.changed(), locks, attempts);
     let door = helpers.door(&bound, control_path.as_deref(), &trail)?;
     if let Some(remote) = &remote {
         remote.watch(renew(means.keys.tls.as_ref())).map_err(AppError::failed)?;
@@ -109,7 +110,8 @@ pub(super) fn run(
         let gate = Arc::new(Gate::new(&config, means, trail.clone()));
         let (stop, stopped) = watch::channel(false);
         let keeping = Arc::clone(&gate);
-        let keeping = tokio::spawn(async move { keeping.means.throttle.run().await });
+        let keeping =
+            tokio::spawn(async move { keeping.means.throttle.run(|cleared| keeping.trail.cleared(cleared)).await });
         let serving = up(&config, opening, listeners, control, Arc::clone(&gate), stopped, &told);
         tokio::pin!(serving);
         let which = loop {

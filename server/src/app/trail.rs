@@ -2,16 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::{
-    self, Audit, Event, Factor, Fingerprint, GateOutcome, HelperChange, ListenerName, Machine, Peer, PenaltyKind,
-    PolicyAction, Reason, SettingName, Sink, UserName, Via, What, Who,
+    self, Audit, Cipher, Event, Factor, Fingerprint, GateOutcome, HelperChange, ListenerName, Machine, Peer,
+    PenaltyKind, PolicyAction, Reason, SettingName, Sink, UserName, Via, What, Who,
 };
-use crate::config::{Attempt, Config, Exception};
+use crate::config::{Attempt, Config, Exception, Lock};
 use crate::helper::{Change, Opener};
-use crate::net::ConnInfo;
+use crate::net::{ConnInfo, Progress};
 use crate::policy::{Permission, Permissions};
-use crate::security::SecurityKind;
 use crate::session::{Described, EndKind, Ended, SessionLog, Verdict};
 
 use super::AppError;
@@ -28,7 +28,6 @@ pub(super) struct Trail {
 /// Who a login is about, as far as that is known.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Known<'a> {
-    pub(super) security: Option<SecurityKind>,
     pub(super) device: Option<&'a str>,
     pub(super) user: Option<&'a str>,
 }
@@ -65,7 +64,7 @@ impl Trail {
 
     /// Waits until all of it is written, for the end of the program.
     pub(super) fn flush(&self) {
-        if !self.audit.flush(now(), std::time::Duration::from_millis(300)) {
+        if !self.audit.flush(now(), Duration::from_millis(300)) {
             tracing::warn!("audit: the last events may not be written");
         }
     }
@@ -80,8 +79,8 @@ impl Trail {
             listener: Some(ListenerName::new(&info.listener_name)),
             source: Peer::read(&info.peer),
             via: info.via.map_or(Via::Direct, Via::Proxy),
-            security: known.security.map(SecurityKind::name),
-            cipher: None,
+            security: info.security,
+            cipher: info.cipher.as_deref().and_then(Cipher::new),
             device: known.device.and_then(Fingerprint::new),
             user: known.user.filter(|user| !user.is_empty()).map(UserName::new),
             insecure: self.insecure.get(info.listener.0).copied().unwrap_or(false),
@@ -98,9 +97,20 @@ impl Trail {
         self.record(self.who(info, Known::default()), What::Refused { reason });
     }
 
-    /// The peer chose how to log in.
-    pub(super) fn chose(&self, info: &ConnInfo, security: SecurityKind) {
-        self.record(self.who(info, Known { security: Some(security), ..Known::default() }), What::Type);
+    /// A connection that has not logged in has come so far.
+    pub(super) fn reached(&self, info: &ConnInfo, progress: Progress) {
+        let (by, what) = match progress {
+            Progress::Chose(by) => (by, What::Type),
+            Progress::Shown(by) => (by, What::IdentityShown),
+            Progress::Exchanged | Progress::Proved => return,
+        };
+        self.record(Who { security: Some(by), ..self.who(info, Known::default()) }, what);
+    }
+
+    /// A connection ended before it became a session.
+    pub(super) fn ended_early(&self, info: &ConnInfo, reason: Reason, duration: Duration) {
+        let what = What::End { reason, bytes_in: 0, bytes_out: 0, duration };
+        self.record(self.who(info, Known::default()), what);
     }
 
     /// A login succeeded.
@@ -119,14 +129,14 @@ impl Trail {
         self.record(self.who(info, known), What::Penalty(kind));
     }
 
-    /// The configuration was read, with these attempts to change what is locked.
-    pub(super) fn configured(&self, settings: usize, attempts: &[Attempt]) {
+    /// The configuration was read, with these settings locked and these attempts to change them.
+    pub(super) fn configured(&self, settings: usize, locks: &[Lock], attempts: &[Attempt]) {
         let settings = u64::try_from(settings).unwrap_or(u64::MAX);
-        self.audit.record(Event::of_server(What::Config { settings }), now());
-        for attempt in attempts {
-            let setting = SettingName::new(&attempt.lock.key);
-            let what = What::Policy { setting, action: PolicyAction::ChangeRefused };
-            self.audit.record(Event::of_server(what), now());
+        self.of_server(What::Config { settings });
+        let locked = locks.iter().map(|lock| (lock, PolicyAction::Locked));
+        let refused = attempts.iter().map(|attempt| (&attempt.lock, PolicyAction::ChangeRefused));
+        for (lock, action) in locked.chain(refused) {
+            self.of_server(What::Policy { setting: SettingName::new(&lock.key), action });
         }
     }
 
@@ -137,17 +147,22 @@ impl Trail {
             Change::Again => HelperChange::StartedAgain,
             Change::Lost => HelperChange::Lost,
         };
-        self.audit.record(Event::of_server(What::Helper { name, change }), now());
+        self.of_server(What::Helper { name, change });
+    }
+
+    /// So many penalties were cleared.
+    pub(super) fn cleared(&self, count: usize) {
+        self.of_server(What::Penalty(PenaltyKind::Cleared(u64::try_from(count).unwrap_or(u64::MAX))));
+    }
+
+    fn of_server(&self, what: What) {
+        self.audit.record(Event::of_server(what), now());
     }
 
     fn of(&self, who: &Described) -> Who {
-        Who {
-            session: Some(who.connection),
-            listener: Some(ListenerName::new(&who.listener)),
-            source: Peer::read(&who.peer),
-            user: Some(who.access.user.as_str()).filter(|user| !user.is_empty()).map(UserName::new),
-            ..Who::default()
-        }
+        let device = who.info.identity.as_ref().filter(|identity| identity.method == "channel");
+        let device = device.map(|identity| identity.name.as_str());
+        self.who(&who.info, Known { device, user: Some(&who.access.user) })
     }
 }
 
@@ -157,7 +172,15 @@ impl SessionLog for Trail {
     }
 
     fn denied(&self, who: &Described, permission: Permission) {
-        self.record(self.of(who), What::PermDenied { permission, times: 1 });
+        self.record(self.of(who), What::PermDenied { permission });
+    }
+
+    fn asked(&self, who: &Described) {
+        self.record(self.of(who), What::Gate(GateOutcome::Asked));
+    }
+
+    fn failed(&self, info: &ConnInfo, kind: EndKind, lasted: Duration) {
+        self.ended_early(info, code(kind), lasted);
     }
 
     fn gate(&self, who: &Described, verdict: &Verdict) {
@@ -177,7 +200,7 @@ impl SessionLog for Trail {
     }
 }
 
-/// The code of a session's end.
+/// The code of a connection's end.
 const fn code(kind: EndKind) -> Reason {
     match kind {
         EndKind::Left => Reason::PeerLeft,
@@ -188,5 +211,17 @@ const fn code(kind: EndKind) -> Reason {
         EndKind::Kicked => Reason::Kicked,
         EndKind::ServerEnds => Reason::ServerEnds,
         EndKind::Misbehaved => Reason::Protocol,
+        EndKind::Truncated => Reason::Truncated,
+        EndKind::TooSlow => Reason::TooSlow,
+        EndKind::NotOffered => Reason::NotOffered,
+        EndKind::Identity => Reason::Identity,
+        EndKind::WrongProof => Reason::WrongProof,
+        EndKind::Unavailable => Reason::Unavailable,
+        EndKind::Waiting => Reason::Waiting,
+        EndKind::NoPermission => Reason::NoPermission,
+        EndKind::Gate => Reason::Gate,
+        EndKind::Full => Reason::Full,
+        EndKind::Exclusive => Reason::Exclusive,
+        EndKind::Internal => Reason::Internal,
     }
 }

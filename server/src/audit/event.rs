@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fields::{Factor, Fingerprint, ListenerName, Peer, SettingName, UserName, Via, Word};
+use super::fields::{Cipher, Factor, Fingerprint, ListenerName, Peer, SettingName, UserName, Via, Word};
 use super::json::Object;
 use super::sinks::Severity;
 use super::time::utc;
@@ -23,7 +23,7 @@ pub struct Who {
     /// The security type by its name in the configuration.
     pub security: Option<Word>,
     /// What encrypts.
-    pub cipher: Option<Word>,
+    pub cipher: Option<Cipher>,
     /// The device key that the peer proved to hold.
     pub device: Option<Fingerprint>,
     /// The user.
@@ -61,7 +61,7 @@ pub enum Reason {
     Policy,
     /// The person at the desktop refused, or nobody answered.
     Gate,
-    /// There are as many clients as may be.
+    /// There are as many clients as may be, or what is to be seen is not there.
     Full,
     /// Somebody else has the desktop alone.
     Exclusive,
@@ -146,15 +146,6 @@ pub enum GateOutcome {
     Nobody,
 }
 
-/// Which way something was transferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferDirection {
-    /// From the client.
-    In,
-    /// To the client.
-    Out,
-}
-
 /// What policy did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyAction {
@@ -196,19 +187,17 @@ pub enum What {
         /// Why.
         reason: Reason,
     },
-    /// A connection was turned away without a login being judged.
+    /// A connection was turned away before anything of it was read.
     Refused {
         /// Why.
         reason: Reason,
     },
     /// Failures led to a penalty, or penalties were cleared.
     Penalty(PenaltyKind),
-    /// A message was dropped that its sender may not send; told once for each permission and connection, and at its end with the number.
+    /// A message was dropped that its sender may not send; told once for each permission and session.
     PermDenied {
         /// What is missing.
         permission: Permission,
-        /// How often so far.
-        times: u64,
     },
     /// The person at the desktop was asked.
     Gate(GateOutcome),
@@ -217,20 +206,13 @@ pub enum What {
         /// What it may do.
         permissions: Permissions,
     },
-    /// Something was transferred.
-    Transfer {
-        /// Which way.
-        direction: TransferDirection,
-        /// How much.
-        bytes: u64,
-    },
-    /// A session or connection ended.
+    /// A connection ended, whether it had become a session or not.
     End {
         /// Why.
         reason: Reason,
-        /// Bytes from the peer.
+        /// Bytes from the peer since its login.
         bytes_in: u64,
-        /// Bytes to the peer.
+        /// Bytes to the peer since its login.
         bytes_out: u64,
         /// How long it was.
         duration: Duration,
@@ -284,7 +266,6 @@ impl What {
             What::PermDenied { .. } => "perm-denied",
             What::Gate(_) => "gate",
             What::Start { .. } => "start",
-            What::Transfer { .. } => "transfer",
             What::End { .. } => "end",
             What::Config { .. } => "config",
             What::Policy { .. } => "policy",
@@ -304,9 +285,7 @@ impl What {
             | What::Helper { .. }
             | What::Lost { .. } => Severity::Warning,
             What::AuthOk { .. } | What::Start { .. } | What::End { .. } | What::Gate(_) => Severity::Notice,
-            What::Connect | What::Type | What::IdentityShown | What::Transfer { .. } | What::Config { .. } => {
-                Severity::Info
-            }
+            What::Connect | What::Type | What::IdentityShown | What::Config { .. } => Severity::Info,
         }
     }
 
@@ -330,10 +309,7 @@ impl What {
                 object.text("reason", "cleared");
                 object.number("count", *count);
             }
-            What::PermDenied { permission, times } => {
-                object.text("permission", permission.name());
-                object.number("count", *times);
-            }
+            What::PermDenied { permission } => object.text("permission", permission.name()),
             What::Gate(outcome) => {
                 let word = match outcome {
                     GateOutcome::Asked => "asked",
@@ -345,13 +321,6 @@ impl What {
                 object.text("reason", word);
             }
             What::Start { permissions } => permitted(object, permissions),
-            What::Transfer { direction, bytes } => {
-                let key = match direction {
-                    TransferDirection::In => "bytes_in",
-                    TransferDirection::Out => "bytes_out",
-                };
-                object.number(key, *bytes);
-            }
             What::End { reason, bytes_in, bytes_out, duration } => {
                 object.text("reason", reason.code());
                 object.number("bytes_in", *bytes_in);
@@ -407,10 +376,11 @@ impl Event {
             object.text("source", &source.to_string());
             object.text("via", &who.via.to_string());
         }
-        for (key, word) in [("security", who.security), ("cipher", who.cipher)] {
-            if let Some(word) = word {
-                object.text(key, word);
-            }
+        if let Some(security) = who.security {
+            object.text("security", security);
+        }
+        if let Some(cipher) = &who.cipher {
+            object.text("cipher", cipher.as_str());
         }
         if let Some(device) = &who.device {
             object.text("device", device.as_str());
@@ -443,7 +413,7 @@ mod tests {
             source: Peer::read("192.0.2.1:4711"),
             via: Via::Proxy("10.0.0.5".parse().unwrap()),
             security: Some("channel"),
-            cipher: Some("AES-256-GCM"),
+            cipher: Cipher::new("AES-256-GCM X25519"),
             device: Fingerprint::new("ab12"),
             user: Some(UserName::new("ann\n{\"event\":\"auth-ok\"}")),
             insecure: true,
@@ -454,7 +424,7 @@ mod tests {
             written(&Event { who, what }),
             json!({
                 "time": "2023-11-14T22:13:20.123Z", "event": "auth-ok", "session": 7, "listener": "0.0.0.0:5900",
-                "source": "192.0.2.1:4711", "via": "proxy 10.0.0.5", "security": "channel", "cipher": "AES-256-GCM",
+                "source": "192.0.2.1:4711", "via": "proxy 10.0.0.5", "security": "channel", "cipher": "AES-256-GCM X25519",
                 "device": "ab12", "user": "ann\n{\"event\":\"auth-ok\"}", "factors": ["userfile", "totp"],
                 "permissions": ["view", "clip-in"], "insecure": true
             })
@@ -474,10 +444,9 @@ mod tests {
             What::AuthFail { reason: Reason::WrongProof },
             What::Refused { reason: Reason::Waiting },
             What::Penalty(PenaltyKind::Wait(second)),
-            What::PermDenied { permission: Permission::Pointer, times: 2 },
+            What::PermDenied { permission: Permission::Pointer },
             What::Gate(GateOutcome::TimedOut),
             What::Start { permissions: Permissions::NONE },
-            What::Transfer { direction: TransferDirection::In, bytes: 5 },
             What::End { reason: Reason::Idle, bytes_in: 1, bytes_out: 2, duration: second },
             What::Config { settings: 1 },
             What::Policy { setting: SettingName::new("network.x"), action: PolicyAction::ChangeRefused },
@@ -492,6 +461,6 @@ mod tests {
         }
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 16);
+        assert_eq!(names.len(), 15);
     }
 }

@@ -125,6 +125,22 @@ impl Fingerprint {
     }
 }
 
+/// What encrypts a connection: the names of cipher and key exchange, in letters, digits, underscores and dashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cipher(String);
+
+impl Cipher {
+    /// Takes names over; none if they have another form.
+    pub fn new(text: &str) -> Option<Self> {
+        let fit = |b: u8| b.is_ascii_alphanumeric() || b"_- ".contains(&b);
+        ((1..=128).contains(&text.len()) && text.bytes().all(fit)).then(|| Cipher(text.to_owned()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A way of proving who one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Factor {
@@ -208,6 +224,8 @@ mod tests {
         for wrong in ["", "a b", "a\"b", &"a".repeat(129)] {
             assert_eq!(Fingerprint::new(wrong), None, "{wrong}");
         }
+        assert!(Cipher::new("TLS13_AES_256_GCM_SHA384 X25519MLKEM768").is_some());
+        assert_eq!((Cipher::new(""), Cipher::new("a\"b")), (None, None));
         assert_eq!(SettingName::new("listener[0].security = x").as_str(), "listener[0].security???x");
         assert_eq!(Factor::read("hunter2").name(), "other");
         for name in ["userfile", "totp", "system", "certificate", "session", "vncauth", "unix"] {

@@ -13,8 +13,8 @@ mod settings;
 mod sinks;
 mod time;
 
-pub use event::{Event, GateOutcome, HelperChange, PenaltyKind, PolicyAction, Reason, TransferDirection, What, Who};
-pub use fields::{Factor, Fingerprint, ListenerName, Peer, SettingName, UserName, Via, Word};
+pub use event::{Event, GateOutcome, HelperChange, PenaltyKind, PolicyAction, Reason, What, Who};
+pub use fields::{Cipher, Factor, Fingerprint, ListenerName, Peer, SettingName, UserName, Via, Word};
 pub use queue::Audit;
 pub use settings::{AuditRangeError, AuditSettings, SinkSpec, SinkSpecError};
 pub use sinks::{JOURNAL, Line, Machine, Severity, Sink, SinkError, open, requests};

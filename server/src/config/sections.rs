@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::net::{HostPort, ListenAddr, ListenerSettings, UnixPeers};
+use crate::net::{HostPort, ListenAddr, ListenerSettings, UnixPeers, limits};
 use crate::security::SecurityKind;
 use crate::session;
 
@@ -328,7 +328,11 @@ pub struct NetworkSection {
 
 impl Default for NetworkSection {
     fn default() -> Self {
-        NetworkSection { max_unauthenticated: 10, greeting_timeout_s: 5, login_timeout_s: 120 }
+        NetworkSection {
+            max_unauthenticated: u32::try_from(limits::UNAUTHENTICATED).unwrap_or(u32::MAX),
+            greeting_timeout_s: limits::GREETING.as_secs(),
+            login_timeout_s: limits::LOGIN.as_secs(),
+        }
     }
 }
 

@@ -12,11 +12,12 @@ pub const RESERVED: usize = 2;
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// Headers of listed proxies that are read at once.
 pub const PROXY_HEADERS: usize = 256;
-/// For the version and the security type.
-pub const VERSION_AND_TYPE: Duration = Duration::from_secs(5);
-/// For the key exchange of an encrypted security type.
+/// For what a viewer says by itself in the clear: its version and the choice of a security type, a WebSocket request, ClientInit.
+pub const GREETING: Duration = Duration::from_secs(5);
+/// For what a viewer says by itself in a key exchange: all but where a person may be comparing the server's key or a card may be
+/// asking for its PIN, which [`LOGIN`] bounds.
 pub const KEY_EXCHANGE: Duration = Duration::from_secs(10);
-/// For the whole login, from the first byte to the verdict.
+/// For the whole login, from the choice of a security type to the verdict: a person may be asked for something.
 pub const LOGIN: Duration = Duration::from_secs(120);
-/// Bytes that are read before the verdict.
+/// Bytes that are read off the socket before the verdict.
 pub const BYTES_BEFORE_AUTH: usize = 64 * 1024;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use ipnet::IpNet;
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
@@ -15,12 +16,13 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use super::NOT_SENT_LIMIT_BYTES;
 use super::address::{HostPort, ListenAddr};
+use super::capped::Capped;
 use super::ears::{BoundEars, Ears};
 use super::iface::Tether;
 use super::proxy::{self, ProxiedFor, ProxyError};
 use super::secure::SecureLayer;
-use super::slots::Slot;
-use super::transport::{ConnInfo, Identity, ListenerId, Transport};
+use super::slots::{Progress, Slot};
+use super::transport::{ByteStream, ConnInfo, Identity, ListenerId, Transport, TransportParts};
 use super::unix_peers::{UnixPeers, UnixPeersError};
 use super::websocket::{self, WebSocketError};
 
@@ -319,6 +321,7 @@ impl Listener {
             identity: peer_uid.map(|uid| Identity { name: format!("uid {uid}"), method: "unix" }),
             channel_binding: None,
             certificate: None,
+            security: None,
             cipher: None,
         };
         let allowed_origins = Arc::clone(&self.allowed_origins);
@@ -389,18 +392,16 @@ impl Incoming {
     /// # Errors
     /// When the peer speaks no WebSocket or no TLS, or may not.
     pub async fn open(self, slot: Slot, limit: Duration) -> Result<Transport, WebSocketError> {
-        let transport = match self.stream {
-            Raw::Tcp(stream) => Transport::new(stream, self.info),
-            Raw::Unix(stream) => Transport::new(stream, self.info),
+        match self.stream {
+            Raw::Tcp(stream) => Ok(strange(stream, self.info, slot)),
+            Raw::Unix(stream) => Ok(strange(stream, self.info, slot)),
             Raw::Ws(stream) => {
-                let accepting = accept_websocket(stream, self.info, self.secure, &self.allowed_origins);
+                let below = strange(stream, self.info, slot);
+                let accepting = accept_websocket(below, self.secure, &self.allowed_origins);
                 let accepted = tokio::time::timeout(limit, accepting).await;
-                accepted.map_err(|_| WebSocketError::TooSlow(limit.as_secs()))??
+                accepted.map_err(|_| WebSocketError::TooSlow(limit.as_secs()))?
             }
-        };
-        let mut parts = transport.into_parts();
-        parts.slot = Some(slot);
-        Ok(Transport::from_parts(parts))
+        }
     }
 
     /// Tells the peer why it is not served (`refusal` in RFB, `why` in HTTP), and closes.
@@ -422,17 +423,24 @@ impl Incoming {
     }
 }
 
+/// A transport over a peer that has not logged in.
+fn strange(stream: impl ByteStream + 'static, info: ConnInfo, slot: Slot) -> Transport {
+    let stream = Box::new(Capped::new(stream, slot.allowance()));
+    Transport::from_parts(TransportParts { stream, unread: BytesMut::new(), info, slot: Some(slot) })
+}
+
 /// The opening of a WebSocket connection, with TLS below it where there is a layer for it.
 async fn accept_websocket(
-    stream: TcpStream,
-    info: ConnInfo,
+    mut below: Transport,
     secure: Option<SecureLayer>,
     allowed_origins: &[String],
 ) -> Result<Transport, WebSocketError> {
-    let Some(layer) = secure else {
-        return Ok(Transport::new(websocket::accept(stream, allowed_origins).await?, info));
-    };
-    let below = layer.put_on(Transport::new(stream, info)).await?;
-    let info = below.info().clone();
-    Ok(Transport::new(websocket::accept(below, allowed_origins).await?, info))
+    if let Some(layer) = secure {
+        below = layer.put_on(below).await?;
+        below.reached(Progress::Exchanged);
+    }
+    let mut parts = below.into_parts();
+    let (info, slot) = (parts.info.clone(), parts.slot.take());
+    let stream = websocket::accept(Transport::from_parts(parts), allowed_origins).await?;
+    Ok(Transport::from_parts(TransportParts { stream: Box::new(stream), unread: BytesMut::new(), info, slot }))
 }

@@ -3,6 +3,7 @@
 //! Nothing here knows RFB. A listener accepts, caps what strangers may cost and hands a [`Transport`] on.
 
 mod address;
+mod capped;
 mod ears;
 mod iface;
 mod iface_name;
@@ -25,8 +26,8 @@ pub use iface_name::{IfaceName, IfaceNameError};
 pub use listener::{BindError, Bound, Incoming, Listener, ListenerSettings};
 pub use meter::Meter;
 pub use secure::{Secure, SecureError, SecureLayer};
-pub use serve::{ConnectionHandler, Refusal, serve};
-pub use slots::{Eviction, Slot, SlotLimits, Slots};
+pub use serve::{ConnectionHandler, Refusal, TurnedAway, serve};
+pub use slots::{Eviction, Progress, Slot, SlotLimits, Slots};
 pub use transport::{
     ByteStream, ConnInfo, Identity, ListenerId, ReadStream, Transport, TransportParts, TransportReader,
     TransportWriter, WriteStream,

@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 
 use super::limits;
 use super::listener::{Incoming, Listener};
-use super::slots::{Slot, Slots};
+use super::slots::{Progress, Slot, Slots};
 use super::transport::{ConnInfo, Transport};
+use super::websocket::WebSocketError;
 
 /// How long a peer that is turned away may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
@@ -31,6 +32,15 @@ pub struct Refusal {
     pub bytes: Vec<u8>,
 }
 
+/// Why the network itself turns a connection away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// The peer's user may not use this Unix socket, for this reason.
+    Stranger(String),
+    /// A listed proxy did not tell in the right form for whom it speaks.
+    NoProxyHeader(String),
+}
+
 /// What becomes of connections.
 pub trait ConnectionHandler: Send + Sync {
     /// Whether to talk to this peer at all; asked before a byte is read.
@@ -39,11 +49,11 @@ pub trait ConnectionHandler: Send + Sync {
     /// Why not.
     fn admit(&self, info: &ConnInfo) -> Result<(), Refusal>;
 
-    /// What a peer is told when too many are waiting to prove themselves.
-    fn busy(&self) -> Refusal;
+    /// What this peer is told when too many are waiting to prove themselves.
+    fn busy(&self, info: &ConnInfo) -> Refusal;
 
-    /// The words for a peer that the network itself turns away, for this reason.
-    fn turned_away(&self, reason: String) -> Refusal;
+    /// The words for a peer that the network itself turns away.
+    fn turned_away(&self, info: &ConnInfo, why: TurnedAway) -> Refusal;
 
     /// Whether somebody who is known logged in from where this peer comes from: places are kept for such.
     fn knows(&self, _info: &ConnInfo) -> bool {
@@ -52,6 +62,12 @@ pub trait ConnectionHandler: Send + Sync {
 
     /// A connection that had not logged in was closed for another's sake.
     fn made_way(&self, _info: &ConnInfo) {}
+
+    /// A connection that has not logged in has come so far.
+    fn reached(&self, _info: &ConnInfo, _progress: Progress) {}
+
+    /// A connection ended before the protocol above could begin.
+    fn unopened(&self, _info: &ConnInfo, _error: &WebSocketError) {}
 
     /// Serves one connection to its end.
     fn connection(&self, transport: Transport) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -119,7 +135,7 @@ fn take(mut incoming: Incoming, door: &Arc<Door>, tasks: &mut JoinSet<()>) {
         tasks.spawn(tether.hold(async move { door.proxied(incoming, place).await }));
         return;
     }
-    match door.admit(&mut incoming) {
+    match door.admit(&incoming) {
         Ok(slot) => {
             let tether = incoming.untie();
             tasks.spawn(tether.hold(async move { door.run(incoming, slot).await }));
@@ -134,13 +150,13 @@ fn take(mut incoming: Incoming, door: &Arc<Door>, tasks: &mut JoinSet<()>) {
 
 impl Door {
     /// Whether a connection is talked to; its place if so.
-    fn admit(&self, incoming: &mut Incoming) -> Result<Slot, Refusal> {
-        if let Some(reason) = incoming.stranger() {
-            return Err(self.handler.turned_away(reason));
-        }
+    fn admit(&self, incoming: &Incoming) -> Result<Slot, Refusal> {
         let info = incoming.info();
+        if let Some(reason) = incoming.stranger() {
+            return Err(self.handler.turned_away(info, TurnedAway::Stranger(reason)));
+        }
         self.handler.admit(info)?;
-        self.slots.take(info.source(), self.handler.knows(info)).ok_or_else(|| self.handler.busy())
+        self.slots.take(info.source(), self.handler.knows(info)).ok_or_else(|| self.handler.busy(info))
     }
 
     /// Whom a proxy speaks for is known only once it has told; then the connection is like any other.
@@ -148,8 +164,8 @@ impl Door {
         let read = incoming.proxy_header(limits::PROXY_HEADER).await;
         drop(place);
         let admitted = match read {
-            Ok(()) => self.admit(&mut incoming),
-            Err(error) => Err(self.handler.turned_away(error.to_string())),
+            Ok(()) => self.admit(&incoming),
+            Err(error) => Err(self.handler.turned_away(incoming.info(), TurnedAway::NoProxyHeader(error.to_string()))),
         };
         match admitted {
             Ok(slot) => self.run(incoming, slot).await,
@@ -165,11 +181,14 @@ impl Door {
     async fn run(&self, incoming: Incoming, slot: Slot) {
         let info = incoming.info().clone();
         let mut eviction = slot.eviction();
+        let handler = Arc::clone(&self.handler);
+        let slot = slot.observed(move |info, progress| handler.reached(info, progress));
         let serving = async {
             match incoming.open(slot, self.open_limit).await {
                 Ok(transport) => self.handler.connection(transport).await,
                 Err(error) => {
                     tracing::warn!(peer = %info.peer, listener = %info.listener_name, %error, "connection closed");
+                    self.handler.unopened(&info, &error);
                 }
             }
         };

@@ -32,10 +32,11 @@ impl ConnectionHandler for Greeter {
     fn admit(&self, info: &ConnInfo) -> Result<(), Refusal> {
         if listed(&self.denied, info) { Err(refusal("denied")) } else { Ok(()) }
     }
-    fn busy(&self) -> Refusal {
+    fn busy(&self, _: &ConnInfo) -> Refusal {
         refusal("busy")
     }
-    fn turned_away(&self, reason: String) -> Refusal {
+    fn turned_away(&self, _: &ConnInfo, why: TurnedAway) -> Refusal {
+        let (TurnedAway::Stranger(reason) | TurnedAway::NoProxyHeader(reason)) = why;
         refusal(&reason)
     }
     fn knows(&self, info: &ConnInfo) -> bool {

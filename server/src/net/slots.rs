@@ -1,17 +1,52 @@
 //! A cap on connections that have not proved who they are.
 //!
 //! Every connection takes a [`Slot`] when it is accepted and gives it back when its peer has authenticated or goes. Nobody is kept
-//! out by those who only hold on: when a network has as many slots as it may, its oldest connection makes way; when all slots are
-//! taken, the oldest of the network that holds most of them does. A few slots are for callers that are known, whom strangers never
-//! push out. This machine and proxies that do not tell whom they speak for have no cap of their own.
+//! out by those who only hold on: when a network has as many slots as it may, one of its connections makes way; when all slots are
+//! taken, one of the network that holds most of them does. Of these the one makes way that has come least far towards a login
+//! ([`Progress`]), and of those that came equally far the oldest: whoever types a password or compares a fingerprint is not
+//! pushed out by connections from behind the same address that say nothing, however many come. A few slots are for callers that
+//! are known, whom strangers never push out. This machine and proxies that do not tell whom they speak for have no cap of
+//! their own.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::capped::Allowance;
 use super::limits;
+use super::transport::ConnInfo;
 use crate::auth::Source;
+
+/// How far a connection has come towards a login, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It chose this security type, by its name in the configuration.
+    Chose(&'static str),
+    /// It was shown the server's key in this security type (`wss` in the layer below RFB), and a person may be looking at it.
+    Shown(&'static str),
+    /// The key exchange is complete, and a person may be typing a password.
+    Exchanged,
+    /// Its login was right.
+    Proved,
+}
+
+impl Progress {
+    /// Its place in the order; 0 is a connection that has come nowhere.
+    const fn rank(self) -> u8 {
+        match self {
+            Progress::Chose(_) => 1,
+            Progress::Shown(_) => 2,
+            Progress::Exchanged => 3,
+            Progress::Proved => 4,
+        }
+    }
+}
+
+/// Is told how far a connection has come.
+type Observer = Box<dyn Fn(&ConnInfo, Progress) + Send + Sync>;
 
 /// How many slots there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +76,8 @@ impl Default for SlotLimits {
 struct Held {
     source: Source,
     known: bool,
+    /// [`Progress::rank`]
+    come: u8,
     go: watch::Sender<bool>,
 }
 
@@ -63,16 +100,18 @@ fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
 }
 
 impl Pool {
-    /// Takes the place of the oldest connection that `may_go` allows, in the network that holds most such places; of networks that hold
-    /// the same number the one with the oldest.
+    /// Takes the place of a connection that `may_go` allows, in the network that holds most such places: of the one that has come
+    /// least far, and of equals the oldest. Of networks that hold the same number that one loses whose connection has come
+    /// least far, and of these again the one with the oldest.
     fn evict(&mut self, may_go: impl Fn(&Held) -> bool) -> bool {
-        let mut networks: HashMap<Source, (usize, u64)> = HashMap::new();
+        let mut networks: HashMap<Source, (usize, Reverse<(u8, u64)>)> = HashMap::new();
         for (id, held) in self.held.iter().filter(|(_, held)| may_go(held)) {
-            let (count, _) = networks.entry(held.source).or_insert((0, *id));
+            let last = Reverse((held.come, *id));
+            let (count, first) = networks.entry(held.source).or_insert((0, last));
             *count = count.saturating_add(1);
+            *first = last.max(*first);
         }
-        let most = networks.into_values().max_by_key(|(count, oldest)| (*count, std::cmp::Reverse(*oldest)));
-        let gone = most.and_then(|(_, oldest)| self.held.remove(&oldest));
+        let gone = networks.into_values().max().and_then(|(_, Reverse((_, id)))| self.held.remove(&id));
         gone.map(|held| held.go.send_replace(true)).is_some()
     }
 
@@ -112,8 +151,9 @@ impl Slots {
         let id = pool.next;
         pool.next = pool.next.wrapping_add(1);
         let (go, told) = watch::channel(false);
-        pool.held.insert(id, Held { source, known, go });
-        Some(Slot { pool: Arc::clone(&self.pool), id, told })
+        pool.held.insert(id, Held { source, known, come: 0, go });
+        let allowance = Arc::new(Allowance::new(limits::BYTES_BEFORE_AUTH));
+        Some(Slot { pool: Arc::clone(&self.pool), id, told, allowance, observer: None })
     }
 
     /// How many are taken.
@@ -122,15 +162,46 @@ impl Slots {
     }
 }
 
-/// One taken place; dropping it gives the place back.
-#[derive(Debug)]
+/// One taken place; dropping it gives the place back, and ends what holds for connections that have not logged in.
 pub struct Slot {
     pool: Arc<Mutex<Pool>>,
     id: u64,
     told: watch::Receiver<bool>,
+    allowance: Arc<Allowance>,
+    observer: Option<Observer>,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Slot {
+    /// The same, telling `observer` how far its connection comes.
+    #[must_use]
+    pub fn observed(self, observer: impl Fn(&ConnInfo, Progress) + Send + Sync + 'static) -> Self {
+        // fields cannot be moved out of what gives its place back on drop
+        let mut slot = self;
+        slot.observer = Some(Box::new(observer));
+        slot
+    }
+
+    /// Its connection has come so far.
+    pub fn reached(&self, info: &ConnInfo, progress: Progress) {
+        if let Some(held) = lock(&self.pool).held.get_mut(&self.id) {
+            held.come = held.come.max(progress.rank());
+        }
+        if let Some(observer) = &self.observer {
+            observer(info, progress);
+        }
+    }
+
+    /// How much may be read from its connection.
+    pub(super) fn allowance(&self) -> Arc<Allowance> {
+        Arc::clone(&self.allowance)
+    }
+
     /// Its connection is known from here on (a device key was proved): strangers do not push it out any more.
     pub fn recognised(&self) {
         if let Some(held) = lock(&self.pool).held.get_mut(&self.id) {
@@ -146,6 +217,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.allowance.lift();
         lock(&self.pool).held.remove(&self.id);
     }
 }
@@ -222,6 +294,70 @@ mod tests {
         // of equals the oldest of all goes
         let by: Vec<_> = [2, 1, 3, 4, 5].map(|n| (from(n), false)).into();
         assert_eq!(gone(&taken(NO_RESERVE, &by).1), [0]);
+    }
+
+    fn reaches(slot: &Option<Slot>, progress: Progress) {
+        slot.as_ref().unwrap().reached(&ConnInfo::in_process("p"), progress);
+    }
+
+    #[test]
+    fn of_one_network_those_make_way_that_came_least_far() {
+        let slots = Slots::with(SlotLimits::default());
+        let mut held: Vec<_> = (0..3).map(|_| slots.take(from(1), false)).collect();
+        reaches(&held[0], Progress::Exchanged);
+        reaches(&held[1], Progress::Chose("channel"));
+        reaches(&held[2], Progress::Shown("channel"));
+        // a step back does not count
+        reaches(&held[0], Progress::Chose("channel"));
+        for gone_then in [vec![1], vec![1, 3], vec![1, 3, 4]] {
+            held.push(slots.take(from(1), false));
+            assert_eq!(gone(&held), gone_then, "the newest silent one goes before those that came further");
+        }
+        // with nobody who came less far, the oldest of equals goes
+        reaches(&held[5], Progress::Proved);
+        held.push(slots.take(from(1), false));
+        assert_eq!(gone(&held), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn who_is_half_way_through_a_login_outlives_a_flood_from_behind_the_same_address() {
+        let slots = Slots::with(SlotLimits::default());
+        let typing = slots.take(from(1), false);
+        reaches(&typing, Progress::Exchanged);
+        let flood: Vec<_> = (0..1000).map(|_| slots.take(from(1), false)).collect();
+        assert!(!typing.as_ref().unwrap().eviction().is_due());
+        assert_eq!(gone(&flood).len(), 998);
+        // one that chooses a type and stops does no better
+        for _ in 0..1000 {
+            let slot = slots.take(from(1), false);
+            reaches(&slot, Progress::Chose("none"));
+            std::mem::forget(slot);
+        }
+        assert!(!typing.unwrap().eviction().is_due());
+    }
+
+    #[test]
+    fn a_flood_from_many_networks_pushes_out_its_own_and_nobody_who_came_further() {
+        let slots = Slots::with(SlotLimits { overall: 10, per_network: 3, reserved: 2 });
+        let typing = slots.take(from(1), false);
+        reaches(&typing, Progress::Shown("x509plain"));
+        let flood: Vec<_> = (0..250).map(|n| slots.take(from(2 + n), false)).collect();
+        assert!(!typing.unwrap().eviction().is_due());
+        assert_eq!(gone(&flood).len(), 243);
+    }
+
+    #[test]
+    fn who_is_told_hears_how_far_a_connection_came_and_when_bytes_count_no_more() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        let slot = Slots::new(1).take(from(1), false).unwrap();
+        let slot = slot.observed(move |info, progress| hears.lock().unwrap().push((info.peer.clone(), progress)));
+        slot.reached(&ConnInfo::in_process("p"), Progress::Shown("channel"));
+        assert_eq!(*heard.lock().unwrap(), [("p".to_owned(), Progress::Shown("channel"))]);
+        let allowance = slot.allowance();
+        assert!(!allowance.is_lifted());
+        drop(slot);
+        assert!(allowance.is_lifted());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::meter::Meter;
-use super::slots::Slot;
+use super::slots::{Progress, Slot};
 use crate::auth::Source;
 
 /// The reading half of a connection.
@@ -103,6 +103,8 @@ pub struct ConnInfo {
     pub channel_binding: Option<Arc<[u8]>>,
     /// The DER of the certificate whose key the peer proved to hold, its chain already checked.
     pub certificate: Option<Arc<[u8]>>,
+    /// The security type that the peer chose, by its name in the configuration.
+    pub security: Option<&'static str>,
     /// What encrypts, for the log: cipher and key exchange.
     pub cipher: Option<Arc<str>>,
 }
@@ -130,6 +132,7 @@ impl ConnInfo {
             identity: None,
             channel_binding: None,
             certificate: None,
+            security: None,
             cipher: None,
         }
     }
@@ -207,6 +210,16 @@ impl Transport {
     /// The peer has proved itself: it no longer counts among the unauthenticated connections.
     pub fn authenticated(&mut self) {
         self.parts.slot = None;
+    }
+
+    /// The peer has come so far towards a login: it is pushed out later than those that have not.
+    pub fn reached(&mut self, progress: Progress) {
+        if let Progress::Chose(security) = progress {
+            self.parts.info.security = Some(security);
+        }
+        if let Some(slot) = &self.parts.slot {
+            slot.reached(&self.parts.info, progress);
+        }
     }
 
     /// The peer proved to be one that is known (its device key logged in before): strangers do not push it out any more.

@@ -36,14 +36,22 @@ impl SecurityFailed {
     pub fn is_the_peers_fault(&self) -> bool {
         use channel::{ChannelFailed, LoginFailed};
         use rsa_aes::RsaAesError;
+        use tls::TlsError;
         use vencrypt::VeNCryptError;
         match self {
             SecurityFailed::Channel(error) => matches!(error, ChannelFailed::Handshake(_)),
             SecurityFailed::Login(error) => matches!(error, LoginFailed::Message(_) | LoginFailed::OutOfTurn(_)),
-            SecurityFailed::RsaAes(error) => matches!(error, RsaAesError::PeerKey(_) | RsaAesError::Failed(_)),
-            SecurityFailed::VeNCrypt(error) => {
-                matches!(error, VeNCryptError::NotOffered(_) | VeNCryptError::Long(..) | VeNCryptError::NotText(_))
+            SecurityFailed::RsaAes(error) => {
+                matches!(error, RsaAesError::PeerKey(_) | RsaAesError::TooSlow(_) | RsaAesError::Failed(_))
             }
+            SecurityFailed::VeNCrypt(error) => matches!(
+                error,
+                VeNCryptError::NotOffered(_)
+                    | VeNCryptError::Long(..)
+                    | VeNCryptError::NotText(_)
+                    | VeNCryptError::TooSlow(_)
+                    | VeNCryptError::Tls(TlsError::TooSlow(_))
+            ),
             SecurityFailed::NotServed(_) => false,
         }
     }

@@ -15,10 +15,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::gate::let_in;
 use super::hub::{Hub, Membership, NotJoined};
+use super::log::EndKind;
 use super::roster::Described;
 use super::{Access, Exclusive, Settings, Sharing};
-use crate::net::{ConnInfo, Transport};
-use crate::security::{Negotiated, SecurityFailed};
+use crate::net::{ConnInfo, Progress, Transport};
+use crate::security::{Negotiated, SecurityFailed, SecurityKind};
 
 /// Why a peer is not let in: words for the peer, and how long to keep it waiting for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,21 @@ pub struct Denied {
     pub reason: String,
     /// The answer is held back this long: guessing takes time, and good and bad guesses take the same.
     pub delay: Duration,
+    /// The reason for the audit log.
+    pub kind: EndKind,
+}
+
+impl Denied {
+    /// A no that is told at once.
+    pub fn now(kind: EndKind, reason: impl Into<String>) -> Self {
+        Denied { reason: reason.into(), delay: Duration::ZERO, kind }
+    }
+}
+
+impl From<Denied> for HandshakeFailed {
+    fn from(denied: Denied) -> Self {
+        HandshakeFailed::Denied(denied.reason, denied.kind)
+    }
 }
 
 /// Decides who gets in.
@@ -86,7 +102,7 @@ pub enum HandshakeFailed {
     TooSlow(Duration),
     /// The peer was not let in.
     #[error("refused: {0}")]
-    Denied(String),
+    Denied(String, EndKind),
     /// The peer broke the protocol, or speaks something that is not served.
     #[error("{fault}: {0}", fault = .0.fault())]
     Protocol(#[from] HandshakeError),
@@ -105,7 +121,7 @@ impl HandshakeFailed {
             HandshakeFailed::TooSlow(_) => true,
             HandshakeFailed::Protocol(error) => error.fault() == Fault::PeerMisbehaved,
             HandshakeFailed::Security(error) => error.is_the_peers_fault(),
-            HandshakeFailed::Left | HandshakeFailed::Denied(_) | HandshakeFailed::Io(_) => false,
+            HandshakeFailed::Left | HandshakeFailed::Denied(..) | HandshakeFailed::Io(_) => false,
         }
     }
 }
@@ -167,7 +183,7 @@ impl<'a> Talk<'a> {
 
     /// What is offered, unless the peer is to be turned away.
     fn offer(&self, info: &ConnInfo) -> Result<Vec<SecurityType>, Denied> {
-        let no = |reason| Err(Denied { reason, delay: Duration::ZERO });
+        let no = |reason: String| Err(Denied::now(EndKind::Full, reason));
         let Settings { max_clients, view, .. } = self.settings;
         if self.hub.clients() >= *max_clients {
             return no(format!("too many clients (at most {max_clients}); try again later"));
@@ -187,7 +203,7 @@ impl<'a> Talk<'a> {
             Ok(offer) => offer,
             Err(denied) => {
                 send(&mut transport, &ServerHandshake::early_refusal(&denied.reason)).await?;
-                return Err(HandshakeFailed::Denied(denied.reason));
+                return Err(denied.into());
             }
         };
         let mut handshake = ServerHandshake::new(&offer);
@@ -236,12 +252,13 @@ impl<'a> Talk<'a> {
         self.chosen = chosen;
         match chosen {
             SecurityType::NONE => {
+                transport.reached(Progress::Chose(SecurityKind::None.name()));
                 let access = self.authenticator.none(transport.info());
                 self.judged(handshake, transport, Ok(access)).await
             }
             SecurityType::VNC_AUTH => {
-                self.challenge =
-                    self.authenticator.challenge().map_err(|denied| HandshakeFailed::Denied(denied.reason))?;
+                transport.reached(Progress::Chose(SecurityKind::VncAuth.name()));
+                self.challenge = self.authenticator.challenge()?;
                 send(&mut transport, &handshake.challenge(self.challenge)?).await?;
                 Ok(transport)
             }
@@ -272,6 +289,7 @@ impl<'a> Talk<'a> {
         match verdict {
             Ok(()) => {
                 self.within(self.settings.greeting_limit);
+                transport.reached(Progress::Proved);
                 send(&mut transport, &handshake.accept()?).await?;
                 Ok(transport)
             }
@@ -279,7 +297,7 @@ impl<'a> Talk<'a> {
                 tokio::time::sleep(denied.delay).await;
                 send(&mut transport, &handshake.reject(&denied.reason)?).await?;
                 drain(&mut transport).await;
-                Err(HandshakeFailed::Denied(denied.reason))
+                Err(denied.into())
             }
         }
     }
@@ -307,28 +325,31 @@ impl<'a> Talk<'a> {
         let Some(who) = who else { return Err(HandshakeError::NotRfb.into()) };
         transport.authenticated();
         let Some(seen) = hub.seen(&settings.view) else {
-            return Err(HandshakeFailed::Denied(format!("monitor {} is not there", settings.view)));
+            return Err(Denied::now(EndKind::Full, format!("monitor {} is not there", settings.view)).into());
         };
         // those who shook hands at the same time may have taken the last place
         let (sharing, most) = (settings.sharing(shared), settings.max_clients);
-        let mut joined = hub.join(who.clone(), sharing, most).map_err(|e| (e.to_string(), e));
-        if let (Sharing::Alone(Exclusive::Ask), Err((reason, NotJoined::Occupied { count, .. }))) =
-            (sharing, &mut joined)
-        {
+        let kind = |e: &NotJoined| match e {
+            NotJoined::Occupied { .. } => EndKind::Exclusive,
+            NotJoined::Full(_) => EndKind::Full,
+        };
+        let denied = |e: NotJoined| (Denied::now(kind(&e), e.to_string()), e);
+        let mut joined = hub.join(who.clone(), sharing, most).map_err(denied);
+        if let (Sharing::Alone(Exclusive::Ask), Err((no, NotJoined::Occupied { count, .. }))) = (sharing, &mut joined) {
             match let_in(hub, settings, &mut transport, &mut input, &who, *count).await? {
-                Ok(()) => joined = hub.join(who, Sharing::AloneByConsent, most).map_err(|e| (e.to_string(), e)),
-                Err(denied) => *reason = denied.reason,
+                Ok(()) => joined = hub.join(who, Sharing::AloneByConsent, most).map_err(denied),
+                Err(denied) => *no = denied,
             }
         }
         let membership = match joined {
             Ok(membership) => membership,
-            Err((reason, _)) => {
+            Err((denied, _)) => {
                 // this late the protocol has no words for a refusal but the desktop's name
-                let name = format!("Refused: {reason}");
+                let name = format!("Refused: {}", denied.reason);
                 let init = ServerInit { width: 1, height: 1, pixel_format: PixelFormat::BGRX, name };
                 send(&mut transport, &handshake.server_init(&init)?).await?;
                 drain(&mut transport).await;
-                return Err(HandshakeFailed::Denied(reason));
+                return Err(denied.into());
             }
         };
         let size = seen.layout.size;

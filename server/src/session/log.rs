@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::gate::Verdict;
 use super::roster::{Described, Entry};
+use crate::net::ConnInfo;
 use crate::policy::Permission;
 
 /// Is told what is worth a line of an audit log. Called on network threads: must not wait.
@@ -17,6 +18,10 @@ pub trait SessionLog: Send + Sync {
     fn denied(&self, who: &Described, permission: Permission);
     /// The person at the desktop was asked about a client, and what came of it.
     fn gate(&self, who: &Described, verdict: &Verdict);
+    /// The person at the desktop is being asked about a client.
+    fn asked(&self, who: &Described);
+    /// A connection ended before it was let in, so long after it was accepted.
+    fn failed(&self, info: &ConnInfo, kind: EndKind, lasted: Duration);
     /// A client is gone.
     fn ended(&self, who: &Described, end: &Ended);
 }
@@ -40,6 +45,30 @@ pub enum EndKind {
     ServerEnds,
     /// The client broke the protocol, or took nothing of what it was sent.
     Misbehaved,
+    /// The stream ended without the end that the layer below has for it.
+    Truncated,
+    /// A step of the handshake took too long.
+    TooSlow,
+    /// It chose what it was not offered.
+    NotOffered,
+    /// Client or server does not take the other's key or certificate.
+    Identity,
+    /// Its login was wrong.
+    WrongProof,
+    /// Its login could not be judged.
+    Unavailable,
+    /// It comes from where others failed too often, and has to wait.
+    Waiting,
+    /// It may not see the desktop.
+    NoPermission,
+    /// The person at the desktop did not let it in.
+    Gate,
+    /// There are as many clients as may be, or what it is to see is not there.
+    Full,
+    /// Somebody has the desktop, and need not make way for it.
+    Exclusive,
+    /// A fault of the server.
+    Internal,
 }
 
 /// Why the server ends a session.

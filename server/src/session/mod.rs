@@ -7,6 +7,7 @@ mod access;
 mod caps;
 mod clipboard;
 mod driver;
+mod fault;
 mod gate;
 mod handshake;
 mod held;
@@ -30,7 +31,7 @@ mod updates;
 mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ pub use roster::{Described, Entry, SessionSummary, Standing};
 pub use state::SessionError;
 pub use view::{Seen, ViewSpec};
 
-use crate::net::Transport;
+use crate::net::{Transport, limits};
 use crate::policy::Permissions;
 
 /// How a client that does not want to share is treated.
@@ -166,8 +167,8 @@ impl Default for Settings {
             idle_view_only: false,
             time_limit: None,
             gate: GateRules::default(),
-            greeting_limit: Duration::from_secs(u64::from(farpane_rfb::limits::GREETING_S)),
-            login_limit: Duration::from_secs(u64::from(farpane_rfb::limits::LOGIN_S)),
+            greeting_limit: limits::GREETING,
+            login_limit: limits::LOGIN,
         }
     }
 }
@@ -196,6 +197,7 @@ pub async fn serve(
 ) {
     let info = transport.info().clone();
     let (peer, listener) = (info.peer.clone(), Arc::clone(&info.listener_name));
+    let began = Instant::now();
     match handshake::run(transport, &hub, &settings, &*authenticator).await {
         Ok(entered) => {
             let handshake::Entered { transport, membership, early, told } = entered;
@@ -215,9 +217,14 @@ pub async fn serve(
                 Err(error) => log.ends(error.kind(), error.to_string()),
             }
         }
-        Err(HandshakeFailed::Left) => tracing::debug!(%peer, %listener, "peer left during the handshake"),
         Err(error) => {
-            tracing::warn!(%peer, %listener, %error, "handshake failed");
+            match &error {
+                HandshakeFailed::Left => tracing::debug!(%peer, %listener, "peer left during the handshake"),
+                error => tracing::warn!(%peer, %listener, %error, "handshake failed"),
+            }
+            if let Some(log) = hub.log() {
+                log.failed(&info, error.kind(), began.elapsed());
+            }
             if error.is_the_peers_fault() {
                 authenticator.broke(&info);
             }

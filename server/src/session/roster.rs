@@ -18,8 +18,8 @@ pub struct Described {
     pub id: ClientId,
     /// Who it is and what the login let it do.
     pub access: Access,
-    /// The connection's number in this run.
-    pub connection: u64,
+    /// The connection as it was when it had proved itself.
+    pub info: ConnInfo,
     /// The peer as people write it.
     pub peer: String,
     /// The listener as it was written.
@@ -41,7 +41,7 @@ impl Described {
             None => info.peer.clone(),
         };
         let (peer, listener) = (info.peer.clone(), info.listener_name.to_string());
-        Described { id, access, connection: info.number, peer, listener, security, began, counted_as }
+        Described { id, access, info: info.clone(), peer, listener, security, began, counted_as }
     }
 
     /// What it may do.

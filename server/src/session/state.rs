@@ -54,7 +54,12 @@ impl SessionError {
         match self {
             SessionError::Protocol(_) | SessionError::Overfull(_) => EndKind::Misbehaved,
             SessionError::Closed(goodbye) => goodbye.kind,
-            SessionError::Io(_) => EndKind::Lost,
+            SessionError::Io(error) => match error.kind() {
+                // a peer that leaves is no error: this is a layer below that should have said goodbye
+                std::io::ErrorKind::UnexpectedEof => EndKind::Truncated,
+                std::io::ErrorKind::InvalidData => EndKind::Misbehaved,
+                _ => EndKind::Lost,
+            },
         }
     }
 }

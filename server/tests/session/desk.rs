@@ -16,7 +16,7 @@ use farpane_server::input::record::Recorded;
 use farpane_server::input::{InputSink, KeyInput, PointerInput};
 use farpane_server::net::{ConnInfo, Transport};
 use farpane_server::policy::Permission;
-use farpane_server::session::{self, Access, Authenticator, Denied, Hub, Settings};
+use farpane_server::session::{self, Access, Authenticator, Denied, EndKind, Hub, Settings};
 use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Security};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -216,7 +216,7 @@ impl Authenticator for Door {
     }
 
     fn vnc_auth(&self, _: &ConnInfo, _: &[u8; 16], _: &[u8; 16]) -> Result<Access, Denied> {
-        Err(Denied { reason: "no passwords here".into(), delay: Duration::ZERO })
+        Err(Denied::now(EndKind::WrongProof, "no passwords here"))
     }
 
     fn none(&self, info: &ConnInfo) -> Access {

@@ -1,14 +1,16 @@
 //! What each permission lets a client do, and what stays undone without it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::desk::Desk;
 use super::{SCENE, own, settle, watching_as, wish};
 use farpane_engine::geometry::Size;
 use farpane_server::backend::BackendEvent;
 use farpane_server::input::record::Recorded;
+use farpane_server::net::ConnInfo;
 use farpane_server::policy::Permission;
-use farpane_server::session::{Described, Ended, SessionLog, Settings, Verdict};
+use farpane_server::session::{Described, EndKind, Ended, SessionLog, Settings, Verdict};
 use farpane_test_support::{Client, ClientError, encoding};
 
 const PLAIN: &[i32] = &[encoding::ZRLE, encoding::CURSOR, encoding::FENCE, encoding::EXTENDED_DESKTOP_SIZE];
@@ -39,6 +41,12 @@ impl SessionLog for Log {
     }
     fn denied(&self, who: &Described, permission: Permission) {
         self.push(format!("{} denied {permission}", who.access.user));
+    }
+    fn asked(&self, who: &Described) {
+        self.push(format!("{} asked", who.access.user));
+    }
+    fn failed(&self, info: &ConnInfo, kind: EndKind, _: Duration) {
+        self.push(format!("{} failed {kind:?}", info.peer));
     }
     fn gate(&self, who: &Described, verdict: &Verdict) {
         self.push(format!("{} gate {}", who.access.user, verdict.name()));

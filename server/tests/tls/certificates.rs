@@ -113,7 +113,8 @@ fn every_form_of_the_administrators_key_is_taken() {
         let state = Folder::new("state");
         let store = open(state.path(), given(&pair)).unwrap();
         let runtime = runtime();
-        let (address, serving) = one(&runtime, move |t| async move { store.accept(t, Purpose::VeNCrypt).await });
+        let (address, serving) =
+            one(&runtime, move |t| async move { store.accept(t, Purpose::VeNCrypt("x509plain")).await });
         let mut raw = raw(address);
         raw.start_tls(&client(&ca.certificate(), None)).unwrap();
         assert!(end(&runtime, serving).unwrap().info().encrypted, "{form}");
@@ -194,7 +195,8 @@ fn a_reload_changes_the_certificate_for_newcomers_and_leaves_the_others_alone() 
     let runtime = runtime();
     let connect = || {
         let serving = std::sync::Arc::clone(&store);
-        let (address, task) = one(&runtime, move |t| async move { serving.accept(t, Purpose::VeNCrypt).await });
+        let (address, task) =
+            one(&runtime, move |t| async move { serving.accept(t, Purpose::VeNCrypt("x509plain")).await });
         let mut raw = raw(address);
         let facts = raw.start_tls(&tls).unwrap();
         (raw, end(&runtime, task).unwrap(), facts)

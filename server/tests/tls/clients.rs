@@ -21,7 +21,8 @@ fn demanding(ca: &Ca) -> Settings {
 fn come(store: &Arc<CertificateStore>, state: &Folder, pair: Option<&Pair>) -> (Result<Transport, TlsError>, bool) {
     let runtime = runtime();
     let serving = Arc::clone(store);
-    let (address, task) = one(&runtime, move |t| async move { serving.accept(t, Purpose::VeNCrypt).await });
+    let (address, task) =
+        one(&runtime, move |t| async move { serving.accept(t, Purpose::VeNCrypt("x509plain")).await });
     let tls = client(&state.path().join("tls.crt"), pair.and_then(Pair::both));
     let mut raw = raw(address);
     let started = raw.start_tls(&tls);

@@ -49,7 +49,7 @@ fn the_best_of_each_version_is_agreed_on() {
         ),
         (&all, &["-tls1_2", "-groups", "P-384:P-256"], "Cipher is ECDHE-ECDSA-AES256-GCM-SHA384"),
     ] {
-        let (said, taken) = seen(settings, Purpose::VeNCrypt, arguments);
+        let (said, taken) = seen(settings, Purpose::VeNCrypt("x509plain"), arguments);
         assert!(said.contains(cipher) && taken, "{arguments:?}: {said}");
         assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
         assert!(!said.contains("New Session Ticket"), "nothing is resumed: {said}");
@@ -68,7 +68,7 @@ fn anonymous_weak_and_old_ones_are_refused() {
         (&strong, &["-ciphersuites", "TLS_AES_128_GCM_SHA256"]),
         (&strong, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]),
     ] {
-        let (said, taken) = seen(settings, Purpose::VeNCrypt, arguments);
+        let (said, taken) = seen(settings, Purpose::VeNCrypt("x509plain"), arguments);
         assert!(!taken && said.contains("alert"), "{arguments:?}: {said}");
     }
 }
@@ -78,7 +78,7 @@ fn wss_agrees_on_http_and_vencrypt_on_nothing() {
     let settings = Settings::default();
     let (said, taken) = seen(&settings, Purpose::Https, &["-alpn", "h2,http/1.1"]);
     assert!(taken && said.contains("ALPN protocol: http/1.1"), "{said}");
-    let (said, taken) = seen(&settings, Purpose::VeNCrypt, &["-alpn", "http/1.1"]);
+    let (said, taken) = seen(&settings, Purpose::VeNCrypt("x509plain"), &["-alpn", "http/1.1"]);
     assert!(taken && said.contains("No ALPN negotiated"), "{said}");
     let (said, taken) = seen(&settings, Purpose::Https, &["-alpn", "h2"]);
     assert!(!taken, "{said}");
@@ -90,7 +90,8 @@ fn a_client_that_can_gets_the_hybrid_key_exchange() {
     let (store, _, tls) = own(state.path(), Settings::default());
     let runtime = runtime();
     let serving = Arc::clone(&store);
-    let (address, task) = one(&runtime, move |t| async move { serving.accept(t, Purpose::VeNCrypt).await });
+    let (address, task) =
+        one(&runtime, move |t| async move { serving.accept(t, Purpose::VeNCrypt("x509plain")).await });
     let facts = raw(address).start_tls(&tls).unwrap();
     assert_eq!((facts.suite.as_str(), facts.group.as_str()), ("TLS13_AES_256_GCM_SHA384", "X25519MLKEM768"));
     let transport = end(&runtime, task).unwrap();

@@ -1,9 +1,12 @@
 //! How many key exchanges a network that waits may cost: one at a time, two a second.
 //!
-//! Only such networks are counted here. Nothing is kept across restarts.
+//! An exchange that has lasted until the next one may begin makes way for it: else whoever stops in the middle of one would keep known
+//! devices out that come from the same network. Only such networks are counted here. Nothing is kept across restarts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::score::Wait;
 use super::table::Table;
@@ -13,11 +16,11 @@ use crate::auth::Moment;
 /// Between the beginnings of two key exchanges of one network.
 const SPACING: Duration = Duration::from_millis(500);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct State {
     begun: Moment,
-    /// Which turn is under way.
-    busy: Option<u64>,
+    /// Which turn is under way, and what tells it to make way.
+    busy: Option<(u64, Arc<Notify>)>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct ExchangeTurn {
     inner: Arc<Mutex<Inner>>,
     source: Source,
     turn: u64,
+    go: Arc<Notify>,
 }
 
 fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
@@ -59,7 +63,7 @@ impl Exchanges {
     /// Begins a key exchange of a network that waits.
     ///
     /// # Errors
-    /// How long to wait first: another one is under way, or began less than half a second ago.
+    /// How long to wait first: another one began less than half a second ago.
     pub fn begin(&self, source: Source, now: Moment) -> Result<ExchangeTurn, Wait> {
         let mut inner = lock(&self.inner);
         if let Some(state) = inner.networks.get(&source) {
@@ -67,15 +71,26 @@ impl Exchanges {
             let passed = now.max(state.begun).since(state.begun);
             let back = state.begun > now;
             let left = if back { Duration::ZERO } else { SPACING.saturating_sub(passed) };
-            let left = if state.busy.is_some() { left.max(SPACING) } else { left };
             if let Some(wait) = Wait::new(left) {
                 return Err(wait);
+            }
+            if let Some((_, go)) = &state.busy {
+                go.notify_one();
             }
         }
         inner.turns = inner.turns.wrapping_add(1);
         let turn = inner.turns;
-        *inner.networks.touch(source, || State { begun: now, busy: None }) = State { begun: now, busy: Some(turn) };
-        Ok(ExchangeTurn { inner: Arc::clone(&self.inner), source, turn })
+        let go = Arc::new(Notify::new());
+        let busy = Some((turn, Arc::clone(&go)));
+        *inner.networks.touch(source, || State { begun: now, busy: None }) = State { begun: now, busy };
+        Ok(ExchangeTurn { inner: Arc::clone(&self.inner), source, turn, go })
+    }
+}
+
+impl ExchangeTurn {
+    /// Returns when another exchange of the network begins and this one is over.
+    pub async fn makes_way(&self) {
+        self.go.notified().await;
     }
 }
 
@@ -83,7 +98,7 @@ impl Drop for ExchangeTurn {
     fn drop(&mut self) {
         let turn = self.turn;
         if let Some(state) = lock(&self.inner).networks.get_mut(&self.source)
-            && state.busy == Some(turn)
+            && state.busy.as_ref().is_some_and(|(busy, _)| *busy == turn)
         {
             state.busy = None;
         }
@@ -102,7 +117,6 @@ mod tests {
         let ms = |n| at.plus(Duration::from_millis(n));
         let turn = exchanges.begin(one, at).unwrap();
         let _other = exchanges.begin(other, at).unwrap();
-        assert!(exchanges.begin(one, ms(5_000)).is_err(), "the first one is under way");
         drop(turn);
         assert_eq!(exchanges.begin(one, ms(400)).unwrap_err().duration(), Duration::from_millis(100));
         let mut begun = 0;
@@ -111,5 +125,22 @@ mod tests {
         }
         assert_eq!(begun, 4, "in two seconds");
         assert!(exchanges.begin(one, Moment::from_secs(1)).is_ok(), "the clock was put back");
+    }
+
+    #[test]
+    fn who_stops_in_the_middle_makes_way_for_the_next_and_for_nobody_sooner() {
+        use futures_util::FutureExt;
+        let exchanges = Exchanges::new();
+        let network: Source = "192.0.2.1".parse().unwrap();
+        let ms = |n| Moment::from_secs(100).plus(Duration::from_millis(n));
+        let first = exchanges.begin(network, ms(0)).unwrap();
+        assert!(exchanges.begin(network, ms(499)).is_err());
+        assert_eq!(first.makes_way().now_or_never(), None);
+        let second = exchanges.begin(network, ms(500)).unwrap();
+        assert_eq!(first.makes_way().now_or_never(), Some(()));
+        // its end takes nothing from the one that is under way
+        drop(first);
+        let _third = exchanges.begin(network, ms(1000)).unwrap();
+        assert_eq!(second.makes_way().now_or_never(), Some(()));
     }
 }

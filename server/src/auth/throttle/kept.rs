@@ -106,7 +106,7 @@ impl Kept {
         };
         let saved = Saved { changes: throttle.changes(), at: None };
         let kept = Kept { path: Some(path.to_owned()), throttle: Mutex::new(throttle), saved: Mutex::new(saved) };
-        wrong.extend(kept.tick(now));
+        wrong.extend(kept.tick(now).1);
         Ok((kept, wrong))
     }
 
@@ -116,15 +116,15 @@ impl Kept {
     }
 
     /// Carries requests out, and saves what changed once that is due. Blocks on the disk: call it once a second from a thread that may.
-    /// Returns what went wrong.
-    pub fn tick(&self, now: Moment) -> Vec<KeptError> {
-        let Some(path) = &self.path else { return Vec::new() };
-        let (mut done, mut wrong) = (Vec::new(), Vec::new());
+    /// Returns how many penalties were cleared, and what went wrong.
+    pub fn tick(&self, now: Moment) -> (usize, Vec<KeptError>) {
+        let Some(path) = &self.path else { return (0, Vec::new()) };
+        let (mut done, mut wrong, mut cleared) = (Vec::new(), Vec::new(), 0_usize);
         match requests(path) {
             Ok(requests) => {
                 for (file, which) in requests {
                     match which {
-                        Ok(which) => drop(self.lock().clear(&which)),
+                        Ok(which) => cleared = cleared.saturating_add(self.lock().clear(&which)),
                         Err(error) => wrong.push(error),
                     }
                     done.push(file);
@@ -144,10 +144,10 @@ impl Kept {
         {
             // requests stay and are carried out again
             wrong.push(error);
-            return wrong;
+            return (cleared, wrong);
         }
         wrong.extend(done.iter().filter_map(|file| remove(file).err()));
-        wrong
+        (cleared, wrong)
     }
 
     /// Whether nothing is counted against anybody and all is saved: until the next failure there is nothing to do.

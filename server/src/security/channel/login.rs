@@ -69,6 +69,13 @@ impl ChannelLogin {
         self.device
     }
 
+    /// The viewer's device is one that is known: strangers do not push its connection out.
+    pub fn recognised(&self) {
+        if let Some(slot) = &self.slot {
+            slot.recognised();
+        }
+    }
+
     /// What is known about the connection.
     pub fn info(&self) -> &ConnInfo {
         &self.info

@@ -20,12 +20,16 @@ use farpane_rfb::version::{Banner, SERVER_BANNER};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use crate::net::{Identity, Transport, TransportParts};
+use crate::net::{Identity, Progress, Transport, TransportParts, limits};
 
 pub use login::{ChannelLogin, LoginFailed, Said};
 pub use settings::{Library, Settings};
 pub use stream::ChannelStream;
 
+/// Its name in the configuration.
+const NAME: &str = "channel";
+/// What encrypts, for the log.
+const CIPHER: &str = "AES-256-GCM X25519";
 /// Most bytes of the handshake that are read ahead.
 const READ: usize = 4096;
 
@@ -51,6 +55,23 @@ pub enum ChannelFailed {
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
 }
+
+impl ChannelFailed {
+    /// Whether the peer took too long.
+    pub fn is_too_slow(&self) -> bool {
+        matches!(self, ChannelFailed::Handshake(HandshakeError::TooSlow { .. }))
+    }
+
+    /// Whether the peer chose a suite that it was not offered.
+    pub fn is_not_offered(&self) -> bool {
+        matches!(self, ChannelFailed::Handshake(HandshakeError::SuiteNotOffered(_)))
+    }
+}
+
+// the channel's crate has no limits but its own: they are those of every security type
+const _: () = assert!(limits::KEY_EXCHANGE.as_secs() == farpane_channel::limits::KEY_EXCHANGE.as_secs());
+const _: () = assert!(limits::LOGIN.as_secs() == farpane_channel::limits::LOGIN.as_secs());
+const _: () = assert!(limits::BYTES_BEFORE_AUTH == farpane_channel::limits::BEFORE_AUTH);
 
 /// What was said in the open before a security type was chosen: the channel binds itself to it.
 #[derive(Clone, Debug)]
@@ -97,6 +118,7 @@ impl ChannelServer {
 }
 
 async fn exchange(mut transport: Transport, mut handshake: ServerHandshake) -> Result<ChannelLogin, ChannelFailed> {
+    transport.reached(Progress::Chose(NAME));
     transport.write_all(&handshake.offer()).await?;
     transport.flush().await?;
     let mut input = BytesMut::with_capacity(READ);
@@ -106,6 +128,10 @@ async fn exchange(mut transport: Transport, mut handshake: ServerHandshake) -> R
         input.advance(step.used);
         transport.write_all(&step.output).await?;
         transport.flush().await?;
+        if !step.output.is_empty() {
+            // message 2 is all that is sent here: the server's key
+            transport.reached(Progress::Shown(NAME));
+        }
         if let Some(ServerEvent::Viewer { key, hello }) = step.event {
             break (key, hello);
         }
@@ -113,11 +139,13 @@ async fn exchange(mut transport: Transport, mut handshake: ServerHandshake) -> R
             return Err(ChannelFailed::Left);
         }
     };
+    transport.reached(Progress::Exchanged);
     let channel = handshake.into_channel()?;
     let mut parts = transport.into_parts();
     // what was read ahead comes before what was given back
     input.extend_from_slice(&parts.unread);
     parts.info.encrypted = true;
+    parts.info.cipher = Some(CIPHER.into());
     parts.info.identity = Some(Identity { name: key.to_string(), method: "channel" });
     parts.info.channel_binding = Some(Arc::from(&channel.binding().as_bytes()[..]));
     let TransportParts { stream, info, slot, .. } = parts;

@@ -21,6 +21,7 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use farpane_rfb::handshake::SecurityType;
@@ -32,8 +33,9 @@ pub use key::{KeyError, LocalRsaKey, RsaKey, RsaPublic};
 pub use machine::Subtype;
 pub use record::BadRecord;
 
+use super::offer::SecurityKind;
 use crate::auth::Secret;
-use crate::net::Transport;
+use crate::net::{Progress, Transport, limits};
 use machine::{ServerEvent, ServerMachine, ServerTerms};
 use stream::RecordStream;
 
@@ -70,6 +72,22 @@ impl Kind {
     /// The one with this number, if it is one.
     pub fn of(number: SecurityType) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.security_type() == number)
+    }
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        let kind = match self {
+            Self::Ra2 => SecurityKind::Ra2,
+            Self::Ra2x256 => SecurityKind::Ra2x256,
+            Self::Ra2Ne => SecurityKind::Ra2Ne,
+            Self::Ra2Nex256 => SecurityKind::Ra2Nex256,
+        };
+        kind.name()
+    }
+
+    /// What encrypts.
+    pub const fn cipher(self) -> &'static str {
+        if self.is_256() { "AES-256-EAX" } else { "AES-128-EAX" }
     }
 
     /// Whether what follows the login is encrypted too.
@@ -138,6 +156,9 @@ pub enum RsaAesError {
     /// The peer's key is not taken. Nothing secret has been done with it.
     #[error("peer's key: {0}")]
     PeerKey(#[from] KeyError),
+    /// The key exchange took too long.
+    #[error("peer misbehaved: key exchange not through within {0} s of the peer's key")]
+    TooSlow(u64),
     /// Anything that came after the keys was wrong.
     #[error(transparent)]
     Failed(#[from] Failed),
@@ -160,7 +181,10 @@ pub struct Credentials {
 }
 
 /// Takes a client that chose `kind` up to where it has said user and password; nothing is judged. Every byte that it sent too
-/// early comes out of the transport that is returned. Whoever calls limits the time.
+/// early comes out of the transport that is returned.
+///
+/// A person may be looking at the server's key before the client's comes, and typing after the hashes: between these the client
+/// has [`limits::KEY_EXCHANGE`]. Whoever calls limits the time of the whole.
 ///
 /// # Errors
 /// When the client leaves or is refused: then the connection is to be closed without a word.
@@ -176,7 +200,11 @@ pub async fn serve(
     let client_bits = settings.least_client_bits..=settings.most_client_bits;
     let terms = ServerTerms { public: key.public().clone(), client_bits, subtype: settings.asks_for };
     let mut machine = ServerMachine::new(kind, terms, &random, &spare);
+    let name = kind.name();
+    transport.reached(Progress::Chose(name));
     send(&mut transport, &machine.offer()).await?;
+    transport.reached(Progress::Shown(name));
+    let mut deadline: Option<Instant> = None;
     let mut input = BytesMut::with_capacity(READ);
     loop {
         let step = machine.advance(&input)?;
@@ -186,6 +214,7 @@ pub async fn serve(
         match step.event {
             None => {}
             Some(ServerEvent::Encrypt { to, plain }) => {
+                deadline = Some(Instant::now() + limits::KEY_EXCHANGE);
                 let output = machine.encrypted(to.encrypt(&plain))?;
                 send(&mut transport, &output).await?;
             }
@@ -204,13 +233,27 @@ pub async fn serve(
                     parts.stream = Box::new(RecordStream::new(parts.stream, &parts.unread, machine.into_records()?));
                     parts.unread = BytesMut::new();
                     parts.info.encrypted = true;
+                    parts.info.cipher = Some(kind.cipher().into());
                     transport = Transport::from_parts(parts);
                 }
                 return Ok(Credentials { user, password, transport });
             }
         }
-        if idle && transport.read_buf(&mut input).await? == 0 {
-            return Err(RsaAesError::Left);
+        if deadline.is_some() && machine.is_exchanged() {
+            deadline = None;
+            transport.reached(Progress::Exchanged);
+        }
+        if idle {
+            let reading = transport.read_buf(&mut input);
+            let came = match deadline {
+                Some(at) => tokio::time::timeout_at(at.into(), reading)
+                    .await
+                    .map_err(|_| RsaAesError::TooSlow(limits::KEY_EXCHANGE.as_secs()))?,
+                None => reading.await,
+            };
+            if came? == 0 {
+                return Err(RsaAesError::Left);
+            }
         }
     }
 }

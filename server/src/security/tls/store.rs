@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use rustls::ServerConfig;
 
@@ -10,13 +10,13 @@ use super::certificate::{CertificateError, CertificateFacts, CertificateSource};
 use super::settings::{ClientCertificates, Settings};
 use super::stream::{self, TlsError};
 use super::{clients, config, identity};
-use crate::net::{Identity, Secure, SecureError, Transport};
+use crate::net::{Identity, Secure, SecureError, Transport, limits};
 
 /// What TLS carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// RFB, inside of VeNCrypt.
-    VeNCrypt,
+    /// RFB, inside of this subtype of VeNCrypt by its name in the configuration.
+    VeNCrypt(&'static str),
     /// HTTP, from which WebSocket follows.
     Https,
 }
@@ -106,17 +106,31 @@ impl CertificateStore {
     }
 
     /// Puts TLS on a transport. In `info` it then says that it is encrypted and how, what binds a login to it, the client's
-    /// certificate and, when that names a user, whose it is. The caller bounds the time.
+    /// certificate and, when that names a user, whose it is. The client's hello has [`limits::KEY_EXCHANGE`] from now on; the
+    /// caller bounds the time of the whole.
     ///
     /// # Errors
     /// When client and server do not come together, or the client's certificate is not good.
     pub async fn accept(&self, transport: Transport, purpose: Purpose) -> Result<Transport, TlsError> {
+        self.accept_by(transport, purpose, Instant::now() + limits::KEY_EXCHANGE).await
+    }
+
+    /// The same with another end of the time for the client's hello.
+    ///
+    /// # Errors
+    /// As [`CertificateStore::accept`].
+    pub async fn accept_by(
+        &self,
+        transport: Transport,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> Result<Transport, TlsError> {
         let current = self.current();
-        let config = match purpose {
-            Purpose::VeNCrypt => &current.vencrypt,
-            Purpose::Https => &current.https,
+        let (config, by) = match purpose {
+            Purpose::VeNCrypt(by) => (&current.vencrypt, by),
+            Purpose::Https => (&current.https, "wss"),
         };
-        let mut parts = stream::accept(transport, Arc::clone(config)).await?.into_parts();
+        let mut parts = stream::accept(transport, Arc::clone(config), by, deadline).await?.into_parts();
         if let Some(der) = &parts.info.certificate {
             match identity::user(der, self.settings.client_name, &self.settings.client_users) {
                 Ok(name) => parts.info.identity = Some(Identity { name, method: "x509" }),

@@ -4,15 +4,16 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream as Inner;
 
-use crate::net::{ByteStream, Meter, ReadStream, Transport, TransportParts, WriteStream};
+use crate::net::{ByteStream, Meter, Progress, ReadStream, Transport, TransportParts, WriteStream, limits};
 
 /// SOURCE: RFC 9266.
 const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
@@ -39,6 +40,9 @@ pub enum TlsError {
     /// The client broke the protocol.
     #[error("peer misbehaved: TLS: {0}")]
     Misbehaved(rustls::Error),
+    /// The client's hello did not come.
+    #[error("peer misbehaved: no TLS hello within {0} s of the choice of the security type")]
+    TooSlow(u64),
     /// The connection broke.
     #[error("connection: {0}")]
     Io(io::Error),
@@ -66,13 +70,34 @@ impl From<io::Error> for TlsError {
 }
 
 /// Does the server's side of the TLS handshake over a transport, and says in its `info` what came of it. Bytes that were read
-/// early are the peer's TLS, never what is inside it. The caller bounds the time.
-pub(super) async fn accept(transport: Transport, config: Arc<ServerConfig>) -> Result<Transport, TlsError> {
+/// early are the peer's TLS, never what is inside it. The client's hello must be whole by `deadline`; what follows may wait for a
+/// person who looks at the certificate (some viewers ask in the middle of the handshake) or types a card's PIN, so the caller
+/// bounds the time of the whole.
+pub(super) async fn accept(
+    transport: Transport,
+    config: Arc<ServerConfig>,
+    by: &'static str,
+    deadline: Instant,
+) -> Result<Transport, TlsError> {
     let mut parts = transport.into_parts();
     let slot = parts.slot.take();
     let mut info = parts.info.clone();
-    let accepting = TlsAcceptor::from(config).accept(Transport::from_parts(parts)).into_fallible();
-    let stream = match accepting.await {
+    let mut hello = LazyConfigAcceptor::new(Acceptor::default(), Transport::from_parts(parts));
+    let started = match tokio::time::timeout_at(deadline.into(), &mut hello).await {
+        Ok(Ok(started)) => started,
+        Ok(Err(error)) => {
+            if let Some(mut below) = hello.take_io() {
+                goodbye(&mut below).await;
+            }
+            return Err(error.into());
+        }
+        Err(_) => return Err(TlsError::TooSlow(limits::KEY_EXCHANGE.as_secs())),
+    };
+    // the server's certificate leaves with its answer to the hello
+    if let Some(slot) = &slot {
+        slot.reached(&info, Progress::Shown(by));
+    }
+    let stream = match started.into_stream(config).into_fallible().await {
         Ok(stream) => stream,
         Err((error, mut below)) => {
             goodbye(&mut below).await;
@@ -87,12 +112,10 @@ pub(super) async fn accept(transport: Transport, config: Arc<ServerConfig>) -> R
     let suite = session.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
     let group = session.negotiated_key_exchange_group().map(|g| format!("{:?}", g.name()));
     info.cipher = Some([suite, group].into_iter().flatten().collect::<Vec<_>>().join(" ").into());
-    Ok(Transport::from_parts(TransportParts {
-        stream: Box::new(TlsStream(stream)),
-        unread: BytesMut::new(),
-        info,
-        slot,
-    }))
+    let stream = Box::new(TlsStream(stream));
+    let mut transport = Transport::from_parts(TransportParts { stream, unread: BytesMut::new(), info, slot });
+    transport.reached(Progress::Exchanged);
+    Ok(transport)
 }
 
 /// Lets the alert arrive: closing with unread bytes would cost the peer what it was just told.

@@ -99,6 +99,9 @@ pub enum VeNCryptError {
     /// The client's certificate names no user, and nothing else is asked.
     #[error("refused: the client certificate names no user")]
     Nobody,
+    /// The client did not choose.
+    #[error("peer misbehaved: no VeNCrypt version and subtype within {0} s")]
+    TooSlow(u64),
     /// The client left.
     #[error("peer left")]
     Left,

@@ -1,6 +1,7 @@
 //! The server's machine, driven over a transport.
 
 use std::io;
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
@@ -8,7 +9,7 @@ use zeroize::Zeroizing;
 use super::server::{Event, Server};
 use super::{LONGEST, Subtype, VeNCryptError};
 use crate::auth::login::Secret;
-use crate::net::Transport;
+use crate::net::{Progress, Transport, limits};
 use crate::security::tls::{CertificateStore, ClientCertificates, Purpose};
 
 /// What is left to be judged.
@@ -54,7 +55,8 @@ fn fit(subtype: Subtype, transport: &Transport, tls: Option<&CertificateStore>) 
 }
 
 /// Takes a connection through VeNCrypt, from right after the client chose security type 19 up to what is left to be judged.
-/// The caller bounds the time.
+/// What needs no person (version, subtype, the client's TLS hello) has [`limits::KEY_EXCHANGE`] in all; the caller bounds the time
+/// of the whole.
 ///
 /// # Errors
 /// When the client breaks the protocol or TLS does not come about; the connection is gone then. Also when something in `offer`
@@ -65,6 +67,7 @@ pub async fn serve(
     tls: Option<&CertificateStore>,
 ) -> Result<Entered, VeNCryptError> {
     offer.iter().try_for_each(|subtype| fit(*subtype, &transport, tls))?;
+    let deadline = Instant::now() + limits::KEY_EXCHANGE;
     let mut machine = Server::new(offer)?;
     let mut input = Zeroizing::new([0; LONGEST]);
     transport.write_all(&machine.opening()).await.map_err(broken)?;
@@ -73,7 +76,15 @@ pub async fn serve(
     let mut asked = Asked::Nothing;
     while !machine.is_done() {
         let part = input.get_mut(..machine.needs()).ok_or(VeNCryptError::OutOfOrder)?;
-        transport.read_exact(part).await.map_err(broken)?;
+        let reading = transport.read_exact(part);
+        match chosen {
+            // a person may be typing
+            Some(_) => reading.await,
+            None => tokio::time::timeout_at(deadline.into(), reading)
+                .await
+                .map_err(|_| VeNCryptError::TooSlow(limits::KEY_EXCHANGE.as_secs()))?,
+        }
+        .map_err(broken)?;
         let (output, event) = match machine.step(part) {
             Ok(step) => step,
             Err(error) => {
@@ -90,8 +101,10 @@ pub async fn serve(
             Some(Event::Credentials { user, password }) => asked = Asked::Password { user, password },
             Some(Event::Chosen(subtype)) => {
                 chosen = Some(subtype);
+                let name = subtype.kind().name();
+                transport.reached(Progress::Chose(name));
                 if let (true, Some(tls)) = (subtype.has_tls(), tls) {
-                    transport = tls.accept(transport, Purpose::VeNCrypt).await?;
+                    transport = tls.accept_by(transport, Purpose::VeNCrypt(name), deadline).await?;
                     machine.secured()?;
                 }
             }

@@ -1,10 +1,9 @@
 //! The door of one connection: its login is proved, and it is let in or not.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 
+use super::super::log::EndKind;
 use super::super::roster::Described;
 use super::super::{Denied, HandshakeFailed, Hub, Settings};
 use crate::net::Transport;
@@ -26,12 +25,11 @@ pub(in super::super) async fn let_in(
     who: &Described,
     disconnects: usize,
 ) -> Result<Result<(), Denied>, HandshakeFailed> {
-    let no = |reason| Ok(Err(Denied { reason, delay: Duration::ZERO }));
     if !who.permissions().has(Permission::View) {
         if let Some(log) = hub.log() {
             log.denied(who, Permission::View);
         }
-        return no("You are not permitted to see this desktop".into());
+        return Ok(Err(Denied::now(EndKind::NoPermission, "You are not permitted to see this desktop")));
     }
     if !settings.gate.ask && disconnects == 0 {
         return Ok(Ok(()));
@@ -42,7 +40,7 @@ pub(in super::super) async fn let_in(
         verdict = hub.ask_about(who, disconnects, &settings.gate) => verdict,
         left = leaves(transport, input) => return Err(left),
     };
-    if verdict.lets_in() { Ok(Ok(())) } else { no(verdict.reason()) }
+    if verdict.lets_in() { Ok(Ok(())) } else { Ok(Err(Denied::now(EndKind::Gate, verdict.reason()))) }
 }
 
 /// Ends when the client does.

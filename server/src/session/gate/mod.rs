@@ -228,6 +228,9 @@ impl Hub {
                 // what is held down is let go, and nothing comes after it
                 self.tell_all(HubEvent::InputHeld);
                 tracing::info!(client = %who.id, user = who.access.user, peer = who.peer, disconnects, "wants in; the desktop is asked");
+                if let Some(log) = self.log() {
+                    log.asked(who);
+                }
                 let verdict = asked(gate, who, disconnects, rules, answered).await;
                 open.decided = true;
                 verdict

@@ -183,6 +183,11 @@ impl ServerMachine {
         }
     }
 
+    /// Whether both ends have shown that they hold their keys: what is left is for the client to say who it is.
+    pub fn is_exchanged(&self) -> bool {
+        matches!(self.state, State::Credentials(_) | State::Done(_))
+    }
+
     /// The records, once the handshake is complete.
     ///
     /// # Errors
