@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
-"""Private X desktops for tests: no GPU, no screen, no login, nothing outside one new folder under /tmp.
+"""Private desktops for tests: no GPU, no screen, no login, nothing outside one new folder under /tmp.
 
 As a program it starts a desktop, runs a command in it and takes everything down again:
 
     desktop.py xvfb --monitor 1920x1080 --max 3840x2160 -- COMMAND...
     desktop.py xorg --monitor 1920x1080 --monitor 1280x720 -- COMMAND...
+    desktop.py mutter --monitor 1920x1080 -- COMMAND...     (`--monitor none`: a desktop without any)
+    desktop.py pipewire -- COMMAND...                       (only D-Bus, PipeWire and its session manager)
 
-The command finds DISPLAY, DESKTOP_DIR and, with xvfb, XVFB_FB: the XWD file that holds the live frame buffer. The exit
-status is the command's; 125 says that the desktop did not start. As a module it gives `Children` and `XServer`.
+The command finds DESKTOP_DIR and what the desktop says of itself: DISPLAY and, with xvfb, XVFB_FB (the XWD file that holds the
+live frame buffer); DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR and WAYLAND_DISPLAY. The exit status is the command's; 125 says
+that the desktop did not start. As a module it gives `Children` and `XServer`.
+
+With `--hold` in place of a command it prints these variables, one NAME=VALUE a line, then an empty line, and does what it reads:
+`stop PART` and `start PART` (a part is a program of the desktop, such as `mutter`) are answered with `ok` or one line that says why
+not. It ends when its input does.
 
 Every process is a child of this one. It is ended when the work ends, and by the kernel when this process dies.
 """
@@ -232,13 +239,35 @@ class XServer:
             x += w
 
 
+def kinds():
+    """What can be started, by name: (children, monitors, largest) -> something with `env`, and parts that can be stopped and started."""
+    import mutter
+    import session
+    x = {kind: lambda c, m, l, kind=kind: XServer(c, kind, m, l) for kind in ("xvfb", "xorg")}
+    return dict(x, mutter=mutter.Mutter, pipewire=session.Session)
+
+
+def hold(desktop, env):
+    """Tells what the desktop says of itself and does what is asked, until nobody asks any more."""
+    print("".join("%s=%s\n" % pair for pair in sorted(env.items())), flush=True)
+    for line in sys.stdin:
+        try:
+            what, part = line.split()
+            {"stop": desktop.stop, "start": desktop.again}[what](part)
+            print("ok", flush=True)
+        except (Failed, Missing, ValueError, KeyError, AttributeError) as failure:
+            print(repr(failure).replace("\n", " "), flush=True)
+    return 0
+
+
 def main():
     argv = sys.argv[1:]
     split = argv.index("--") if "--" in argv else len(argv)
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("kind", choices=["xvfb", "xorg"])
+    ap.add_argument("kind", choices=["xvfb", "xorg", "mutter", "pipewire"])
     ap.add_argument("--monitor", action="append", help="WxH, once per monitor, left to right (default 1920x1080)")
     ap.add_argument("--max", help="the largest screen a later resize may ask for")
+    ap.add_argument("--hold", action="store_true", help="no command: tell the variables and take orders on standard input")
     ap.add_argument("--keep", action="store_true", help="leave the folder with the logs")
     args = ap.parse_args(argv[:split])
     command = argv[split + 1:] or [os.environ.get("SHELL", "/bin/sh")]
@@ -246,11 +275,14 @@ def main():
         signal.signal(sign, lambda number, _: sys.exit(128 + number))
     with Children(args.keep) as children:
         try:
-            server = XServer(children, args.kind, args.monitor or ["1920x1080"], args.max)
+            desktop = kinds()[args.kind](children, args.monitor or ["1920x1080"], args.max)
         except (Failed, Missing) as failure:
             sys.stderr.write("desktop: %s\n" % failure)
             sys.exit(125)
-        done = subprocess.Popen(command, env=dict(os.environ, DESKTOP_DIR=children.dir, **server.env))
+        env = dict(desktop.env, DESKTOP_DIR=children.dir)
+        if args.hold:
+            sys.exit(hold(desktop, env))
+        done = subprocess.Popen(command, env=dict(os.environ, **env))
         try:
             status = done.wait()
         finally:
@@ -261,4 +293,6 @@ def main():
 
 
 if __name__ == "__main__":
+    # the kinds' own files import this one by its name
+    sys.modules["desktop"] = sys.modules["__main__"]
     main()

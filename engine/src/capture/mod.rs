@@ -1,7 +1,9 @@
 //! Sources: where pictures come from. One source per output (monitor).
 
-#[cfg(any(feature = "x11", feature = "wayland"))]
+#[cfg(any(feature = "pipewire", feature = "wayland", feature = "x11"))]
 mod mapping;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
 pub mod replay;
 pub mod synthetic;
 #[cfg(feature = "x11")]

@@ -17,6 +17,7 @@ pub mod rsa_aes;
 mod server;
 mod tls;
 mod websocket;
+pub mod desktop;
 pub mod xvfb;
 
 pub use client::{Client, Mode, Traffic, UpdateStat};
