@@ -103,6 +103,8 @@ const UNSAFE: &[&str] = &[
     // the counting allocator, which only tests have
     "engine/tests/allocations.rs",
     "engine/tests/memory.rs",
+    // a source that lies
+    "engine/tests/desktop_pipewire/ffi.rs",
     "server/channel/tests/allocations.rs",
 ];
 

@@ -203,6 +203,12 @@ class RemoteDesktopPart(dbus.service.Object):
 
 
 class Backend(ScreenCastPart, RemoteDesktopPart):
+    @dbus.service.method("org.farpane.Test")
+    def CloseAll(self):
+        """The person at the desktop stops the sharing."""
+        for session in list(sessions.values()):
+            session.lost()
+
     properties = {
         SC: {"AvailableSourceTypes": dbus.UInt32(MONITOR | VIRTUAL),
              "AvailableCursorModes": dbus.UInt32(1 | 2 | 4), "version": dbus.UInt32(4)},

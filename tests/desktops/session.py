@@ -1,7 +1,8 @@
 """A private login session without a compositor: D-Bus, PipeWire, its session manager, and the portal where one is wanted."""
 import os
+import subprocess
 
-from desktop import Failed, program, until
+from desktop import program, until
 
 BUS_CONF = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -62,7 +63,6 @@ class Session:
 
     def run(self, *argv):
         """Runs a short program in the session."""
-        import subprocess
         return subprocess.run([program(argv[0])] + list(argv[1:]), env=dict(self.children.env, **self.env), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
 
@@ -90,4 +90,18 @@ class Session:
                   lambda child: self.name("org.freedesktop.portal.Desktop", child), {"XDG_DESKTOP_PORTAL_DIR": where})
 
 
-__all__ = ["Session", "Failed"]
+
+class Fake(Session):
+    """A session whose portal is the tests' own: `fake_portal.py` reads `portal.json` and writes `asked`."""
+
+    def __init__(self, children, monitors=(), largest=None):
+        super().__init__(children)
+        with open(children.path("portal.json"), "w") as settings:
+            settings.write("{}")
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_portal.py")
+        # not a python3 of somebody's own, which has no python3-dbus
+        self.part("portal", ["/usr/bin/python3", script, children.path("portal.json"), children.path("asked")],
+                  lambda child: self.name("org.freedesktop.portal.Desktop", child))
+
+
+__all__ = ["Fake", "Session"]

@@ -1,7 +1,10 @@
 //! Capture of PipeWire streams: GStreamer's test pictures, and a source of the test's own that lies.
 #![cfg(feature = "pipewire")]
 
+mod ffi;
 mod gst;
+mod lies;
+mod producer;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

@@ -162,6 +162,8 @@ fn environment(clipboard: ClipboardOptions) -> Environment {
     env.wayland_display = text("WAYLAND_DISPLAY");
     env.home = text("HOME").map(PathBuf::from);
     env.runtime_dir = text("XDG_RUNTIME_DIR").map(PathBuf::from);
+    env.session_bus = text("DBUS_SESSION_BUS_ADDRESS");
+    env.pipewire_remote = text("PIPEWIRE_REMOTE");
     env.clipboard = clipboard;
     env
 }

@@ -25,7 +25,7 @@ use crate::session::Doorkeeper;
 
 use super::doorkeeper::{Asker, RemoteDoorkeeper};
 use super::trail::Trail;
-use super::{AppError, environment, keys, logging};
+use super::{AppError, environment, keys, logging, state_folder};
 
 /// All that opening the desktop takes.
 pub(super) struct Opening {
@@ -55,7 +55,9 @@ pub(super) fn clipboard(config: &Config) -> ClipboardOptions {
 
 /// Finds the desktop that is to be shared.
 pub(super) fn look(config: &Config) -> Result<Found, AppError> {
-    backend::find(&config.source, &environment(clipboard(config))).map_err(cannot_open)
+    let mut env = environment(clipboard(config));
+    env.state = state_folder(config).ok();
+    backend::find(&config.source, &env).map_err(cannot_open)
 }
 
 fn unix_sockets(config: &Config) -> Vec<PathBuf> {
@@ -272,7 +274,7 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
 }
 
 /// The sandbox's first step. `kept` is the folder that the server itself writes.
-pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, AppError> {
+pub(super) fn shut_in(config: &Config, desktop: &Found, kept: Option<&Path>) -> Result<Early, AppError> {
     let logs = config.audit.sinks.iter().filter_map(|sink| match sink {
         SinkSpec::File(path) => path.parent().map(Path::to_owned),
         _ => None,
@@ -281,7 +283,7 @@ pub(super) fn shut_in(config: &Config, kept: Option<&Path>) -> Result<Early, App
     let plan = Plan {
         mode: config.sandbox,
         clients: config.session.max_clients,
-        read: Vec::new(),
+        read: desktop.reads(),
         // an audit log that has grown is put aside for a new one
         write: kept.map(Path::to_owned).into_iter().chain(logs).collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),

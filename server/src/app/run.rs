@@ -83,7 +83,7 @@ pub(super) fn run(
     let secure = means.keys.tls.clone().map(|store| SecureLayer::new(store));
     let bound = bind(&config, secure.as_ref())?;
     let sinks = Trail::sinks(&config, &helpers.opener())?;
-    let early = shut_in(&config, kept.as_deref())?;
+    let early = shut_in(&config, &desktop, kept.as_deref())?;
     // INVARIANT: no thread before this line, or Landlock would not hold for it
     let trail = Trail::start(sinks, &config, &exceptions)?;
     trail.configured(config.changed(), locks, attempts);

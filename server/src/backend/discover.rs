@@ -35,6 +35,12 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
     pub runtime_dir: Option<PathBuf>,
+    /// `DBUS_SESSION_BUS_ADDRESS`.
+    pub session_bus: Option<String>,
+    /// `PIPEWIRE_REMOTE`: a socket's name, or its path.
+    pub pipewire_remote: Option<String>,
+    /// Where the server keeps what it needs the next time.
+    pub state: Option<PathBuf>,
     /// The user.
     pub uid: u32,
     /// Who opens what a backend needs.
@@ -53,6 +59,9 @@ impl Environment {
             wayland_display: None,
             home: None,
             runtime_dir: None,
+            session_bus: None,
+            pipewire_remote: None,
+            state: None,
             uid,
             opener,
             clipboard: ClipboardOptions::default(),
@@ -62,6 +71,19 @@ impl Environment {
     /// The folder of local X servers' sockets.
     pub fn x_sockets(&self) -> PathBuf {
         self.root.join("tmp/.X11-unix")
+    }
+
+    /// PipeWire's socket.
+    #[cfg(feature = "pipewire")]
+    pub fn pipewire_socket(&self) -> PathBuf {
+        self.runtime().join(self.pipewire_remote.as_deref().unwrap_or("pipewire-0"))
+    }
+
+    /// The session bus: where the environment says, otherwise where sessions have it.
+    #[cfg(feature = "portal")]
+    pub fn session_bus(&self) -> Option<PathBuf> {
+        let usual = || Some(self.runtime().join("bus")).filter(|path| path.exists());
+        self.session_bus.as_deref().and_then(super::portal::address).or_else(usual)
     }
 
     fn runtime(&self) -> PathBuf {
@@ -242,9 +264,9 @@ pub fn probe(env: &Environment) -> Vec<Route> {
         format!("Wayland session {} found; {NOT_BUILT}", sockets.join(", "))
     };
     let advice = "log in to an X11 session, or share one application's X display";
-    routes.push(Route::unusable(SourceSpec::Portal, "desktop portal", &session, advice));
+    routes.push(portal_route(env, !sockets.is_empty()));
     routes.push(Route::unusable(SourceSpec::Wlroots, "wlroots protocols", &session, advice));
-    routes.push(Route::unusable(SourceSpec::PipeWire(0), "PipeWire node", NOT_BUILT, ""));
+    routes.push(pipewire_route(env));
     routes.push(Route::unusable(SourceSpec::Kms(None), "kernel outputs", NOT_BUILT, ""));
     routes.push(Route {
         source: SourceSpec::Synthetic(Default::default()),
@@ -253,6 +275,47 @@ pub fn probe(env: &Environment) -> Vec<Route> {
         rank: None,
     });
     routes
+}
+
+#[cfg(not(feature = "portal"))]
+fn portal_route(_env: &Environment, _wayland: bool) -> Route {
+    Route::unusable(SourceSpec::Portal, "desktop portal", NOT_BUILT, "")
+}
+
+/// The desktop portal, asked what it can do. It is one of several ways where there is no Wayland session.
+#[cfg(feature = "portal")]
+fn portal_route(env: &Environment, wayland: bool) -> Route {
+    let unusable = |reason: &str, advice: &str| Route::unusable(SourceSpec::Portal, "desktop portal", reason, advice);
+    let Some(bus) = env.session_bus() else {
+        return unusable("no session bus found", "run farpane in the session, or set DBUS_SESSION_BUS_ADDRESS");
+    };
+    match super::portal::probe(&bus, &*env.opener) {
+        Ok(can) => {
+            let what = format!("desktop portal: {}", can.describe());
+            // the session that is named goes before a display that is; one that is only found goes behind
+            let rank = if env.wayland_display.is_some() { 1 } else { 3 };
+            Route { source: SourceSpec::Portal, what, state: RouteState::Usable, rank: wayland.then_some(rank) }
+        }
+        Err(error) => unusable(&error.to_string(), ""),
+    }
+}
+
+#[cfg(not(feature = "pipewire"))]
+fn pipewire_route(_env: &Environment) -> Route {
+    Route::unusable(SourceSpec::PipeWire(0), "PipeWire node", NOT_BUILT, "")
+}
+
+/// PipeWire, where it listens. Which node is for the user to say.
+#[cfg(feature = "pipewire")]
+fn pipewire_route(env: &Environment) -> Route {
+    let socket = env.pipewire_socket();
+    match env.opener.open(&crate::helper::OpenRequest::PipeWire(socket)) {
+        Ok(_) => {
+            let what = "PipeWire node (pictures only; its number is in pw-cli list-objects Node)".to_owned();
+            Route { source: SourceSpec::PipeWire(0), what, state: RouteState::Usable, rank: None }
+        }
+        Err(error) => Route::unusable(SourceSpec::PipeWire(0), "PipeWire node", &error.to_string(), "start PipeWire"),
+    }
 }
 
 #[cfg(not(feature = "x11"))]
@@ -278,7 +341,7 @@ fn x11_routes(env: &Environment) -> Vec<Route> {
             Ok(_) if program == Some("Xwayland") => Route { source, what, state: RouteState::Usable, rank: None },
             Ok(_) => {
                 let named = i == 0 && env.display.as_deref() == Some(display.as_str());
-                Route { source, what, state: RouteState::Usable, rank: Some(u8::from(!named)) }
+                Route { source, what, state: RouteState::Usable, rank: Some(if named { 2 } else { 4 }) }
             }
             Err(error) => Route::unusable(source, &what, &error.reason(), error.advice()),
         }
@@ -318,7 +381,12 @@ pub(super) fn reach(
 pub fn choose_auto(routes: &[Route]) -> Option<(SourceSpec, String)> {
     let usable = routes.iter().filter(|r| r.state == RouteState::Usable);
     let best = usable.filter_map(|r| Some((r.rank?, r))).min_by_key(|(rank, _)| *rank)?;
-    let why = if best.0 == 0 { "named by DISPLAY" } else { "the first that lets us in" };
+    let why = match best.0 {
+        0 | 1 => "the Wayland session named by WAYLAND_DISPLAY",
+        2 => "named by DISPLAY",
+        3 => "the Wayland session that is there",
+        _ => "the first that lets us in",
+    };
     Some((best.1.source.clone(), format!("{}, {why}", best.1.what)))
 }
 

@@ -2,6 +2,10 @@
 
 pub mod discover;
 mod open;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
+#[cfg(feature = "portal")]
+pub mod portal;
 pub mod replay;
 mod source;
 pub mod synthetic;

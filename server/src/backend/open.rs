@@ -27,6 +27,18 @@ pub enum OpenError {
     #[cfg(feature = "x11")]
     #[error(transparent)]
     X11(#[from] super::x11::X11OpenError),
+    /// The stream cannot be shared.
+    #[cfg(feature = "pipewire")]
+    #[error(transparent)]
+    PipeWire(#[from] super::pipewire::PipeWireOpenError),
+    /// No session bus is known.
+    #[cfg(feature = "portal")]
+    #[error("no session bus to find the desktop portal on; run farpane in the session, or set DBUS_SESSION_BUS_ADDRESS")]
+    NoBus,
+    /// The desktop cannot be shared through its portal.
+    #[cfg(feature = "portal")]
+    #[error(transparent)]
+    Portal(#[from] super::portal::PortalError),
     /// The trace cannot be played.
     #[error(transparent)]
     Replay(#[from] ReplayOpenError),
@@ -42,6 +54,12 @@ pub enum Found {
     Synthetic(SyntheticSpec),
     /// A recording.
     Replay(PathBuf),
+    /// A PipeWire stream.
+    #[cfg(feature = "pipewire")]
+    PipeWire(super::pipewire::Target),
+    /// A desktop portal.
+    #[cfg(feature = "portal")]
+    Portal(super::portal::Target),
     /// An X server and how it lets us in.
     #[cfg(feature = "x11")]
     X11(super::x11::Target),
@@ -64,6 +82,15 @@ pub fn find(spec: &SourceSpec, env: &Environment) -> Result<Found, OpenError> {
         }
         SourceSpec::Synthetic(scene) => Ok(Found::Synthetic(*scene)),
         SourceSpec::Replay(file) => Ok(Found::Replay(file.clone())),
+        #[cfg(feature = "pipewire")]
+        SourceSpec::PipeWire(node) => {
+            Ok(Found::PipeWire(super::pipewire::Target { socket: env.pipewire_socket(), node: *node }))
+        }
+        #[cfg(feature = "portal")]
+        SourceSpec::Portal => {
+            let bus = env.session_bus().ok_or(OpenError::NoBus)?;
+            Ok(Found::Portal(super::portal::Target { bus, token: env.state.as_ref().map(|s| s.join("portal-token")) }))
+        }
         #[cfg(feature = "x11")]
         SourceSpec::X11(display) => {
             let display = display.as_ref().or(env.display.as_ref()).ok_or(OpenError::NoDisplay)?;
@@ -80,6 +107,10 @@ impl Found {
         match self {
             Found::Synthetic(_) => Vec::new(),
             Found::Replay(file) => vec![OpenRequest::Trace(file.clone())],
+            #[cfg(feature = "pipewire")]
+            Found::PipeWire(target) => vec![OpenRequest::PipeWire(target.socket.clone())],
+            #[cfg(feature = "portal")]
+            Found::Portal(target) => target.requests(),
             #[cfg(feature = "x11")]
             Found::X11(target) => {
                 let display = OpenRequest::Display(target.address.clone());
@@ -88,6 +119,24 @@ impl Found {
                 [Some(display), authority, framebuffer].into_iter().flatten().collect()
             }
         }
+    }
+
+    /// What must stay readable until the desktop is open, in a server that shuts itself in before: folders that a library loads more of
+    /// itself from.
+    pub fn reads(&self) -> Vec<PathBuf> {
+        let pipewire = match self {
+            #[cfg(feature = "pipewire")]
+            Found::PipeWire(_) => true,
+            #[cfg(feature = "portal")]
+            Found::Portal(_) => true,
+            _ => false,
+        };
+        #[cfg(feature = "pipewire")]
+        if pipewire {
+            return super::pipewire::library_folders(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default());
+        }
+        debug_assert!(!pipewire);
+        Vec::new()
     }
 
     /// Opens it. Its first events are in the channel or on their way when this returns.
@@ -105,6 +154,10 @@ impl Found {
         match self {
             Found::Synthetic(scene) => Ok(Arc::new(SyntheticBackend::open(scene, Instant::now(), events)?)),
             Found::Replay(file) => Ok(Arc::new(ReplayBackend::open(&file, &*opener, events)?)),
+            #[cfg(feature = "pipewire")]
+            Found::PipeWire(target) => Ok(Arc::new(super::pipewire::PipeWireBackend::open(&target, &*opener, events)?)),
+            #[cfg(feature = "portal")]
+            Found::Portal(target) => Ok(Arc::new(super::portal::PortalBackend::open(target, opener, events)?)),
             #[cfg(feature = "x11")]
             Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
         }
@@ -146,9 +199,17 @@ mod tests {
 
     #[test]
     fn names_of_sources_that_are_not_built_are_refused_as_such() {
-        for source in ["portal", "wlroots", "pipewire:4", "kms", "kms:card0-DP-1"] {
+        for source in ["wlroots", "kms", "kms:card0-DP-1"] {
             assert_eq!(refusal(source), format!("source {source}: not in this build"));
         }
+    }
+
+    #[test]
+    #[cfg(feature = "portal")]
+    fn a_session_that_is_not_there_is_one_line_that_says_what_to_do() {
+        assert!(refusal("portal").contains("set DBUS_SESSION_BUS_ADDRESS"));
+        let said = refusal("pipewire:4");
+        assert!(said.starts_with("no PipeWire at /nonexistent/run/user/") && said.contains("PIPEWIRE_REMOTE"), "{said}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -93,6 +94,25 @@ pub fn read_or_make<E: From<PrivateError>>(
     });
     made.map_err(|error| PrivateError::Write(path.to_owned(), error))?;
     Ok(read(path, most)?.unwrap_or(bytes))
+}
+
+/// Opens a file that only its owner can read, for reading and writing, and makes it when it is not there. Folders that are missing above
+/// it are made with mode 0700.
+///
+/// # Errors
+/// When the system refuses, it is no regular file, or others than its owner can read or change it.
+pub fn open(path: &Path) -> io::Result<OwnedFd> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    let ours = meta.uid() == rustix::process::geteuid().as_raw();
+    if !meta.is_file() || !ours || meta.mode() & 0o077 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "is no file that only its owner can read (expected mode 600)"));
+    }
+    Ok(file.into())
 }
 
 /// Writes a new file beside `path` and lets `place` put it there.

@@ -25,6 +25,12 @@ pub(super) fn load_module(context: &Context, name: &CStr) -> bool {
     !module.is_null()
 }
 
+/// Has libpipewire write errors alone to stderr; what it warns of is nothing that a user could change.
+pub(super) fn log_errors_alone() {
+    // SAFETY: sets a number, after the library was initialised.
+    unsafe { pw::pw_log_set_level(spa::SPA_LOG_LEVEL_ERROR) };
+}
+
 /// A buffer of a stream; libpipewire owns it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buffer(NonNull<pw::pw_buffer>);

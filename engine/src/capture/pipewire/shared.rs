@@ -212,6 +212,8 @@ pub(super) struct State {
     pub(super) size: Option<Size>,
     /// The size has changed since then.
     pub(super) resized: bool,
+    /// Nobody watches, and pictures come only until another size is agreed on.
+    pub(super) settling: bool,
     pub(super) slots: Vec<Slot>,
     pub(super) pending: Option<Pending>,
     /// What changed since the last picture that was taken; with `whole`, everything.

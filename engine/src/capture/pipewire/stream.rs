@@ -19,7 +19,7 @@ use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamStat
 use super::ffi::{self, Area, Buffer, Chunk, Lent};
 use super::meta;
 use super::place::{Place, place};
-use super::shared::{MOST_REFUSED, Pending, Phase, Shared, Slot, State, Store, count, fresh};
+use super::shared::{Command, MOST_REFUSED, Pending, Phase, Shared, Slot, State, Store, count, fresh};
 use super::{StreamEvent, format};
 use crate::capture::mapping::Mapping;
 use crate::frame::CursorImage;
@@ -107,6 +107,15 @@ impl Live {
     /// Asks for pictures of another size.
     pub(super) fn resize(&self, size: crate::geometry::Size) {
         let formats = format::formats(Some(size));
+        // sizes are agreed on only while pictures are wanted
+        let idle = {
+            let mut state = self.shared.state();
+            state.settling = state.bell.is_none();
+            state.settling
+        };
+        if idle {
+            self.set_active(true);
+        }
         let mut params: Vec<&Pod> = formats.pod().into_iter().collect();
         if let Err(error) = self.stream.update_params(&mut params) {
             tracing::warn!(%error, %size, "the stream takes no other size");
@@ -154,8 +163,12 @@ impl Hands {
         }
         state.agreed = Some(agreed);
         let new = resized(&mut state, agreed.size);
+        let settled = new && std::mem::take(&mut state.settling) && state.bell.is_none();
         self.shared.wake(&state);
         drop(state);
+        if settled {
+            self.shared.commands.send(Command::Active(self.shared.id, false));
+        }
         if new {
             self.shared.tell(StreamEvent::Size(agreed.size));
         }

@@ -70,6 +70,7 @@ pub(super) fn run(commands: &Arc<Commands>, begun: &SyncSender<Result<(), String
 
 fn begin() -> Result<(MainLoopRc, ContextRc), String> {
     pipewire::init();
+    ffi::log_errors_alone();
     let main = MainLoopRc::new(None).map_err(|e| format!("no loop: {e}"))?;
     let properties = properties! { *pipewire::keys::CONFIG_NAME => "null", "support.dbus" => "false" };
     let context = ContextRc::new(&main, Some(properties)).map_err(|e| format!("no context: {e}"))?;

@@ -1,0 +1,244 @@
+//! What a source says of its pictures, true or not: each is shown as it is meant or refused, and nothing is read outside.
+
+use std::time::{Duration, Instant};
+
+use super::producer::{Plan, Producer, Shown};
+use super::{Opened, Session, Viewer};
+use farpane_engine::capture::pipewire::StreamEvent;
+use farpane_engine::capture::{Source, SourceEvent};
+use farpane_engine::geometry::{Rect, Region, Size};
+use pipewire::spa::sys as spa;
+use pipewire::stream::StreamState;
+use rustix::fs::SealFlags;
+
+/// A source of this plan, linked with a stream of ours that somebody watches.
+fn linked(session: &Session, name: &str, plan: Plan) -> (Producer, Opened, Viewer) {
+    let producer = Producer::start(&session.desktop, name, plan);
+    let opened = session.open(session.node(name));
+    assert_eq!(opened.stream.wait(Duration::from_secs(20)).expect("a size"), plan.size);
+    let viewer = Viewer::new(&opened.stream);
+    producer.until(&StreamState::Streaming);
+    (producer, opened, viewer)
+}
+
+#[test]
+fn a_sealed_picture_is_read_where_it_lies_and_its_damage_narrows_what_is_looked_at() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "honest", Plan { map_offset: 4096, ..Plan::honest(320, 200) });
+    producer.colour(0x11_2233);
+    viewer.until("the first picture", |v, _| v.frames == 1);
+    assert!(viewer.px.iter().all(|p| *p == 0x11_2233));
+    assert_eq!(viewer.last.area(), 320 * 200, "the first is whole");
+    let damage = vec![(spa::SPA_META_VideoDamage, vec![10, 20, 30, 40])];
+    let patch = Some(([10, 20, 30, 40], 0x44_5566));
+    producer.show(&Shown { colour: 0x11_2233, patch, meta: damage, ..Shown::default() });
+    viewer.until("the patch", |v, _| v.frames == 2);
+    assert_eq!(viewer.last, Region::from(Rect::new(10, 20, 30, 40)));
+    assert_eq!(viewer.px.iter().filter(|p| **p == 0x44_5566).count(), 30 * 40);
+    let counted = opened.stream.counters();
+    assert_eq!((counted.copied_bytes, counted.refused, viewer.source.staged_bytes()), (0, 0, 0));
+}
+
+#[test]
+fn what_skipped_pictures_changed_is_not_forgotten() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "skipping", Plan::honest(320, 200));
+    producer.colour(1);
+    viewer.until("the first picture", |v, _| v.frames == 1);
+    let damaged = |rect: [i32; 4]| vec![(spa::SPA_META_VideoDamage, rect.to_vec())];
+    // nobody takes the first of these: more of them come than there are buffers
+    for x in 0..8 {
+        producer.show(&Shown { colour: 2, meta: damaged([x * 10, 0, 5, 5]), ..Shown::default() });
+    }
+    let end = Instant::now() + super::PATIENCE;
+    while opened.stream.counters().pictures < 9 {
+        assert!(Instant::now() < end, "{:?}", opened.stream.counters());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    viewer.until("the last picture", |v, _| v.frames == 2);
+    for x in 0..8 {
+        assert!(viewer.last.contains_rect(&Rect::new(x * 10, 0, 5, 5)), "{:?}", viewer.last);
+    }
+    assert_eq!(opened.stream.counters().skipped, 7);
+}
+
+#[test]
+fn a_pointer_alone_never_touches_the_picture() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "pointing", Plan::honest(64, 48));
+    let mut image = vec![1, 0, 7, 9, 1, 0, 28, spa::SPA_VIDEO_FORMAT_RGBA as i32, 2, 1, 8, 20];
+    image.extend([0x0403_0201, 0x0807_0605]);
+    let pointer = |words: &[i32]| vec![(spa::SPA_META_Cursor, words.to_vec())];
+    // before the first picture, with the shape; then by each of the ways that say "no picture"
+    producer.show(&Shown { colour: 0xff, size: Some(0), flags: 1, meta: pointer(&image), ..Shown::default() });
+    producer.colour(0x10_2030);
+    viewer.until("the picture", |v, _| v.frames == 1);
+    for (n, shown) in [
+        Shown { size: Some(0), ..Shown::default() },
+        Shown { flags: 1, ..Shown::default() },
+        Shown { meta: vec![(spa::SPA_META_Header, vec![2])], ..Shown::default() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut shown = Shown { colour: 0xff, ..shown };
+        shown.meta.extend(pointer(&[1, 0, 20 + n as i32, 30, 0, 0, 0]));
+        producer.show(&shown);
+    }
+    producer.colour(0x10_2031);
+    viewer.until("the next picture", |v, _| v.frames == 2);
+    assert!(viewer.px.iter().all(|p| *p == 0x10_2031));
+    assert_eq!(opened.stream.counters().pointer_only, 4);
+    let events: Vec<StreamEvent> = opened.events.try_iter().collect();
+    let shapes: Vec<_> = events.iter().filter_map(|e| if let StreamEvent::Cursor(c) = e { Some(c.clone()) } else { None }).collect();
+    assert_eq!(shapes.len(), 1);
+    assert_eq!((shapes[0].size, shapes[0].rgba.as_slice()), (Size::new(2, 1), &[1, 2, 3, 4, 5, 6, 7, 8][..]));
+    let places: Vec<_> = events.iter().filter_map(|e| if let StreamEvent::Pointer(x, y) = e { Some((*x, *y)) } else { None }).collect();
+    assert_eq!(places, [(7, 9), (20, 30), (21, 30), (22, 30)]);
+}
+
+#[test]
+fn one_lie_is_left_out_and_the_next_true_picture_is_shown_whole() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "once", Plan::honest(64, 48));
+    producer.colour(1);
+    viewer.until("the first picture", |v, _| v.frames == 1);
+    let lies = [
+        Shown { stride: Some(-256), ..Shown::default() },
+        Shown { stride: Some(255), ..Shown::default() },
+        Shown { stride: Some(i32::MAX), ..Shown::default() },
+        Shown { offset: 1, ..Shown::default() },
+        Shown { offset: u32::MAX, ..Shown::default() },
+        Shown { size: Some(64 * 48 * 4 - 1), ..Shown::default() },
+        Shown { meta: vec![(spa::SPA_META_VideoCrop, vec![1, 0, 64, 48])], ..Shown::default() },
+    ];
+    let damage = (spa::SPA_META_VideoDamage, vec![0, 0, 1, 1]);
+    for (n, lie) in lies.iter().enumerate() {
+        producer.show(&Shown { colour: 0xbad, ..lie.clone() });
+        let colour = 100 + n as u32;
+        producer.show(&Shown { colour, meta: vec![damage.clone()], ..Shown::default() });
+        viewer.until("the true picture", |v, event| {
+            assert!(!matches!(event, Some(SourceEvent::Lost(_))), "{event:?}");
+            v.px[0] == colour
+        });
+        // the lie may have told of damage: nothing less than the whole picture will do
+        assert!(viewer.px.iter().all(|p| *p == colour), "lie {n}");
+    }
+    assert_eq!(opened.stream.counters().refused, lies.len() as u64);
+}
+
+#[test]
+fn a_source_that_only_lies_is_given_up_with_the_reason() {
+    let Some(session) = Session::start() else { return };
+    let honest = Plan::honest(64, 48);
+    let bytes = 64 * 48 * 4;
+    let turned = Shown { meta: vec![(spa::SPA_META_VideoTransform, vec![1])], ..Shown::default() };
+    for (name, plan, shown, part) in [
+        ("strided", honest, Shown { stride: Some(1), ..Shown::default() }, "stride 1 (expected at least 256"),
+        ("short", Plan { file: Some(bytes - 1), ..honest }, Shown::default(), "12288 bytes in a file of 12287"),
+        ("empty", Plan { file: Some(0), seals: SealFlags::empty(), ..honest }, Shown::default(), "bytes in a file of 0"),
+        ("far", Plan { map_offset: 4096, file: Some(bytes), ..honest }, Shown::default(), "16384 bytes in a file of 12288"),
+        ("small", Plan { max_size: Some(100), ..honest }, Shown::default(), "in a buffer of 100 bytes"),
+        ("gpu", Plan { kind: spa::SPA_DATA_DmaBuf, ..honest }, Shown::default(), "a GPU's buffer"),
+        ("turned", honest, turned, "set the monitor upright"),
+    ] {
+        let (producer, opened, mut viewer) = linked(&session, name, plan);
+        for _ in 0..8 {
+            producer.show(&shown);
+        }
+        let said = viewer.lost();
+        assert!(said.contains(part), "{name}: {said}");
+        assert_eq!((viewer.frames, opened.stream.counters().refused), (0, 8), "{name}");
+    }
+}
+
+#[test]
+fn memory_that_could_be_cut_is_copied_and_cutting_it_ends_the_stream() {
+    let Some(session) = Session::start() else { return };
+    let plan = Plan { seals: SealFlags::empty(), map_offset: 4096, ..Plan::honest(64, 48) };
+    let (producer, opened, mut viewer) = linked(&session, "cut", plan);
+    producer.show(&Shown { colour: 5, stride: Some(256), ..Shown::default() });
+    viewer.until("the picture", |v, _| v.frames == 1);
+    assert!(viewer.px.iter().all(|p| *p == 5));
+    assert_eq!(opened.stream.counters().copied_bytes, 64 * 48 * 4);
+    let meta = vec![(spa::SPA_META_VideoDamage, vec![1, 2, 3, 4])];
+    producer.show(&Shown { colour: 6, meta, ..Shown::default() });
+    viewer.until("the patch", |v, _| v.frames == 2);
+    assert_eq!(opened.stream.counters().copied_bytes, 64 * 48 * 4 + 3 * 4 * 4, "no unchanged pixel");
+    producer.shrink(0);
+    producer.colour(7);
+    // filling a file that was cut makes it longer again: it is cut once more when the picture is there
+    let pictures = opened.stream.counters().pictures;
+    let end = Instant::now() + super::PATIENCE;
+    while opened.stream.counters().pictures == pictures {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    producer.shrink(0);
+    let said = viewer.lost();
+    assert!(said.contains("cut the memory"), "{said}");
+}
+
+#[test]
+fn a_new_size_comes_as_a_change_and_then_whole() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "sized", Plan::honest(64, 48));
+    producer.colour(1);
+    viewer.until("the first picture", |v, _| v.frames == 1);
+    for (w, h) in [(100, 30), (33, 77), (640, 480)] {
+        let size = Size::new(w, h);
+        producer.resize(size);
+        producer.until(&StreamState::Streaming);
+        producer.show(&Shown { colour: w.into(), meta: vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])], ..Shown::default() });
+        viewer.until("the new size", |v, event| v.size == size && matches!(event, Some(SourceEvent::Frame(_))));
+        assert!(viewer.px.iter().all(|p| *p == u32::from(w)));
+    }
+    let sizes: Vec<Size> = opened.events.try_iter().filter_map(|e| if let StreamEvent::Size(s) = e { Some(s) } else { None }).collect();
+    assert_eq!(sizes.last(), Some(&Size::new(640, 480)));
+}
+
+#[test]
+fn a_crop_is_the_picture() {
+    let Some(session) = Session::start() else { return };
+    let (producer, _opened, mut viewer) = linked(&session, "cropped", Plan::honest(64, 48));
+    let crop = (spa::SPA_META_VideoCrop, vec![8, 4, 16, 12]);
+    let patch = Some(([8, 4, 16, 12], 0x77));
+    producer.show(&Shown { colour: 1, patch, meta: vec![crop], ..Shown::default() });
+    viewer.until("the crop", |v, event| v.size == Size::new(16, 12) && matches!(event, Some(SourceEvent::Frame(_))));
+    assert!(viewer.px.iter().all(|p| *p == 0x77));
+}
+
+#[test]
+fn a_source_that_ends_and_a_pipewire_that_ends_are_told_apart() {
+    let Some(mut session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "ending", Plan::honest(64, 48));
+    producer.colour(1);
+    viewer.until("the picture", |v, _| v.frames == 1);
+    drop(producer);
+    let said = viewer.lost();
+    assert!(said.contains("its source"), "{said}");
+    assert!(viewer.source.start(farpane_engine::capture::Doorbell::new()).is_err(), "it stays gone");
+    drop(opened);
+    let (producer, _opened, mut viewer) = linked(&session, "crashing", Plan::honest(64, 48));
+    producer.colour(1);
+    viewer.until("the picture", |v, _| v.frames == 1);
+    session.desktop.stop("pipewire");
+    let said = viewer.lost();
+    assert!(said.contains("PipeWire ended"), "{said}");
+}
+
+#[test]
+fn nobody_watching_means_no_pictures() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "unwatched", Plan::honest(64, 48));
+    producer.colour(1);
+    viewer.until("the picture", |v, _| v.frames == 1);
+    viewer.source.stop();
+    producer.until(&StreamState::Paused);
+    viewer.source.start(std::sync::Arc::clone(&viewer.bell)).expect("starts again");
+    producer.until(&StreamState::Streaming);
+    producer.colour(2);
+    viewer.until("the next picture", |v, _| v.frames == 2);
+    assert_eq!(viewer.last.area(), 64 * 48, "whole");
+    assert_eq!(opened.stream.counters().refused, 0);
+}

@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+"""A desktop portal of the tests' own, in place of the real one: newer than Debian's, with restore tokens, and able to lie.
+
+    fake_portal.py SETTINGS ASKED
+
+SETTINGS is a JSON file, read at each call:
+  "node": n            the PipeWire node that a session shows
+  "position": [x, y], "kind": n, "streams": n
+  "remote": 2          version of RemoteDesktop; 0 for none
+  "deny": true         a dialog is cancelled; a good restore token needs none
+  "lie": WORD          handle, streams, none, twice, types, descriptor, version, vanish, refuse: see `lie` below
+A line is added to the file ASKED for each Start: `asked`, or `restored TOKEN`; and for each input: its name and values.
+"""
+import json
+import os
+import socket
+import sys
+
+import dbus
+import dbus.service
+from dbus.mainloop.glib import DBusGMainLoop
+from gi.repository import GLib
+
+SC = "org.freedesktop.portal.ScreenCast"
+RD = "org.freedesktop.portal.RemoteDesktop"
+REQUEST = "org.freedesktop.portal.Request"
+SESSION = "org.freedesktop.portal.Session"
+PROPS = "org.freedesktop.DBus.Properties"
+TOP = "/org/freedesktop/portal/desktop"
+
+DBusGMainLoop(set_as_default=True)
+bus = dbus.SessionBus()
+tokens = set()
+counted = [0]
+
+
+def said(key, otherwise=None):
+    with open(sys.argv[1]) as settings:
+        return json.load(settings).get(key, otherwise)
+
+
+def lie(word):
+    return said("lie") == word
+
+
+def note(line):
+    with open(sys.argv[2], "a") as asked:
+        asked.write(line + "\n")
+
+
+class Request(dbus.service.Object):
+    @dbus.service.signal(REQUEST, signature="ua{sv}")
+    def Response(self, code, results):
+        pass
+
+
+class Session(dbus.service.Object):
+    def __init__(self, path):
+        super().__init__(bus, path)
+        self.token = None
+
+    @dbus.service.method(SESSION)
+    def Close(self):
+        self.remove_from_connection()
+
+    @dbus.service.signal(SESSION)
+    def Closed(self):
+        pass
+
+
+def answer(sender, options, code, results):
+    path = "%s/request/%s/%s" % (TOP, sender[1:].replace(".", "_"), options["handle_token"])
+    request = Request(bus, path)
+
+    def go():
+        request.Response(dbus.UInt32(code), dbus.Dictionary(results, signature="sv"))
+        request.remove_from_connection()
+        return False
+    GLib.idle_add(go)
+    return dbus.ObjectPath(path)
+
+
+def create(sender, options):
+    path = "%s/session/%s/%s" % (TOP, sender[1:].replace(".", "_"), options["session_handle_token"])
+    sessions[path] = Session(path)
+    handle = "/somewhere/else" if lie("handle") else path
+    return answer(sender, options, 0, {"session_handle": dbus.UInt32(7) if lie("types") else dbus.String(handle)})
+
+
+def start(sender, session, options):
+    if lie("vanish"):
+        sys.exit(0)
+    token = sessions[session].token
+    good = token in tokens
+    note("restored %s" % token if good else "asked")
+    if lie("refuse"):
+        return answer(sender, options, 2, {})
+    if said("deny") and not good:
+        return answer(sender, options, 1, {})
+    tokens.discard(token)
+    counted[0] += 1
+    fresh = "token-%d" % counted[0]
+    tokens.add(fresh)
+    info = {"source_type": dbus.UInt32(said("kind", 1)), "position": dbus.Struct(said("position", [0, 0]), signature="ii")}
+    stream = dbus.Struct((dbus.UInt32(said("node", 1)), dbus.Dictionary(info, signature="sv")), signature="ua{sv}")
+    streams = dbus.Array([] if lie("none") else [stream] * (2 if lie("twice") else 1), signature="(ua{sv})")
+    results = {"streams": dbus.String("many") if lie("streams") else streams, "devices": dbus.UInt32(3), "restore_token": fresh}
+    return answer(sender, options, 0, results)
+
+
+class Portal(dbus.service.Object):
+    @dbus.service.method(SC, in_signature="a{sv}", out_signature="o", sender_keyword="sender")
+    def CreateSession(self, options, sender):
+        return create(sender, options)
+
+    @dbus.service.method(SC, in_signature="oa{sv}", out_signature="o", sender_keyword="sender")
+    def SelectSources(self, session, options, sender):
+        if "restore_token" in options:
+            sessions[session].token = str(options["restore_token"])
+        return answer(sender, options, 0, {})
+
+    @dbus.service.method(SC, in_signature="osa{sv}", out_signature="o", sender_keyword="sender")
+    def Start(self, session, parent, options, sender):
+        return start(sender, session, options)
+
+    @dbus.service.method(SC, in_signature="oa{sv}", out_signature="h")
+    def OpenPipeWireRemote(self, session, options):
+        if lie("descriptor"):
+            return dbus.types.UnixFd(os.open("/dev/null", os.O_RDWR))
+        remote = socket.socket(socket.AF_UNIX)
+        remote.connect(os.path.join(os.environ["XDG_RUNTIME_DIR"], "pipewire-0"))
+        return dbus.types.UnixFd(remote.detach())
+
+    @dbus.service.method(PROPS, in_signature="ss", out_signature="v")
+    def Get(self, interface, name):
+        if lie("version"):
+            return "the newest"
+        numbers = {(SC, "version"): 5, (SC, "AvailableSourceTypes"): 7, (SC, "AvailableCursorModes"): 7,
+                   (RD, "AvailableDeviceTypes"): 7, (RD, "version"): said("remote", 2)}
+        if (interface, name) not in numbers or (interface == RD and not said("remote", 2)):
+            raise dbus.DBusException("no such interface " + interface, name="org.freedesktop.DBus.Error.InvalidArgs")
+        return dbus.UInt32(numbers[interface, name])
+
+
+class Remote(dbus.service.Object):
+    """RemoteDesktop's half: dbus-python takes one class per interface for methods of the same name."""
+
+    @dbus.service.method(RD, in_signature="a{sv}", out_signature="o", sender_keyword="sender")
+    def CreateSession(self, options, sender):
+        return create(sender, options)
+
+    @dbus.service.method(RD, in_signature="oa{sv}", out_signature="o", sender_keyword="sender")
+    def SelectDevices(self, session, options, sender):
+        if "restore_token" in options:
+            sessions[session].token = str(options["restore_token"])
+        return answer(sender, options, 0, {})
+
+    @dbus.service.method(RD, in_signature="osa{sv}", out_signature="o", sender_keyword="sender")
+    def Start(self, session, parent, options, sender):
+        return start(sender, session, options)
+
+    @dbus.service.method(RD, in_signature="oa{sv}iu")
+    def NotifyKeyboardKeycode(self, session, options, code, state):
+        note("keycode %d %d" % (code, state))
+
+    @dbus.service.method(RD, in_signature="oa{sv}iu")
+    def NotifyKeyboardKeysym(self, session, options, keysym, state):
+        note("keysym %d %d" % (keysym, state))
+
+    @dbus.service.method(RD, in_signature="oa{sv}udd")
+    def NotifyPointerMotionAbsolute(self, session, options, stream, x, y):
+        note("at %d %g %g" % (stream, x, y))
+
+    @dbus.service.method(RD, in_signature="oa{sv}iu")
+    def NotifyPointerButton(self, session, options, button, state):
+        note("button %d %d" % (button, state))
+
+    @dbus.service.method(RD, in_signature="oa{sv}ui")
+    def NotifyPointerAxisDiscrete(self, session, options, axis, steps):
+        note("wheel %d %d" % (axis, steps))
+
+    @dbus.service.method(RD, in_signature="oa{sv}dd")
+    def NotifyPointerMotion(self, session, options, dx, dy):
+        pass
+
+
+class Both(Portal, Remote):
+    """The portal's one object."""
+
+    @dbus.service.method("org.farpane.Test")
+    def CloseAll(self):
+        for session in sessions.values():
+            session.Closed()
+
+
+sessions = {}
+both = Both(bus, TOP)
+name = dbus.service.BusName("org.freedesktop.portal.Desktop", bus)
+GLib.MainLoop().run()
