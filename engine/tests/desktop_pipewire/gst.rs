@@ -41,7 +41,9 @@ fn pictures(session: &Session, name: &str, caps: &str, colour: u32) -> Option<Pi
 fn pictures_of_every_format_and_width_arrive_as_they_are() {
     let Some(session) = Session::start() else { return };
     // the third's rows are no multiple of anything
-    for (i, (format, w, h)) in [("BGRx", 640, 480), ("RGBx", 321, 243), ("BGRA", 1279, 3), ("RGBA", 64, 64)].into_iter().enumerate() {
+    for (i, (format, w, h)) in
+        [("BGRx", 640, 480), ("RGBx", 321, 243), ("BGRA", 1279, 3), ("RGBA", 64, 64)].into_iter().enumerate()
+    {
         let name = format!("colour{i}");
         let caps = format!("format={format},width={w},height={h},framerate=20/1");
         let Some(_pipeline) = pictures(&session, &name, &caps, 0x33_6699) else { return };

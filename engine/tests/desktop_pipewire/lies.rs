@@ -24,7 +24,8 @@ fn linked(session: &Session, name: &str, plan: Plan) -> (Producer, Opened, Viewe
 #[test]
 fn a_sealed_picture_is_read_where_it_lies_and_its_damage_narrows_what_is_looked_at() {
     let Some(session) = Session::start() else { return };
-    let (producer, opened, mut viewer) = linked(&session, "honest", Plan { map_offset: 4096, ..Plan::honest(320, 200) });
+    let (producer, opened, mut viewer) =
+        linked(&session, "honest", Plan { map_offset: 4096, ..Plan::honest(320, 200) });
     producer.colour(0x11_2233);
     viewer.until("the first picture", |v, _| v.frames == 1);
     assert!(viewer.px.iter().all(|p| *p == 0x11_2233));
@@ -90,10 +91,12 @@ fn a_pointer_alone_never_touches_the_picture() {
     assert!(viewer.px.iter().all(|p| *p == 0x10_2031));
     assert_eq!(opened.stream.counters().pointer_only, 4);
     let events: Vec<StreamEvent> = opened.events.try_iter().collect();
-    let shapes: Vec<_> = events.iter().filter_map(|e| if let StreamEvent::Cursor(c) = e { Some(c.clone()) } else { None }).collect();
+    let shapes: Vec<_> =
+        events.iter().filter_map(|e| if let StreamEvent::Cursor(c) = e { Some(c.clone()) } else { None }).collect();
     assert_eq!(shapes.len(), 1);
     assert_eq!((shapes[0].size, shapes[0].rgba.as_slice()), (Size::new(2, 1), &[1, 2, 3, 4, 5, 6, 7, 8][..]));
-    let places: Vec<_> = events.iter().filter_map(|e| if let StreamEvent::Pointer(x, y) = e { Some((*x, *y)) } else { None }).collect();
+    let places: Vec<_> =
+        events.iter().filter_map(|e| if let StreamEvent::Pointer(x, y) = e { Some((*x, *y)) } else { None }).collect();
     assert_eq!(places, [(7, 9), (20, 30), (21, 30), (22, 30)]);
 }
 
@@ -136,8 +139,18 @@ fn a_source_that_only_lies_is_given_up_with_the_reason() {
     for (name, plan, shown, part) in [
         ("strided", honest, Shown { stride: Some(1), ..Shown::default() }, "stride 1 (expected at least 256"),
         ("short", Plan { file: Some(bytes - 1), ..honest }, Shown::default(), "12288 bytes in a file of 12287"),
-        ("empty", Plan { file: Some(0), seals: SealFlags::empty(), ..honest }, Shown::default(), "bytes in a file of 0"),
-        ("far", Plan { map_offset: 4096, file: Some(bytes), ..honest }, Shown::default(), "16384 bytes in a file of 12288"),
+        (
+            "empty",
+            Plan { file: Some(0), seals: SealFlags::empty(), ..honest },
+            Shown::default(),
+            "bytes in a file of 0",
+        ),
+        (
+            "far",
+            Plan { map_offset: 4096, file: Some(bytes), ..honest },
+            Shown::default(),
+            "16384 bytes in a file of 12288",
+        ),
         ("small", Plan { max_size: Some(100), ..honest }, Shown::default(), "in a buffer of 100 bytes"),
         ("gpu", Plan { kind: spa::SPA_DATA_DmaBuf, ..honest }, Shown::default(), "a GPU's buffer"),
         ("turned", honest, turned, "set the monitor upright"),
@@ -189,11 +202,16 @@ fn a_new_size_comes_as_a_change_and_then_whole() {
         let size = Size::new(w, h);
         producer.resize(size);
         producer.until(&StreamState::Streaming);
-        producer.show(&Shown { colour: w.into(), meta: vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])], ..Shown::default() });
+        producer.show(&Shown {
+            colour: w.into(),
+            meta: vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])],
+            ..Shown::default()
+        });
         viewer.until("the new size", |v, event| v.size == size && matches!(event, Some(SourceEvent::Frame(_))));
         assert!(viewer.px.iter().all(|p| *p == u32::from(w)));
     }
-    let sizes: Vec<Size> = opened.events.try_iter().filter_map(|e| if let StreamEvent::Size(s) = e { Some(s) } else { None }).collect();
+    let sizes: Vec<Size> =
+        opened.events.try_iter().filter_map(|e| if let StreamEvent::Size(s) = e { Some(s) } else { None }).collect();
     assert_eq!(sizes.last(), Some(&Size::new(640, 480)));
 }
 

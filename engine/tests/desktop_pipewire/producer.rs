@@ -201,7 +201,8 @@ fn run(
     let stream = StreamRc::new(core, name, properties).expect("a stream");
     let plan = Rc::new(RefCell::new(plan));
     let files: Rc<RefCell<HashMap<i64, std::fs::File>>> = Rc::default();
-    let (on_format, on_add, added, removed) = (Rc::clone(&plan), Rc::clone(&plan), Rc::clone(&files), Rc::clone(&files));
+    let (on_format, on_add, added, removed) =
+        (Rc::clone(&plan), Rc::clone(&plan), Rc::clone(&files), Rc::clone(&files));
     let _listener = stream
         .add_local_listener_with_user_data(())
         .state_changed(move |_, (), _, new| drop(states.send(new)))
@@ -215,7 +216,8 @@ fn run(
         .add_buffer(move |_, (), raw| {
             let plan = on_add.borrow();
             let len = plan.file.unwrap_or(plan.map_offset as usize + plan.bytes()) as u64;
-            let file = rustix::fs::memfd_create("producer", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("a file");
+            let file =
+                rustix::fs::memfd_create("producer", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("a file");
             rustix::fs::ftruncate(&file, len).expect("grows");
             rustix::fs::fcntl_add_seals(&file, plan.seals).expect("is sealed");
             let fd = i64::from(file.as_raw_fd());
@@ -269,7 +271,13 @@ fn fill(buffer: Buffer, what: &Shown, plan: &Plan, files: &HashMap<i64, std::fs:
             let _ = file.write_all_at(&bytes, at);
         }
     }
-    for kind in [spa::SPA_META_Header, spa::SPA_META_VideoDamage, spa::SPA_META_Cursor, spa::SPA_META_VideoCrop, spa::SPA_META_VideoTransform] {
+    for kind in [
+        spa::SPA_META_Header,
+        spa::SPA_META_VideoDamage,
+        spa::SPA_META_Cursor,
+        spa::SPA_META_VideoCrop,
+        spa::SPA_META_VideoTransform,
+    ] {
         let words = what.meta.iter().find(|(k, _)| *k == kind).map(|(_, w)| w.clone()).unwrap_or_default();
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
         buffer.meta(kind, &bytes);

@@ -33,7 +33,9 @@ pub enum OpenError {
     PipeWire(#[from] super::pipewire::PipeWireOpenError),
     /// No session bus is known.
     #[cfg(feature = "portal")]
-    #[error("no session bus to find the desktop portal on; run farpane in the session, or set DBUS_SESSION_BUS_ADDRESS")]
+    #[error(
+        "no session bus to find the desktop portal on; run farpane in the session, or set DBUS_SESSION_BUS_ADDRESS"
+    )]
     NoBus,
     /// The desktop cannot be shared through its portal.
     #[cfg(feature = "portal")]
@@ -209,7 +211,10 @@ mod tests {
     fn a_session_that_is_not_there_is_one_line_that_says_what_to_do() {
         assert!(refusal("portal").contains("set DBUS_SESSION_BUS_ADDRESS"));
         let said = refusal("pipewire:4");
-        assert!(said.starts_with("no PipeWire at /nonexistent/run/user/") && said.contains("PIPEWIRE_REMOTE"), "{said}");
+        assert!(
+            said.starts_with("no PipeWire at /nonexistent/run/user/") && said.contains("PIPEWIRE_REMOTE"),
+            "{said}"
+        );
     }
 
     #[test]

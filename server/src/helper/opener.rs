@@ -47,21 +47,18 @@ pub enum OpenRequest {
     Framebuffer(PathBuf),
     /// A recorded trace, for reading.
     Trace(PathBuf),
-<<<<<<< HEAD
     /// A Unix socket that takes datagrams: the journal, or a syslog server of this machine.
     Datagrams(PathBuf),
     /// A syslog server by UDP.
     Udp(SocketAddr),
     /// A syslog server by TCP.
     Tcp(SocketAddr),
-=======
     /// A connection to a session bus; `@` stands before the name of a socket that has no file.
     Bus(PathBuf),
     /// A connection to PipeWire.
     PipeWire(PathBuf),
     /// A small file of the server's own, for reading and writing; made when it is not there.
     State(PathBuf),
->>>>>>> eb6b3ae (portal: GNOME and KDE desktops by their portal)
 }
 
 impl fmt::Display for OpenRequest {
@@ -73,13 +70,10 @@ impl fmt::Display for OpenRequest {
             | OpenRequest::XAuthority(path)
             | OpenRequest::Framebuffer(path)
             | OpenRequest::Trace(path)
-<<<<<<< HEAD
-            | OpenRequest::Datagrams(path) => write!(f, "{}", path.display()),
-=======
+            | OpenRequest::Datagrams(path)
             | OpenRequest::Bus(path)
             | OpenRequest::PipeWire(path)
             | OpenRequest::State(path) => write!(f, "{}", path.display()),
->>>>>>> eb6b3ae (portal: GNOME and KDE desktops by their portal)
         }
     }
 }
@@ -131,7 +125,6 @@ impl Opener for InProcess {
                     .map(OwnedFd::from)
                     .map_err(|source| OpenerError::Io { what: format!("{host}:{port}"), source })
             }
-<<<<<<< HEAD
             OpenRequest::Datagrams(path) => {
                 let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path).map(|()| socket));
                 connected.map(OwnedFd::from).map_err(|source| at(path, source))
@@ -141,12 +134,10 @@ impl Opener for InProcess {
                 let connected = TcpStream::connect_timeout(to, CONNECT_LIMIT);
                 connected.map(OwnedFd::from).map_err(|source| far(*to, source))
             }
-=======
             OpenRequest::Bus(path) | OpenRequest::PipeWire(path) => {
                 connect(path).map(OwnedFd::from).map_err(|source| at(path, source))
             }
             OpenRequest::State(path) => private::open(path).map_err(|source| at(path, source)),
->>>>>>> eb6b3ae (portal: GNOME and KDE desktops by their portal)
             OpenRequest::XAuthority(path) | OpenRequest::Framebuffer(path) | OpenRequest::Trace(path) => {
                 std::fs::File::open(path).map(OwnedFd::from).map_err(|source| at(path, source))
             }
@@ -154,7 +145,6 @@ impl Opener for InProcess {
     }
 }
 
-<<<<<<< HEAD
 fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
     let from: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -167,7 +157,8 @@ fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
 
 fn far(to: SocketAddr, source: io::Error) -> OpenerError {
     OpenerError::Io { what: to.to_string(), source }
-=======
+}
+
 /// Connects to a socket in the file system, or to one that has only a name.
 fn connect(path: &std::path::Path) -> io::Result<UnixStream> {
     use std::os::linux::net::SocketAddrExt;
@@ -176,7 +167,6 @@ fn connect(path: &std::path::Path) -> io::Result<UnixStream> {
         Some(name) => UnixStream::connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?),
         None => UnixStream::connect(path),
     }
->>>>>>> eb6b3ae (portal: GNOME and KDE desktops by their portal)
 }
 
 fn at(path: &std::path::Path, source: io::Error) -> OpenerError {
@@ -202,7 +192,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn logs_are_connected_to_so_that_what_is_sent_arrives() {
         use std::io::Write;
         let path = std::env::temp_dir().join(format!("farpane-opener-{}", std::process::id()));
@@ -223,7 +212,9 @@ mod tests {
             let said = InProcess.open(&gone).expect_err("is gone").to_string();
             assert!(said.starts_with(&format!("{gone}: ")), "{said}");
         }
-=======
+    }
+
+    #[test]
     fn a_socket_with_only_a_name_is_connected_to() {
         use std::os::linux::net::SocketAddrExt;
         use std::os::unix::net::{SocketAddr, UnixListener};
@@ -232,7 +223,6 @@ mod tests {
         let _listener = UnixListener::bind_addr(&address).expect("listens");
         InProcess.open(&OpenRequest::Bus(format!("@{name}").into())).expect("connects");
         InProcess.open(&OpenRequest::Bus(format!("@{name}x").into())).expect_err("nobody listens");
->>>>>>> eb6b3ae (portal: GNOME and KDE desktops by their portal)
     }
 
     #[test]

@@ -106,11 +106,21 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)?;
     let meta = file.metadata()?;
     let ours = meta.uid() == rustix::process::geteuid().as_raw();
     if !meta.is_file() || !ours || meta.mode() & 0o077 != 0 {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "is no file that only its owner can read (expected mode 600)"));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "is no file that only its owner can read (expected mode 600)",
+        ));
     }
     Ok(file.into())
 }

@@ -113,8 +113,18 @@ fn keys_buttons_and_the_wheel_are_told_as_they_were_meant() {
     let node = fake.node;
     // Shift first, so that the compositor has a keyboard
     let want = [
-        "keycode 42 1", "keycode 42 0", "keycode 30 1", "keycode 30 0", "keysym 8364 1", "keysym 8364 0", &format!("at {node} 20 10"),
-        "button 272 1", &format!("at {node} 30 10"), "button 272 0", &format!("at {node} 30 10"), "wheel 0 1",
+        "keycode 42 1",
+        "keycode 42 0",
+        "keycode 30 1",
+        "keycode 30 0",
+        "keysym 8364 1",
+        "keysym 8364 0",
+        &format!("at {node} 20 10"),
+        "button 272 1",
+        &format!("at {node} 30 10"),
+        "button 272 0",
+        &format!("at {node} 30 10"),
+        "wheel 0 1",
         &format!("at {node} 319 10"),
     ];
     until("all input", || noted(&desk.desktop).len() > want.len());

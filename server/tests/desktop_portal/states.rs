@@ -20,7 +20,14 @@ fn answers(desktop: &Desktop, json: &str) {
 fn close_all(desktop: &Desktop) {
     let done = desktop
         .command("gdbus")
-        .args(["call", "--session", "-d", "org.freedesktop.impl.portal.desktop.test", "-o", "/org/freedesktop/portal/desktop"])
+        .args([
+            "call",
+            "--session",
+            "-d",
+            "org.freedesktop.impl.portal.desktop.test",
+            "-o",
+            "/org/freedesktop/portal/desktop",
+        ])
         .args(["-m", "org.farpane.Test.CloseAll"])
         .output()
         .expect("gdbus runs");
@@ -77,7 +84,8 @@ fn a_compositor_that_crashes_and_comes_again_is_shared_again() {
     let Some(mut desk) = Desk::start(&["640x480"]) else { return };
     desk.picture(0, "before", |_| true);
     desk.desktop.stop("mutter");
-    let reason = desk.wait("the loss", |e| if let BackendEvent::Lost(reason) = e { Some(reason.clone()) } else { None });
+    let reason =
+        desk.wait("the loss", |e| if let BackendEvent::Lost(reason) = e { Some(reason.clone()) } else { None });
     assert!(!reason.contains('\n'), "{reason}");
     desk.desktop.again("mutter");
     desk.wait("the return", |e| matches!(e, BackendEvent::Back).then_some(()));
@@ -90,7 +98,9 @@ fn a_compositor_that_crashes_and_comes_again_is_shared_again() {
 fn a_portal_that_ends_is_asked_again_when_it_is_back() {
     let Some(mut desk) = Desk::start(&["640x480"]) else { return };
     desk.desktop.stop("portal");
-    desk.wait("the loss", |e| matches!(e, BackendEvent::Lost(r) if r.contains("org.freedesktop.portal.Desktop ended")).then_some(()));
+    desk.wait("the loss", |e| {
+        matches!(e, BackendEvent::Lost(r) if r.contains("org.freedesktop.portal.Desktop ended")).then_some(())
+    });
     desk.desktop.again("portal");
     desk.wait("the return", |e| matches!(e, BackendEvent::Back).then_some(()));
     desk.picture(0, "after", |_| true);
@@ -100,7 +110,8 @@ fn a_portal_that_ends_is_asked_again_when_it_is_back() {
 fn sharing_that_the_person_stops_stays_stopped() {
     let Some(mut desk) = Desk::start(&["640x480"]) else { return };
     close_all(&desk.desktop);
-    let reason = desk.wait("the loss", |e| if let BackendEvent::Lost(reason) = e { Some(reason.clone()) } else { None });
+    let reason =
+        desk.wait("the loss", |e| if let BackendEvent::Lost(reason) = e { Some(reason.clone()) } else { None });
     assert!(reason.starts_with("sharing was stopped at the desktop"), "{reason}");
     // each attempt would show in the backend's log; there is time for several
     let log = || {

@@ -9,6 +9,7 @@
 pub mod channel;
 mod client;
 mod clipboard;
+pub mod desktop;
 pub mod namespace;
 pub mod openssl;
 pub mod pam;
@@ -17,7 +18,6 @@ pub mod rsa_aes;
 mod server;
 mod tls;
 mod websocket;
-pub mod desktop;
 pub mod xvfb;
 
 pub use client::{Client, Mode, Traffic, UpdateStat};

@@ -111,10 +111,8 @@ pub(super) fn buffers() -> Vec<Param> {
         (spa::SPA_META_VideoCrop, [16; 3]),
         (spa::SPA_META_VideoTransform, [4; 3]),
     ] {
-        let properties = vec![
-            Property::new(spa::SPA_PARAM_META_type, Value::Id(Id(kind))),
-            range(spa::SPA_PARAM_META_size, size),
-        ];
+        let properties =
+            vec![Property::new(spa::SPA_PARAM_META_type, Value::Id(Id(kind))), range(spa::SPA_PARAM_META_size, size)];
         all.push(Param::new(SpaTypes::ObjectParamMeta, ParamType::Meta, properties));
     }
     all

@@ -64,7 +64,13 @@ pub(super) fn crop(meta: &impl Bytes, bounds: Rect) -> Result<Option<Rect>, Stri
         Some(said @ [x, y, w, h]) => {
             let inside = |at: u32, len: u32, end: u16| at.checked_add(len).is_some_and(|last| last <= u32::from(end));
             if !inside(x, w, bounds.w) || !inside(y, h, bounds.h) {
-                return Err(format!("a crop of {w}x{h} at {},{} in a picture of {}x{}", x.cast_signed(), y.cast_signed(), bounds.w, bounds.h));
+                return Err(format!(
+                    "a crop of {w}x{h} at {},{} in a picture of {}x{}",
+                    x.cast_signed(),
+                    y.cast_signed(),
+                    bounds.w,
+                    bounds.h
+                ));
             }
             Ok(Some(clipped(said, bounds)))
         }
@@ -116,7 +122,8 @@ pub(super) fn pointer(meta: &impl Bytes) -> Result<Option<Pointer>, String> {
     if w > MOST_CURSOR || h > MOST_CURSOR {
         return Err(format!("a pointer's image of {w}x{h} (expected at most {MOST_CURSOR}x{MOST_CURSOR})"));
     }
-    let order = order_of(format).ok_or_else(|| format!("a pointer's image in format {format} (expected a 32-bit one with alpha)"))?;
+    let order = order_of(format)
+        .ok_or_else(|| format!("a pointer's image in format {format} (expected a 32-bit one with alpha)"))?;
     let stride = if stride == 0 { w * 4 } else { stride };
     if stride.cast_signed() < (w * 4).cast_signed() || offset < 20 {
         return Err(format!("a pointer's image of {w}x{h} with stride {} at {offset}", stride.cast_signed()));
@@ -215,7 +222,12 @@ mod tests {
     #[test]
     fn images_that_lie_about_their_size_are_refused() {
         let rgba = spa::SPA_VIDEO_FORMAT_RGBA;
-        for wrong in [cursor(rgba, 3, 2, 12, 20), cursor(rgba, 2, 2, 8, 21), cursor(rgba, 2, 2, 7, 20), cursor(rgba, 2, 2, -8, 20)] {
+        for wrong in [
+            cursor(rgba, 3, 2, 12, 20),
+            cursor(rgba, 2, 2, 8, 21),
+            cursor(rgba, 2, 2, 7, 20),
+            cursor(rgba, 2, 2, -8, 20),
+        ] {
             assert!(pointer(&wrong).is_err());
         }
         assert!(pointer(&cursor(rgba, 100_000, 100_000, 0, 20)).is_err());

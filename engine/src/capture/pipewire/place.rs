@@ -34,7 +34,10 @@ pub(super) fn place(agreed: &Negotiated, chunk: &Chunk, max_size: usize, crop: O
         return Err(format!("{size} with stride {stride} at byte {offset} in a buffer of {max_size} bytes"));
     }
     if (chunk.size as usize) < len {
-        return Err(format!("{} bytes of picture (expected at least {len} for {size} with stride {stride})", chunk.size));
+        return Err(format!(
+            "{} bytes of picture (expected at least {len} for {size} with stride {stride})",
+            chunk.size
+        ));
     }
     let part = crop.unwrap_or(size.rect());
     let start = offset + usize::from(part.y) * stride + usize::from(part.x) * 4;

@@ -275,7 +275,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(spec: StreamSpec, commands: Arc<Commands>, events: Box<dyn Fn(StreamEvent) + Send + Sync>) -> Arc<Self> {
+    pub(super) fn new(
+        spec: StreamSpec,
+        commands: Arc<Commands>,
+        events: Box<dyn Fn(StreamEvent) + Send + Sync>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: fresh(),
             spec,

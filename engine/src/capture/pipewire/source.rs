@@ -116,7 +116,9 @@ impl PipeWireSource {
 fn stuck(phase: Phase) -> String {
     let seconds = FIRST_PICTURE.as_secs();
     match phase {
-        Phase::Connecting => format!("PipeWire did not link the stream within {seconds} s; is a session manager (wireplumber) running?"),
+        Phase::Connecting => {
+            format!("PipeWire did not link the stream within {seconds} s; is a session manager (wireplumber) running?")
+        }
         _ => format!("no picture within {seconds} s; the source may give GPU buffers only, or have stopped"),
     }
 }
@@ -153,7 +155,12 @@ impl Bytes<'_> {
 }
 
 /// Copies the parts of a picture that changed into memory of our own.
-fn copy(pool: &mut Pool<u64>, bytes: &Bytes<'_>, place: Place, damage: Option<&Region>) -> Result<(Memory, Vec<Piece>), String> {
+fn copy(
+    pool: &mut Pool<u64>,
+    bytes: &Bytes<'_>,
+    place: Place,
+    damage: Option<&Region>,
+) -> Result<(Memory, Vec<Piece>), String> {
     let bounds = place.size.rect();
     let rects: Vec<Rect> = match damage {
         None => vec![bounds],
@@ -232,7 +239,9 @@ impl Source for PipeWireSource {
                 self.told = false;
                 event
             }
-            Err(reason) => (!std::mem::replace(&mut self.told, true)).then(|| SourceEvent::Lost(SourceError::Gone(reason))),
+            Err(reason) => {
+                (!std::mem::replace(&mut self.told, true)).then(|| SourceEvent::Lost(SourceError::Gone(reason)))
+            }
         }
     }
 

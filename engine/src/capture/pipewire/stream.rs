@@ -227,7 +227,9 @@ impl Hands {
                     count(&self.shared.counters.pointer_only, 1);
                     Some(buffer.token())
                 }
-                Verdict::Picture(place, damage) => self.keep(Pending { token: buffer.token(), place, at: Instant::now() }, damage),
+                Verdict::Picture(place, damage) => {
+                    self.keep(Pending { token: buffer.token(), place, at: Instant::now() }, damage)
+                }
                 Verdict::Refused(reason) => {
                     self.refuse(&reason);
                     Some(buffer.token())
@@ -303,7 +305,8 @@ impl Hands {
         };
         if let Some(shape) = pointer.shape {
             let mut state = self.shared.state();
-            let same = |c: &Arc<CursorImage>| c.size == shape.size && c.hotspot == shape.hotspot && c.rgba == shape.rgba;
+            let same =
+                |c: &Arc<CursorImage>| c.size == shape.size && c.hotspot == shape.hotspot && c.rgba == shape.rgba;
             if !state.cursor.as_ref().is_some_and(same) {
                 let (size, hotspot, rgba) = (shape.size, shape.hotspot, shape.rgba);
                 let image = Arc::new(CursorImage { size, hotspot, rgba, serial: fresh() });
@@ -348,7 +351,12 @@ fn store(area: &Area) -> Result<Store, String> {
 }
 
 /// Where the picture lies in a buffer, and what the source says has changed.
-fn look(buffer: &Buffer, chunk: &Chunk, agreed: &format::Negotiated, slot: &Slot) -> Result<(Place, Option<Region>), String> {
+fn look(
+    buffer: &Buffer,
+    chunk: &Chunk,
+    agreed: &format::Negotiated,
+    slot: &Slot,
+) -> Result<(Place, Option<Region>), String> {
     slot.store.as_ref().map_err(Clone::clone)?;
     let whole = agreed.size.rect();
     if let Some(turned) = buffer.meta(spa::SPA_META_VideoTransform).map(|m| meta::transform(&m)).filter(|t| *t != 0) {

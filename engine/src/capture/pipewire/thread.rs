@@ -96,7 +96,9 @@ impl Desk {
                 self.remotes.remove(&id);
             }
             Command::Open { remote, stream } => {
-                let Some(on) = self.remotes.get(&remote) else { return stream.lose("the connection to PipeWire is gone") };
+                let Some(on) = self.remotes.get(&remote) else {
+                    return stream.lose("the connection to PipeWire is gone");
+                };
                 match Live::open(&on.core, Arc::clone(&stream)) {
                     Ok(live) => {
                         on.shared.state().streams.push(Arc::downgrade(&stream));

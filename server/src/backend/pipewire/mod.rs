@@ -84,9 +84,9 @@ fn tell_all(events: &Events, name: &str, node: u32, event: StreamEvent) {
         StreamEvent::Size(size) => BackendEvent::LayoutChanged(one_output(name, size)),
         StreamEvent::Cursor(image) => BackendEvent::Cursor(image),
         StreamEvent::Pointer(x, y) => BackendEvent::PointerMoved(Point::new(side(x), side(y))),
-        StreamEvent::Lost(reason) => {
-            BackendEvent::Lost(format!("PipeWire node {node}: {reason}; share another node, or start its source and farpane anew"))
-        }
+        StreamEvent::Lost(reason) => BackendEvent::Lost(format!(
+            "PipeWire node {node}: {reason}; share another node, or start its source and farpane anew"
+        )),
     };
     let _ = events.send(event);
 }
@@ -120,7 +120,10 @@ impl Backend for PipeWireBackend {
 /// Folders that libpipewire loads its plugins from, and what the loader reads to find what these need: the server must be able to
 /// read them until the desktop is open. `maps` is this process's list of mapped files.
 pub fn library_folders(maps: &str) -> Vec<PathBuf> {
-    let library = maps.lines().filter_map(|line| line.split_ascii_whitespace().nth(5)).find(|file| file.contains("/libpipewire-0.3.so"));
+    let library = maps
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(5))
+        .find(|file| file.contains("/libpipewire-0.3.so"));
     let folder = library.and_then(|file| Path::new(file).parent());
     let cache = Path::new("/etc/ld.so.cache");
     folder.into_iter().chain(folder.and(Some(cache))).filter(|path| path.exists()).map(Path::to_owned).collect()

@@ -32,7 +32,10 @@ pub fn address(list: &str) -> Option<PathBuf> {
     let unix = |one: &str| {
         let pairs = one.trim().strip_prefix("unix:")?;
         let value = |key: &str| pairs.split(',').find_map(|p| p.strip_prefix(key)?.strip_prefix('='));
-        value("path").map(unescaped).or_else(|| value("abstract").map(|name| format!("@{}", unescaped(name)))).map(PathBuf::from)
+        value("path")
+            .map(unescaped)
+            .or_else(|| value("abstract").map(|name| format!("@{}", unescaped(name))))
+            .map(PathBuf::from)
     };
     list.split(';').find_map(unix)
 }
@@ -79,13 +82,23 @@ impl Bus {
     }
 
     /// Calls a method of the portal and returns its reply.
-    pub async fn call<B: Serialize + DynamicType>(&self, interface: &str, method: &'static str, body: &B) -> Result<Message, PortalError> {
+    pub async fn call<B: Serialize + DynamicType>(
+        &self,
+        interface: &str,
+        method: &'static str,
+        body: &B,
+    ) -> Result<Message, PortalError> {
         let called = self.connection.call_method(Some(PORTAL), OBJECT, Some(interface), method, body).await;
         called.map_err(|error| PortalError::call(method, &error))
     }
 
     /// Calls a method of the portal and does not wait for its reply.
-    pub async fn tell<B: Serialize + DynamicType>(&self, interface: &str, method: &str, body: &B) -> Result<(), PortalError> {
+    pub async fn tell<B: Serialize + DynamicType>(
+        &self,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Result<(), PortalError> {
         let lost = |error: zbus::Error| PortalError::Lost(error.to_string());
         let message = Message::method_call(OBJECT, method).map_err(lost)?;
         let message = message.destination(PORTAL).and_then(|m| m.interface(interface)).map_err(lost)?;
@@ -100,7 +113,9 @@ impl Bus {
         let reply = match called {
             Ok(reply) => reply,
             // a portal without that interface; anything else is a portal that does not answer
-            Err(zbus::Error::MethodError(name, ..)) if !name.as_str().ends_with("ServiceUnknown") && !name.as_str().contains("NoReply") => {
+            Err(zbus::Error::MethodError(name, ..))
+                if !name.as_str().ends_with("ServiceUnknown") && !name.as_str().contains("NoReply") =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(PortalError::call("Get", &error)),
@@ -129,8 +144,12 @@ impl Bus {
                 _ = gone.next() => None,
             }
         };
-        let said = tokio::time::timeout(limit, waited).await.map_err(|_| PortalError::Late { method, seconds: limit.as_secs() })?;
-        let said = said.and_then(Result::ok).ok_or_else(|| PortalError::Lost(format!("the portal ended before it answered {method}")))?;
+        let said = tokio::time::timeout(limit, waited)
+            .await
+            .map_err(|_| PortalError::Late { method, seconds: limit.as_secs() })?;
+        let said = said
+            .and_then(Result::ok)
+            .ok_or_else(|| PortalError::Lost(format!("the portal ended before it answered {method}")))?;
         let body = said.body();
         let (code, results): (u32, Results) = body.deserialize().map_err(|e| PortalError::nonsense(method, &e))?;
         match code {
@@ -152,7 +171,12 @@ impl Bus {
     }
 
     /// The signals of a name that the portal sends.
-    pub async fn signals(&self, interface: &str, member: &str, path: Option<&str>) -> Result<MessageStream, PortalError> {
+    pub async fn signals(
+        &self,
+        interface: &str,
+        member: &str,
+        path: Option<&str>,
+    ) -> Result<MessageStream, PortalError> {
         let rule = MatchRule::builder().msg_type(Type::Signal).sender(PORTAL);
         let rule = rule.and_then(|r| r.interface(interface)).and_then(|r| r.member(member));
         let rule = rule.and_then(|r| match path {

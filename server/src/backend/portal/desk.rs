@@ -476,12 +476,20 @@ impl Live {
         let (path, none): (_, Options<'_>) = (&self.path, Options::new());
         let bus = &self.bus;
         let told = match tell {
-            Tell::Keycode(code, down) => bus.tell(REMOTE, "NotifyKeyboardKeycode", &(path, none, code, u32::from(down))).await,
-            Tell::Keysym(sym, down) => bus.tell(REMOTE, "NotifyKeyboardKeysym", &(path, none, sym, u32::from(down))).await,
-            Tell::Button(code, down) => bus.tell(REMOTE, "NotifyPointerButton", &(path, none, code, u32::from(down))).await,
+            Tell::Keycode(code, down) => {
+                bus.tell(REMOTE, "NotifyKeyboardKeycode", &(path, none, code, u32::from(down))).await
+            }
+            Tell::Keysym(sym, down) => {
+                bus.tell(REMOTE, "NotifyKeyboardKeysym", &(path, none, sym, u32::from(down))).await
+            }
+            Tell::Button(code, down) => {
+                bus.tell(REMOTE, "NotifyPointerButton", &(path, none, code, u32::from(down))).await
+            }
             Tell::Wheel(axis, steps) => bus.tell(REMOTE, "NotifyPointerAxisDiscrete", &(path, none, axis, steps)).await,
             Tell::At(i, x, y) => match self.screens.get(i) {
-                Some(screen) => bus.tell(REMOTE, "NotifyPointerMotionAbsolute", &(path, none, screen.info.node, x, y)).await,
+                Some(screen) => {
+                    bus.tell(REMOTE, "NotifyPointerMotionAbsolute", &(path, none, screen.info.node, x, y)).await
+                }
                 None => Ok(()),
             },
         };
@@ -506,7 +514,10 @@ impl Live {
                 if let Some(rect) = self.rects.get(i)
                     && let (Some(x), Some(y)) = (inside(x, rect.w), inside(y, rect.h))
                 {
-                    desk.send(BackendEvent::PointerMoved(Point::new(rect.x.saturating_add(x), rect.y.saturating_add(y))));
+                    desk.send(BackendEvent::PointerMoved(Point::new(
+                        rect.x.saturating_add(x),
+                        rect.y.saturating_add(y),
+                    )));
                 }
             }
             StreamEvent::Lost(reason) => {
@@ -582,7 +593,8 @@ mod tests {
 
     #[test]
     fn monitors_are_called_as_the_portal_calls_them_where_that_is_a_word() {
-        let infos = [info(1, Some("DP-1")), info(1, Some("DP-1")), info(1, Some("0")), info(4, None), info(1, Some("a\nb"))];
+        let infos =
+            [info(1, Some("DP-1")), info(1, Some("DP-1")), info(1, Some("0")), info(4, None), info(1, Some("a\nb"))];
         assert_eq!(names(&infos), ["DP-1", "monitor-2", "monitor-3", "virtual-4", "monitor-5"]);
     }
 

@@ -92,7 +92,12 @@ impl Held {
     /// Lets go of everything.
     pub fn release_all(&mut self) -> Vec<Tell> {
         let mut tell: Vec<Tell> = self.keys.drain().map(|(_, tell)| released(tell)).collect();
-        tell.extend(BUTTONS.iter().filter(|(bit, _)| self.buttons & (1 << bit) != 0).map(|(_, code)| Tell::Button(*code, false)));
+        tell.extend(
+            BUTTONS
+                .iter()
+                .filter(|(bit, _)| self.buttons & (1 << bit) != 0)
+                .map(|(_, code)| Tell::Button(*code, false)),
+        );
         self.buttons = 0;
         tell
     }
@@ -143,7 +148,11 @@ mod tests {
         assert_eq!(told, [Tell::At(1, 10.0, 20.0), Tell::Button(0x110, true)]);
         let told = held.pointer(at(20, 40, 0b1000), &monitors, &rects);
         assert_eq!(told, [Tell::At(0, 20.0, 40.0), Tell::Button(0x110, false), Tell::Wheel(0, -1)]);
-        assert_eq!(held.pointer(at(20, 40, 0), &monitors, &rects), [Tell::At(0, 20.0, 40.0)], "a wheel has no way back");
+        assert_eq!(
+            held.pointer(at(20, 40, 0), &monitors, &rects),
+            [Tell::At(0, 20.0, 40.0)],
+            "a wheel has no way back"
+        );
         held.pointer(at(20, 40, 0b1_0000_0100), &monitors, &rects);
         held.key(key(true, 0x61, None));
         let mut let_go = held.release_all();

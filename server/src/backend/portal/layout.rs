@@ -44,7 +44,8 @@ fn as_told(monitors: &[Monitor]) -> Option<Vec<Rect>> {
     if !monitors.iter().all(same) {
         return None;
     }
-    let at: Vec<(i64, i64)> = monitors.iter().map(|m| m.position.map(|(x, y)| (x.into(), y.into()))).collect::<Option<_>>()?;
+    let at: Vec<(i64, i64)> =
+        monitors.iter().map(|m| m.position.map(|(x, y)| (x.into(), y.into()))).collect::<Option<_>>()?;
     let (left, top) = (at.iter().map(|p| p.0).min()?, at.iter().map(|p| p.1).min()?);
     let pixels = |v: i64| {
         let scaled = u64::try_from(v).ok()?.checked_mul(first.0)? / first.1;
@@ -82,7 +83,9 @@ fn side_by_side(monitors: &[Monitor]) -> Vec<Rect> {
 /// The monitor that a point of the canvas lies on, or the nearest, and where on it.
 pub fn find(rects: &[Rect], x: u16, y: u16) -> Option<(usize, Point)> {
     let distance = |r: &Rect| {
-        let off = |v: u16, from: u16, to: u16| u64::from(from.saturating_sub(v)) + u64::from(v.saturating_sub(to.saturating_sub(1)));
+        let off = |v: u16, from: u16, to: u16| {
+            u64::from(from.saturating_sub(v)) + u64::from(v.saturating_sub(to.saturating_sub(1)))
+        };
         off(x, r.x, r.right()).pow(2) + off(y, r.y, r.bottom()).pow(2)
     };
     let there = rects.iter().enumerate().filter(|(_, r)| !r.is_empty());
@@ -120,8 +123,12 @@ mod tests {
 
     #[test]
     fn units_of_scaled_monitors_become_pixels_where_all_have_one_scale() {
-        let scaled = |position| Monitor { size: Size::new(200, 100), position: Some(position), logical: Some((100, 50)) };
-        assert_eq!(place(&[scaled((0, 0)), scaled((100, 0))]).1, [Rect::new(0, 0, 200, 100), Rect::new(200, 0, 200, 100)]);
+        let scaled =
+            |position| Monitor { size: Size::new(200, 100), position: Some(position), logical: Some((100, 50)) };
+        assert_eq!(
+            place(&[scaled((0, 0)), scaled((100, 0))]).1,
+            [Rect::new(0, 0, 200, 100), Rect::new(200, 0, 200, 100)]
+        );
         let mixed = place(&[scaled((0, 0)), monitor(80, 60, Some((100, 0)))]);
         assert_eq!(mixed.1, [Rect::new(0, 0, 200, 100), Rect::new(200, 0, 80, 60)]);
         assert_eq!(scaled((0, 0)).in_units(100, 50), (50.0, 25.0));

@@ -60,7 +60,9 @@ pub enum PortalError {
         reason: String,
     },
     /// There is no portal, or it does not do what is needed.
-    #[error("no desktop portal that shares screens: {0}; install xdg-desktop-portal and the part of it for this desktop")]
+    #[error(
+        "no desktop portal that shares screens: {0}; install xdg-desktop-portal and the part of it for this desktop"
+    )]
     NoPortal(String),
     /// The person at the desktop said no.
     #[error("the person at the desktop refused to share it; start farpane again and allow it in the dialog")]
@@ -99,7 +101,9 @@ impl PortalError {
     /// A call that was refused.
     fn call(method: &str, error: &zbus::Error) -> Self {
         match error {
-            zbus::Error::MethodError(name, text, _) if name.as_str().ends_with("ServiceUnknown") || name.as_str().ends_with("UnknownMethod") => {
+            zbus::Error::MethodError(name, text, _)
+                if name.as_str().ends_with("ServiceUnknown") || name.as_str().ends_with("UnknownMethod") =>
+            {
                 Self::NoPortal(text.clone().unwrap_or_else(|| name.to_string()).replace('\n', " "))
             }
             zbus::Error::MethodError(name, text, _) => {

@@ -72,7 +72,8 @@ impl Abilities {
     /// In words, for `farpane probe`.
     pub fn describe(&self) -> String {
         let named = |bits: u32, names: [&str; 3]| {
-            let found: Vec<&str> = names.into_iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, n)| n).collect();
+            let found: Vec<&str> =
+                names.into_iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, n)| n).collect();
             if found.is_empty() { "none".to_owned() } else { found.join(", ") }
         };
         let input = match self.remote {
@@ -334,15 +335,26 @@ mod tests {
         ]
         .into();
         let found = streams(&started(vec![(42, properties), (43, HashMap::new())])).expect("two");
-        let first = StreamInfo { node: 42, kind: 4, id: Some("Meta-0".into()), position: Some((0, -5)), size: Some((640, 480)) };
+        let first = StreamInfo {
+            node: 42,
+            kind: 4,
+            id: Some("Meta-0".into()),
+            position: Some((0, -5)),
+            size: Some((640, 480)),
+        };
         assert_eq!(found[0], first);
         assert_eq!(found[1], StreamInfo { node: 43, kind: 0, id: None, position: None, size: None });
     }
 
     #[test]
     fn properties_of_other_types_are_as_if_they_were_not_there() {
-        let properties: HashMap<&str, Value<'static>> =
-            [("position", "here".into()), ("size", (-1i32, 5i32).into()), ("source_type", "monitor".into()), ("id", 7u32.into())].into();
+        let properties: HashMap<&str, Value<'static>> = [
+            ("position", "here".into()),
+            ("size", (-1i32, 5i32).into()),
+            ("source_type", "monitor".into()),
+            ("id", 7u32.into()),
+        ]
+        .into();
         let found = streams(&started(vec![(42, properties)])).expect("one");
         assert_eq!(found[0], StreamInfo { node: 42, kind: 0, id: None, position: None, size: None });
     }
@@ -361,7 +373,9 @@ mod tests {
             let said = streams(&results).expect_err(part).to_string();
             assert!(said.contains(part) && said.contains("nonsense to Start"), "{said}");
         }
-        for (handle, fits) in [("/org/freedesktop/portal/desktop/session/1_2/x", true), ("/elsewhere", false), ("no path", false)] {
+        for (handle, fits) in
+            [("/org/freedesktop/portal/desktop/session/1_2/x", true), ("/elsewhere", false), ("no path", false)]
+        {
             let results: Results = [("session_handle".to_owned(), owned(handle.into()))].into();
             assert_eq!(session_path(&results).is_ok(), fits, "{handle}");
         }
