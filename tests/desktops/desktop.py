@@ -6,6 +6,7 @@ As a program it starts a desktop, runs a command in it and takes everything down
     desktop.py xvfb --monitor 1920x1080 --max 3840x2160 -- COMMAND...
     desktop.py xorg --monitor 1920x1080 --monitor 1280x720 -- COMMAND...
     desktop.py mutter --monitor 1920x1080 -- COMMAND...     (`--monitor none`: a desktop without any)
+    desktop.py sway --monitor 1920x1080 -- COMMAND...
     desktop.py fakeportal -- COMMAND...                     (no compositor; a portal that does what portal.json says)
     desktop.py pipewire -- COMMAND...                       (only D-Bus, PipeWire and its session manager)
 
@@ -244,8 +245,9 @@ def kinds():
     """What can be started, by name: (children, monitors, largest) -> something with `env`, and parts that can be stopped and started."""
     import mutter
     import session
+    import sway
     x = {kind: lambda c, m, l, kind=kind: XServer(c, kind, m, l) for kind in ("xvfb", "xorg")}
-    return dict(x, mutter=mutter.Mutter, pipewire=session.Session, fakeportal=session.Fake)
+    return dict(x, mutter=mutter.Mutter, pipewire=session.Session, fakeportal=session.Fake, sway=sway.Sway)
 
 
 def hold(desktop, env):
@@ -265,7 +267,7 @@ def main():
     argv = sys.argv[1:]
     split = argv.index("--") if "--" in argv else len(argv)
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("kind", choices=["xvfb", "xorg", "mutter", "pipewire", "fakeportal"])
+    ap.add_argument("kind", choices=["xvfb", "xorg", "mutter", "pipewire", "fakeportal", "sway"])
     ap.add_argument("--monitor", action="append", help="WxH, once per monitor, left to right (default 1920x1080)")
     ap.add_argument("--max", help="the largest screen a later resize may ask for")
     ap.add_argument("--hold", action="store_true", help="no command: tell the variables and take orders on standard input")

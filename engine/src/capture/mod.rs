@@ -1,11 +1,15 @@
 //! Sources: where pictures come from. One source per output (monitor).
 
+#[cfg(any(feature = "wayland", feature = "x11"))]
+mod bands;
 #[cfg(any(feature = "pipewire", feature = "wayland", feature = "x11"))]
 mod mapping;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;
 pub mod replay;
 pub mod synthetic;
+#[cfg(feature = "wayland")]
+pub mod wayland;
 #[cfg(feature = "x11")]
 pub mod x11;
 

@@ -13,7 +13,7 @@ use super::lanes::{INLINE_PX, Lanes};
 use super::output::{Current, Shared, Subscription};
 use super::pacer::{Grant, Small};
 use super::urgent::{SMALL_AREA, urgent};
-use super::view::{Pointer, View};
+use super::view::{Pointer, View, ViewOutput};
 use crate::damage::MirrorData;
 use crate::encode::{BLOCK, Codec, Encoded, Params, Streams};
 use crate::geometry::{Point, Rect, Region, Size};
@@ -116,6 +116,14 @@ impl ClientPicture {
             self.gaps.subtract_rect(&place);
             self.attached.push(Attached { subscription, at: v.at, size: v.size, lossy: Region::new() });
         }
+    }
+
+    /// Whether it shows these outputs, each at its place already: an output that was replaced by another of the same size is another.
+    pub fn shows(&self, outputs: &[ViewOutput]) -> bool {
+        let same = |(a, v): (&Attached, &ViewOutput)| {
+            Arc::ptr_eq(&a.subscription.shared, &v.output.shared) && (a.at, a.size) == (v.at, v.size)
+        };
+        self.attached.len() == outputs.len() && self.attached.iter().zip(outputs).all(same)
     }
 
     /// The canvas that the client was told of.

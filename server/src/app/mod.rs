@@ -179,6 +179,7 @@ pub fn probe() -> String {
             RouteState::Unusable { reason, advice } => ("no ", format!(": {reason}; {advice}")),
         };
         out.push_str(&format!("{word} {:<12} {}{rest}\n", route.source.to_string(), route.what));
+        route.details.iter().for_each(|line| out.push_str(&format!("      {line}\n")));
     }
     match discover::choose_auto(&routes) {
         Some((source, why)) => out.push_str(&format!("auto takes {source}: {why}\n")),

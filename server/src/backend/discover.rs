@@ -115,13 +115,44 @@ pub struct Route {
     /// Whether it can be shared.
     pub state: RouteState,
     /// How much of a desktop it shows: `auto` takes the smallest of the usable, and none without a number.
-    pub rank: Option<u8>,
+    pub rank: Option<Rank>,
+    /// What else is to be said of it, a line each.
+    pub details: Vec<String>,
+}
+
+/// In which order `auto` takes what can be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// The own protocols of the compositor that `WAYLAND_DISPLAY` names: all of the desktop, and nobody is asked.
+    NamedWayland,
+    /// The portal of the Wayland session that is named.
+    NamedPortal,
+    /// The X display of the environment.
+    NamedX11,
+    /// A Wayland compositor's own protocols, found by its socket.
+    FoundWayland,
+    /// The portal, where there is a Wayland session.
+    FoundPortal,
+    /// An X display that lets us in.
+    FoundX11,
+}
+
+impl Rank {
+    /// Why `auto` takes it.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::NamedWayland | Self::NamedPortal => "the Wayland session named by WAYLAND_DISPLAY",
+            Self::NamedX11 => "named by DISPLAY",
+            Self::FoundWayland | Self::FoundPortal => "the Wayland session that is there",
+            Self::FoundX11 => "the first that lets us in",
+        }
+    }
 }
 
 impl Route {
     fn unusable(source: SourceSpec, what: &str, reason: &str, advice: &str) -> Self {
         let state = RouteState::Unusable { reason: reason.to_owned(), advice: advice.to_owned() };
-        Self { source, what: what.to_owned(), state, rank: None }
+        Self { source, what: what.to_owned(), state, rank: None, details: Vec::new() }
     }
 }
 
@@ -254,18 +285,63 @@ fn wayland_sockets(env: &Environment) -> Vec<String> {
     all
 }
 
+/// Compositors' sockets, the one of the environment first.
+#[cfg(feature = "wayland")]
+fn compositors(env: &Environment) -> Vec<super::wlroots::Target> {
+    let named = env.wayland_display.clone();
+    let others = wayland_sockets(env).into_iter().filter(|name| Some(name) != named.as_ref());
+    let all = named.clone().into_iter().chain(others);
+    all.map(|name| super::wlroots::Target::named(&name, &env.runtime())).collect()
+}
+
+/// The compositor to share by its own protocols: that of the environment, else the first that shows its outputs.
+#[cfg(feature = "wayland")]
+pub(super) fn find_wlroots(env: &Environment) -> Result<super::wlroots::Target, super::wlroots::WlrootsOpenError> {
+    let mut first = None;
+    for target in compositors(env) {
+        match target.route(&*env.opener) {
+            Ok(_) => return Ok(target),
+            // another than the one that is named is not what was meant
+            Err(error) if env.wayland_display.as_ref() == Some(&target.name) => return Err(error.into()),
+            Err(error) => drop(first.get_or_insert(error)),
+        }
+    }
+    Err(first.map_or(super::wlroots::WlrootsOpenError::NoSession, Into::into))
+}
+
+#[cfg(not(feature = "wayland"))]
+fn wlroots_route(_env: &Environment) -> Route {
+    Route::unusable(SourceSpec::Wlroots, "wlroots protocols", NOT_BUILT, "")
+}
+
+#[cfg(feature = "wayland")]
+fn wlroots_route(env: &Environment) -> Route {
+    use super::wlroots::{self, WlrootsOpenError};
+    let all = compositors(env);
+    let source = SourceSpec::Wlroots;
+    let found = find_wlroots(env);
+    let shown = found.as_ref().ok().or_else(|| all.first());
+    let what = shown.map_or_else(|| "Wayland compositor".to_owned(), |t| format!("Wayland compositor at {}", t.name));
+    let details = shown.and_then(|t| t.look(&*env.opener).ok()).map(|o| wlroots::details(&o)).unwrap_or_default();
+    match found {
+        Ok(target) => {
+            let named = env.wayland_display.as_ref() == Some(&target.name);
+            let rank = if named { Rank::NamedWayland } else { Rank::FoundWayland };
+            Route { source, what, state: RouteState::Usable, rank: Some(rank), details }
+        }
+        Err(WlrootsOpenError::Connect(error)) => {
+            Route { details, ..Route::unusable(source, &what, &error.reason(), error.advice()) }
+        }
+        Err(error) => Route::unusable(source, &what, &error.to_string(), ""),
+    }
+}
+
 /// Everything that could be shared here, tried.
 pub fn probe(env: &Environment) -> Vec<Route> {
     let mut routes = x11_routes(env);
     let sockets = wayland_sockets(env);
-    let session = if sockets.is_empty() {
-        "no Wayland session found".to_owned()
-    } else {
-        format!("Wayland session {} found; {NOT_BUILT}", sockets.join(", "))
-    };
-    let advice = "log in to an X11 session, or share one application's X display";
     routes.push(portal_route(env, !sockets.is_empty()));
-    routes.push(Route::unusable(SourceSpec::Wlroots, "wlroots protocols", &session, advice));
+    routes.push(wlroots_route(env));
     routes.push(pipewire_route(env));
     routes.push(Route::unusable(SourceSpec::Kms(None), "kernel outputs", NOT_BUILT, ""));
     routes.push(Route {
@@ -273,6 +349,7 @@ pub fn probe(env: &Environment) -> Vec<Route> {
         what: "built-in scene".into(),
         state: RouteState::Usable,
         rank: None,
+        details: Vec::new(),
     });
     routes
 }
@@ -293,8 +370,9 @@ fn portal_route(env: &Environment, wayland: bool) -> Route {
         Ok(can) => {
             let what = format!("desktop portal: {}", can.describe());
             // the session that is named goes before a display that is; one that is only found goes behind
-            let rank = if env.wayland_display.is_some() { 1 } else { 3 };
-            Route { source: SourceSpec::Portal, what, state: RouteState::Usable, rank: wayland.then_some(rank) }
+            let rank = if env.wayland_display.is_some() { Rank::NamedPortal } else { Rank::FoundPortal };
+            let rank = wayland.then_some(rank);
+            Route { source: SourceSpec::Portal, what, state: RouteState::Usable, rank, details: Vec::new() }
         }
         Err(error) => unusable(&error.to_string(), ""),
     }
@@ -312,7 +390,7 @@ fn pipewire_route(env: &Environment) -> Route {
     match env.opener.open(&crate::helper::OpenRequest::PipeWire(socket)) {
         Ok(_) => {
             let what = "PipeWire node (pictures only; its number is in pw-cli list-objects Node)".to_owned();
-            Route { source: SourceSpec::PipeWire(0), what, state: RouteState::Usable, rank: None }
+            Route { source: SourceSpec::PipeWire(0), what, state: RouteState::Usable, rank: None, details: Vec::new() }
         }
         Err(error) => Route::unusable(SourceSpec::PipeWire(0), "PipeWire node", &error.to_string(), "start PipeWire"),
     }
@@ -338,10 +416,13 @@ fn x11_routes(env: &Environment) -> Vec<Route> {
         let source = SourceSpec::X11(Some(display.clone()));
         match reach(env, &seen, &display) {
             // it shows only the programs that speak X, not the desktop
-            Ok(_) if program == Some("Xwayland") => Route { source, what, state: RouteState::Usable, rank: None },
+            Ok(_) if program == Some("Xwayland") => {
+                Route { source, what, state: RouteState::Usable, rank: None, details: Vec::new() }
+            }
             Ok(_) => {
                 let named = i == 0 && env.display.as_deref() == Some(display.as_str());
-                Route { source, what, state: RouteState::Usable, rank: Some(if named { 2 } else { 4 }) }
+                let rank = if named { Rank::NamedX11 } else { Rank::FoundX11 };
+                Route { source, what, state: RouteState::Usable, rank: Some(rank), details: Vec::new() }
             }
             Err(error) => Route::unusable(source, &what, &error.reason(), error.advice()),
         }
@@ -381,13 +462,7 @@ pub(super) fn reach(
 pub fn choose_auto(routes: &[Route]) -> Option<(SourceSpec, String)> {
     let usable = routes.iter().filter(|r| r.state == RouteState::Usable);
     let best = usable.filter_map(|r| Some((r.rank?, r))).min_by_key(|(rank, _)| *rank)?;
-    let why = match best.0 {
-        0 | 1 => "the Wayland session named by WAYLAND_DISPLAY",
-        2 => "named by DISPLAY",
-        3 => "the Wayland session that is there",
-        _ => "the first that lets us in",
-    };
-    Some((best.1.source.clone(), format!("{}, {why}", best.1.what)))
+    Some((best.1.source.clone(), format!("{}, {}", best.1.what, best.0.why())))
 }
 
 #[cfg(test)]

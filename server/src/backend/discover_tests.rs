@@ -108,14 +108,16 @@ fn authority_files_are_looked_for_where_sessions_keep_them() {
 }
 
 #[test]
-fn wayland_sessions_are_named_though_they_cannot_be_shared_yet() {
+#[cfg(feature = "wayland")]
+fn compositors_that_do_not_answer_are_named_with_the_reason() {
     let root = Root::new("wayland");
     let env = root.env();
     root.file(&format!("run/user/{}/wayland-0", env.uid), b"");
     root.file(&format!("run/user/{}/wayland-0.lock", env.uid), b"");
     let routes = probe(&env);
     let wlroots = routes.iter().find(|r| r.source == SourceSpec::Wlroots).expect("is listed");
-    assert_eq!(reason(wlroots), "Wayland session wayland-0 found; not in this build");
+    assert_eq!(wlroots.what, "Wayland compositor at wayland-0");
+    assert!(reason(wlroots).contains("wayland-0: ") && wlroots.rank.is_none(), "{}", reason(wlroots));
 }
 
 #[test]
@@ -125,13 +127,20 @@ fn auto_prefers_the_environments_display_and_never_xwayland() {
         what: "X display".into(),
         state,
         rank,
+        details: Vec::new(),
     };
     let no = RouteState::Unusable { reason: "r".into(), advice: String::new() };
     let routes = [
-        route(":1", RouteState::Usable, Some(1)),
-        route(":0", RouteState::Usable, Some(0)),
+        route(":1", RouteState::Usable, Some(Rank::FoundX11)),
+        route(":0", RouteState::Usable, Some(Rank::NamedX11)),
         route(":2", no.clone(), None),
     ];
     assert_eq!(choose_auto(&routes).expect("one").0, SourceSpec::X11(Some(":0".into())));
+    let wayland = |rank| Route { source: SourceSpec::Wlroots, ..route(":0", RouteState::Usable, Some(rank)) };
+    let beside = |rank| choose_auto(&[&routes[..], &[wayland(rank)]].concat()).expect("one");
+    let (taken, why) = beside(Rank::NamedWayland);
+    assert_eq!(taken, SourceSpec::Wlroots);
+    assert!(why.ends_with("named by WAYLAND_DISPLAY"), "{why}");
+    assert_eq!(beside(Rank::FoundWayland).0, SourceSpec::X11(Some(":0".into())));
     assert_eq!(choose_auto(&[route(":3", RouteState::Usable, None), route(":4", no, None)]), None);
 }

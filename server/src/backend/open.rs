@@ -41,6 +41,10 @@ pub enum OpenError {
     #[cfg(feature = "portal")]
     #[error(transparent)]
     Portal(#[from] super::portal::PortalError),
+    /// The Wayland compositor cannot be shared.
+    #[cfg(feature = "wayland")]
+    #[error(transparent)]
+    Wlroots(#[from] super::wlroots::WlrootsOpenError),
     /// The trace cannot be played.
     #[error(transparent)]
     Replay(#[from] ReplayOpenError),
@@ -65,6 +69,9 @@ pub enum Found {
     /// An X server and how it lets us in.
     #[cfg(feature = "x11")]
     X11(super::x11::Target),
+    /// A Wayland compositor.
+    #[cfg(feature = "wayland")]
+    Wlroots(super::wlroots::Target),
 }
 
 /// Finds out what a source's name stands for here: looks at displays, authority files and processes, and tries.
@@ -99,6 +106,8 @@ pub fn find(spec: &SourceSpec, env: &Environment) -> Result<Found, OpenError> {
             let target = discover::reach(env, &discover::look(env), display).map_err(super::x11::X11OpenError::from)?;
             Ok(Found::X11(target))
         }
+        #[cfg(feature = "wayland")]
+        SourceSpec::Wlroots => Ok(Found::Wlroots(discover::find_wlroots(env)?)),
         other => Err(OpenError::NotBuilt(other.clone())),
     }
 }
@@ -120,6 +129,8 @@ impl Found {
                 let framebuffer = target.framebuffer.clone().map(OpenRequest::Framebuffer);
                 [Some(display), authority, framebuffer].into_iter().flatten().collect()
             }
+            #[cfg(feature = "wayland")]
+            Found::Wlroots(target) => vec![OpenRequest::Wayland(target.socket.clone())],
         }
     }
 
@@ -162,6 +173,8 @@ impl Found {
             Found::Portal(target) => Ok(Arc::new(super::portal::PortalBackend::open(target, opener, events)?)),
             #[cfg(feature = "x11")]
             Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
+            #[cfg(feature = "wayland")]
+            Found::Wlroots(target) => Ok(Arc::new(super::wlroots::WlrootsBackend::open(target, opener, events)?)),
         }
     }
 }
@@ -201,7 +214,7 @@ mod tests {
 
     #[test]
     fn names_of_sources_that_are_not_built_are_refused_as_such() {
-        for source in ["wlroots", "kms", "kms:card0-DP-1"] {
+        for source in ["kms", "kms:card0-DP-1"] {
             assert_eq!(refusal(source), format!("source {source}: not in this build"));
         }
     }
@@ -226,6 +239,20 @@ mod tests {
         assert!(refusal("x11").contains("DISPLAY is not set"));
         assert!(refusal("auto").starts_with("no desktop found to share"));
     }
+
+    #[test]
+    #[cfg(feature = "wayland")]
+    fn without_a_wayland_session_wlroots_says_what_to_set() {
+        assert_eq!(refusal("wlroots"), "no Wayland session found; set WAYLAND_DISPLAY to its compositor's socket");
+    }
+
+    #[test]
+    #[cfg(feature = "wayland")]
+    fn a_compositor_asks_for_its_socket_alone() {
+        let target = super::super::wlroots::Target::named("wayland-1", std::path::Path::new("/r"));
+        assert_eq!(Found::Wlroots(target).requests(), [OpenRequest::Wayland("/r/wayland-1".into())]);
+    }
+
     #[test]
     fn what_was_found_asks_for_nothing_but_its_own() {
         let mut env = Environment::new(u32::MAX, Arc::new(InProcess));

@@ -59,6 +59,8 @@ pub enum OpenRequest {
     PipeWire(PathBuf),
     /// A small file of the server's own, for reading and writing; made when it is not there.
     State(PathBuf),
+    /// A connection to a Wayland compositor's socket.
+    Wayland(PathBuf),
 }
 
 impl fmt::Display for OpenRequest {
@@ -73,7 +75,8 @@ impl fmt::Display for OpenRequest {
             | OpenRequest::Datagrams(path)
             | OpenRequest::Bus(path)
             | OpenRequest::PipeWire(path)
-            | OpenRequest::State(path) => write!(f, "{}", path.display()),
+            | OpenRequest::State(path)
+            | OpenRequest::Wayland(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -116,7 +119,7 @@ pub struct InProcess;
 impl Opener for InProcess {
     fn open(&self, request: &OpenRequest) -> Result<OwnedFd, OpenerError> {
         match request {
-            OpenRequest::Display(DisplayAddress::Unix(path)) => {
+            OpenRequest::Display(DisplayAddress::Unix(path)) | OpenRequest::Wayland(path) => {
                 UnixStream::connect(path).map(OwnedFd::from).map_err(|source| at(path, source))
             }
             OpenRequest::Display(DisplayAddress::Tcp { host, number }) => {

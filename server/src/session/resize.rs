@@ -111,7 +111,9 @@ impl Session {
         let layout_differs =
             changed.is_some() && (self.shown_layout.as_ref() != Some(&layout) || self.origin != seen.origin);
         let size_differs = picture.canvas() != view.canvas;
-        if layout_differs || size_differs {
+        // a desktop that came back may look as before and be another
+        let outputs_differ = changed.is_some() && !picture.shows(&view.outputs);
+        if layout_differs || size_differs || outputs_differ {
             self.shown_layout = Some(layout.clone());
             self.origin = seen.origin;
             if !self.caps.resizable() {

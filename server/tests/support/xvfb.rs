@@ -63,6 +63,11 @@ impl Xvfb {
         command
     }
 
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it now.
     pub fn kill(&mut self) {
         // it may have ended already

@@ -9,7 +9,6 @@
 //! Tested against a private Xvfb (`tests/x11.rs`).
 
 pub mod auth;
-mod bands;
 mod connect;
 mod framebuffer;
 mod monitors;

@@ -9,9 +9,9 @@ use x11rb::errors::ReplyError;
 use x11rb::protocol::shm;
 use x11rb::protocol::xproto::{self, ImageFormat};
 
-use super::bands::bands;
 use super::shared::{Output, OutputState, Shared};
 use super::{Fetch, Monitor, X11Error};
+use crate::capture::bands::bands;
 use crate::capture::mapping::Mapping;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
 use crate::frame::{Frame, Hint, Memory, Piece};

@@ -2,15 +2,15 @@
 
 use crate::geometry::{Rect, Region};
 
-/// Rectangles that one fetch may have.
-pub(super) const MAX_BANDS: usize = 4;
+/// Rectangles that one frame is made of.
+const MAX_BANDS: usize = 4;
 /// Rectangles that are weighed against each other; more are first boxed in rows.
 const MAX_WEIGHED: usize = 24;
-/// Pixels that are fetched in vain rather than making one more request.
+/// Pixels that are fetched in vain rather than making one more rectangle.
 const WASTE: u64 = 1_024;
 
 /// Covers the region with at most [`MAX_BANDS`] rectangles that do not overlap, joining those first whose box adds least.
-pub(super) fn bands(region: &Region, out: &mut Vec<Rect>) {
+pub(in crate::capture) fn bands(region: &Region, out: &mut Vec<Rect>) {
     out.clear();
     let rects = region.rects();
     let chunk = rects.len().div_ceil(MAX_WEIGHED).max(1);

@@ -1,0 +1,725 @@
+//! A compositor of the tests' own: one client, outputs without hardware, ext-image-copy-capture or wlr-screencopy, and what lies it is told
+//! to tell. Where it is honest it does the least that the protocol allows: it writes of a buffer only what has to be written.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use farpane_engine::geometry::{Rect, Region, Size};
+use wayland_protocols::ext::image_capture_source::v1::server::ext_image_capture_source_v1::{
+    self as source, ExtImageCaptureSourceV1,
+};
+use wayland_protocols::ext::image_capture_source::v1::server::ext_output_image_capture_source_manager_v1::{
+    self as sources, ExtOutputImageCaptureSourceManagerV1,
+};
+use wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_cursor_session_v1::{
+    self as cursor, ExtImageCopyCaptureCursorSessionV1,
+};
+use wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_frame_v1::{
+    self as frame, ExtImageCopyCaptureFrameV1, FailureReason,
+};
+use wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_manager_v1::{
+    self as manager, ExtImageCopyCaptureManagerV1,
+};
+use wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_session_v1::{
+    self as session, ExtImageCopyCaptureSessionV1,
+};
+use wayland_protocols_wlr::screencopy::v1::server::zwlr_screencopy_frame_v1::{
+    self as wlr_frame, Flags, ZwlrScreencopyFrameV1,
+};
+use wayland_protocols_wlr::screencopy::v1::server::zwlr_screencopy_manager_v1::{self as wlr, ZwlrScreencopyManagerV1};
+use wayland_server::backend::GlobalId;
+use wayland_server::protocol::wl_buffer::{self, WlBuffer};
+use wayland_server::protocol::wl_output::{self, Transform, WlOutput};
+use wayland_server::protocol::wl_pointer::WlPointer;
+use wayland_server::protocol::wl_seat::{self, WlSeat};
+use wayland_server::protocol::wl_shm::{self, WlShm};
+use wayland_server::protocol::wl_shm_pool::{self, WlShmPool};
+use wayland_server::{
+    Client, DataInit, Dispatch, Display, DisplayHandle, GlobalDispatch, ListeningSocket, New, Resource, WEnum,
+};
+
+/// What it does that it should not, or need not.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// The formats that it offers.
+    pub formats: Vec<u32>,
+    /// The size that it says instead of its own.
+    pub size: Option<(u32, u32)>,
+    /// wlr-screencopy: the stride that it says instead of the tightest.
+    pub stride: Option<u32>,
+    /// Whether it says that all constraints are told.
+    pub done: bool,
+    /// Whether pictures are written at all.
+    pub answers: bool,
+    /// Pictures that fail from here on, and how; wlr-screencopy knows one way.
+    pub fails: (u32, Option<FailureReason>),
+    /// Sessions that are stopped as soon as they begin.
+    pub stops: u32,
+    /// Damage that it tells instead of the true one.
+    pub damage: Option<Vec<[i32; 4]>>,
+    /// wlr-screencopy: pictures stand on their heads.
+    pub inverted: bool,
+    /// How the pictures are turned, which only the frames tell.
+    pub transform: u32,
+    /// dma-bufs are offered beside.
+    pub dmabuf: bool,
+    /// The seat has a pointer.
+    pub pointer: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            formats: vec![1],
+            size: None,
+            stride: None,
+            done: true,
+            answers: true,
+            fails: (0, None),
+            stops: 0,
+            damage: None,
+            inverted: false,
+            transform: 0,
+            dmabuf: false,
+            pointer: false,
+        }
+    }
+}
+
+struct Monitor {
+    global: GlobalId,
+    bound: Vec<WlOutput>,
+    size: Size,
+    /// What the hardware scans.
+    px: Vec<u32>,
+}
+
+struct Session {
+    resource: ExtImageCopyCaptureSessionV1,
+    output: usize,
+    /// What changed since its last picture; everything where none.
+    dirty: Option<Region>,
+    /// Its buffers were asked for in this form.
+    told: (u32, u32, Vec<u32>),
+}
+
+struct Frame {
+    resource: ExtImageCopyCaptureFrameV1,
+    session: ExtImageCopyCaptureSessionV1,
+    buffer: Option<WlBuffer>,
+    stale: Region,
+    asked: bool,
+}
+
+/// The session that shows the pointer's shape on one output.
+struct Shape {
+    cursor: ExtImageCopyCaptureCursorSessionV1,
+    session: Option<ExtImageCopyCaptureSessionV1>,
+    output: usize,
+    told: Option<(u32, u32)>,
+    new: bool,
+}
+
+struct Copy {
+    resource: ZwlrScreencopyFrameV1,
+    output: usize,
+    /// The buffer, and whether a change is waited for.
+    buffer: Option<(WlBuffer, bool)>,
+}
+
+/// What is known inside.
+pub struct State {
+    display: DisplayHandle,
+    monitors: Vec<Option<Monitor>>,
+    sessions: Vec<Session>,
+    frames: Vec<Frame>,
+    copies: Vec<Copy>,
+    shapes: Vec<Shape>,
+    /// The pointer's shape: size, premultiplied ARGB, hotspot.
+    shape: ((u32, u32), Vec<u32>, (i32, i32)),
+    seats: Vec<WlSeat>,
+    /// The options of every session that was made.
+    pub painted: Vec<bool>,
+    /// wlr-screencopy: what changed since the last picture of each output.
+    dirty: Vec<Region>,
+    pub manners: Manners,
+    /// Bytes written into the client's buffers.
+    pub written: u64,
+    pub pictures: u64,
+}
+
+struct Shm {
+    file: Arc<File>,
+}
+
+struct Buffer {
+    file: Arc<File>,
+    offset: i32,
+    size: (i32, i32),
+    stride: i32,
+    format: u32,
+}
+
+impl Buffer {
+    fn write(&self, px: &[u32], size: Size, part: &Rect) -> u64 {
+        let swap = self.format == u32::from(wl_shm::Format::Xbgr8888);
+        for y in part.y..part.bottom() {
+            let at = usize::from(y) * usize::from(size.w) + usize::from(part.x);
+            let row = &px[at..at + usize::from(part.w)];
+            let bytes: Vec<u8> = row
+                .iter()
+                .flat_map(|p| if swap { (p.swap_bytes() >> 8).to_le_bytes() } else { p.to_le_bytes() })
+                .collect();
+            let offset = self.offset as u64 + u64::from(y) * self.stride as u64 + u64::from(part.x) * 4;
+            self.file.write_all_at(&bytes, offset).expect("inside the client's memory");
+        }
+        part.area() * 4
+    }
+}
+
+impl State {
+    pub fn add_output(&mut self, size: Size) {
+        let index = self.monitors.len();
+        let global = self.display.create_global::<State, WlOutput, usize>(4, index);
+        let px = vec![0x20_4060; size.area() as usize];
+        self.monitors.push(Some(Monitor { global, bound: Vec::new(), size, px }));
+        self.dirty.push(Region::from(size.rect()));
+    }
+
+    pub fn unplug(&mut self, index: usize) {
+        let monitor = self.monitors[index].take().expect("is plugged in");
+        self.display.disable_global::<State>(monitor.global.clone());
+        self.display.remove_global::<State>(monitor.global);
+        for session in self.sessions.iter().filter(|s| s.output == index) {
+            session.resource.stopped();
+        }
+        self.sessions.retain(|s| s.output != index);
+    }
+
+    fn monitor(&self, index: usize) -> Option<&Monitor> {
+        self.monitors.get(index)?.as_ref()
+    }
+
+    pub fn paint(&mut self, index: usize, part: Rect, mut colour: impl FnMut(u16, u16) -> u32) {
+        let monitor = self.monitors[index].as_mut().expect("is plugged in");
+        for y in part.y..part.bottom() {
+            for x in part.x..part.right() {
+                monitor.px[usize::from(y) * usize::from(monitor.size.w) + usize::from(x)] = colour(x, y) & 0xff_ffff;
+            }
+        }
+        for session in self.sessions.iter_mut().filter(|s| s.output == index) {
+            if let Some(dirty) = &mut session.dirty {
+                dirty.add(&part);
+            }
+        }
+        self.dirty[index].add(&part);
+    }
+
+    pub fn px(&self, index: usize) -> Vec<u32> {
+        self.monitor(index).expect("is plugged in").px.clone()
+    }
+
+    pub fn resize(&mut self, index: usize, size: Size, colour: u32) {
+        let monitor = self.monitors[index].as_mut().expect("is plugged in");
+        monitor.size = size;
+        monitor.px = vec![colour; size.area() as usize];
+        let bound = monitor.bound.clone();
+        bound.iter().for_each(|output| self.describe(output, index));
+        for session in self.sessions.iter_mut().filter(|s| s.output == index) {
+            session.dirty = None;
+        }
+        self.dirty[index] = Region::from(size.rect());
+    }
+
+    fn describe(&self, output: &WlOutput, index: usize) {
+        let Some(monitor) = self.monitor(index) else { return };
+        let (w, h) = (i32::from(monitor.size.w), i32::from(monitor.size.h));
+        let none = wl_output::Subpixel::Unknown;
+        output.geometry(0, 1000 * index as i32, 0, 0, none, "made".into(), "up".into(), Transform::Normal);
+        output.mode(wl_output::Mode::Current, w, h, 60_000);
+        output.name(format!("FAKE-{index}"));
+        output.done();
+    }
+
+    fn constraints(&self, index: usize) -> (u32, u32, Vec<u32>) {
+        let own = self.monitor(index).map_or(Size::default(), |m| m.size);
+        let (w, h) = self.manners.size.unwrap_or((own.w.into(), own.h.into()));
+        (w, h, self.manners.formats.clone())
+    }
+
+    /// Tells sessions what their buffers have to look like, where that is news.
+    fn tell(&mut self) {
+        for i in 0..self.sessions.len() {
+            let new = self.constraints(self.sessions[i].output);
+            let session = &mut self.sessions[i];
+            if session.told == new {
+                continue;
+            }
+            session.resource.buffer_size(new.0, new.1);
+            for format in &new.2 {
+                if let Ok(format) = wl_shm::Format::try_from(*format) {
+                    session.resource.shm_format(format);
+                }
+            }
+            if self.manners.dmabuf {
+                session.resource.dmabuf_format(0x3432_5258, Vec::new());
+            }
+            if self.manners.done {
+                session.resource.done();
+            }
+            session.told = new;
+        }
+    }
+
+    /// Works off what was asked.
+    fn work(&mut self) {
+        if self.manners.answers {
+            self.tell();
+            self.point();
+            for i in 0..self.frames.len() {
+                self.capture(i);
+            }
+            self.frames.retain(|f| f.resource.is_alive() && (!f.asked || f.buffer.is_some()));
+            for i in 0..self.copies.len() {
+                self.copy(i);
+            }
+            self.copies.retain(|c| c.resource.is_alive());
+        }
+    }
+
+    /// Gives the pointer a shape.
+    pub fn point_with(&mut self, size: (u32, u32), px: Vec<u32>, hotspot: (i32, i32)) {
+        self.shape = (size, px, hotspot);
+        self.shapes.iter_mut().for_each(|s| s.new = true);
+    }
+
+    /// Puts the pointer onto an output.
+    pub fn point_at(&self, output: usize, x: i32, y: i32) {
+        for shape in &self.shapes {
+            if shape.output == output {
+                shape.cursor.enter();
+                shape.cursor.position(x, y);
+            } else {
+                shape.cursor.leave();
+            }
+        }
+    }
+
+    /// Plugs the pointer in or out.
+    pub fn plug(&mut self, pointer: bool) {
+        self.manners.pointer = pointer;
+        let has = if pointer { wl_seat::Capability::Pointer } else { wl_seat::Capability::empty() };
+        self.seats.iter().for_each(|seat| seat.capabilities(has));
+    }
+
+    /// Works off what was asked of the pointer.
+    fn point(&mut self) {
+        let ((w, h), px, hotspot) = &self.shape;
+        for shape in &mut self.shapes {
+            let Some(session) = &shape.session else { continue };
+            if shape.told.replace((*w, *h)) != Some((*w, *h)) {
+                session.buffer_size(*w, *h);
+                session.shm_format(wl_shm::Format::Argb8888);
+                session.done();
+            }
+            let asked = self.frames.iter_mut().find(|f| f.session == *session && f.asked && f.buffer.is_some());
+            let Some(frame) = asked.filter(|_| shape.new) else { continue };
+            let buffer = frame.buffer.take().expect("seen above");
+            let data = buffer.data::<Buffer>().expect("made here");
+            if (data.size.0, data.size.1) != (*w as i32, *h as i32) {
+                frame.resource.failed(FailureReason::BufferConstraints);
+                continue;
+            }
+            let size = Size::new(*w as u16, *h as u16);
+            data.write(px, size, &size.rect());
+            shape.cursor.hotspot(hotspot.0, hotspot.1);
+            frame.resource.ready();
+            shape.new = false;
+        }
+    }
+
+    fn lying_damage(&self) -> Option<Vec<[i32; 4]>> {
+        self.manners.damage.clone()
+    }
+
+    fn capture(&mut self, i: usize) {
+        let frame = &self.frames[i];
+        let Some(buffer) = frame.buffer.clone().filter(|_| frame.asked) else { return };
+        let Some(at) = self.sessions.iter().position(|s| s.resource == frame.session) else { return };
+        let resource = frame.resource.clone();
+        let stale = frame.stale.clone();
+        if self.manners.fails.0 > 0 {
+            self.manners.fails.0 -= 1;
+            resource.failed(self.manners.fails.1.unwrap_or(FailureReason::Unknown));
+            self.frames[i].buffer = None;
+            return;
+        }
+        let (output, told) = (self.sessions[at].output, self.sessions[at].told.clone());
+        let data = buffer.data::<Buffer>().expect("made here");
+        let Some(monitor) = self.monitor(output) else { return };
+        let fits = (data.size.0, data.size.1) == (told.0 as i32, told.1 as i32) && told.2.contains(&data.format);
+        if !fits {
+            resource.failed(FailureReason::BufferConstraints);
+            self.frames[i].buffer = None;
+            return;
+        }
+        let whole = monitor.size.rect();
+        let dirty = self.sessions[at].dirty.clone();
+        if dirty.as_ref().is_some_and(Region::is_empty) {
+            return;
+        }
+        let damage = dirty.unwrap_or_else(|| Region::from(whole));
+        let mut write = stale;
+        write.union(&damage);
+        write.intersect_rect(&whole);
+        let written: u64 = write.rects().iter().map(|r| data.write(&monitor.px, monitor.size, r)).sum();
+        if let Ok(transform) = Transform::try_from(self.manners.transform) {
+            resource.transform(transform);
+        }
+        match self.lying_damage() {
+            Some(lies) => lies.iter().for_each(|[x, y, w, h]| resource.damage(*x, *y, *w, *h)),
+            None => damage.rects().iter().for_each(|r| resource.damage(r.x.into(), r.y.into(), r.w.into(), r.h.into())),
+        }
+        resource.presentation_time(0, 0, 0);
+        resource.ready();
+        self.written += written;
+        self.pictures += 1;
+        self.sessions[at].dirty = Some(Region::new());
+        self.frames[i].buffer = None;
+    }
+
+    fn copy(&mut self, i: usize) {
+        let Some((buffer, waits)) = self.copies[i].buffer.clone() else { return };
+        let (output, resource) = (self.copies[i].output, self.copies[i].resource.clone());
+        if self.manners.fails.0 > 0 {
+            self.manners.fails.0 -= 1;
+            self.copies[i].buffer = None;
+            return resource.failed();
+        }
+        let Some(monitor) = self.monitor(output) else { return };
+        if waits && self.dirty[output].is_empty() {
+            return;
+        }
+        let data = buffer.data::<Buffer>().expect("made here");
+        let mut px = monitor.px.clone();
+        if self.manners.inverted {
+            px = px.chunks(usize::from(monitor.size.w)).rev().flatten().copied().collect();
+        }
+        let written = data.write(&px, monitor.size, &monitor.size.rect());
+        resource.flags(if self.manners.inverted { Flags::YInvert } else { Flags::empty() });
+        if waits {
+            let b = self.dirty[output].bounds();
+            let y = if self.manners.inverted { monitor.size.h - b.bottom() } else { b.y };
+            resource.damage(b.x.into(), y.into(), b.w.into(), b.h.into());
+        }
+        resource.ready(0, 0, 0);
+        self.dirty[output] = Region::new();
+        self.written += written;
+        self.pictures += 1;
+        self.copies[i].buffer = None;
+    }
+}
+
+type Order = Box<dyn FnOnce(&mut State) + Send>;
+
+/// A running one.
+pub struct Fake {
+    orders: Sender<Order>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    dir: PathBuf,
+}
+
+impl Fake {
+    /// Starts one with an output of that size; `ext` says by which protocol it shows it.
+    pub fn start(size: Size, ext: bool, manners: Manners) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("farpane-fake-{}-{count}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let listener = ListeningSocket::bind_absolute(dir.join("wayland-0")).expect("a socket");
+        let (orders, inbox) = channel::<Order>();
+        let mut display = Display::<State>::new().expect("a display");
+        let handle = display.handle();
+        handle.create_global::<State, WlShm, ()>(1, ());
+        if ext {
+            handle.create_global::<State, WlSeat, ()>(5, ());
+            handle.create_global::<State, ExtOutputImageCaptureSourceManagerV1, ()>(1, ());
+            handle.create_global::<State, ExtImageCopyCaptureManagerV1, ()>(1, ());
+        } else {
+            handle.create_global::<State, ZwlrScreencopyManagerV1, ()>(3, ());
+        }
+        let mut state = State {
+            display: handle,
+            monitors: Vec::new(),
+            sessions: Vec::new(),
+            frames: Vec::new(),
+            copies: Vec::new(),
+            shapes: Vec::new(),
+            shape: ((1, 1), vec![0], (0, 0)),
+            seats: Vec::new(),
+            painted: Vec::new(),
+            dirty: Vec::new(),
+            manners,
+            written: 0,
+            pictures: 0,
+        };
+        state.add_output(size);
+        let thread = std::thread::spawn(move || run(&mut display, &mut state, &listener, &inbox));
+        Self { orders, thread: Some(thread), dir }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("wayland-0")
+    }
+
+    /// Does something inside and hands out what it found.
+    pub fn with<T: Send + 'static>(&self, order: impl FnOnce(&mut State) -> T + Send + 'static) -> T {
+        let (tell, told) = channel();
+        self.orders.send(Box::new(move |state| drop(tell.send(order(state))))).expect("it runs");
+        told.recv_timeout(super::PATIENCE).expect("it runs")
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let (orders, _) = channel();
+        self.orders = orders;
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the compositor of the tests failed");
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+struct Guest;
+
+impl wayland_server::backend::ClientData for Guest {
+    fn initialized(&self, _: wayland_server::backend::ClientId) {}
+    fn disconnected(&self, _: wayland_server::backend::ClientId, _: wayland_server::backend::DisconnectReason) {}
+}
+
+fn run(display: &mut Display<State>, state: &mut State, listener: &ListeningSocket, inbox: &Receiver<Order>) {
+    loop {
+        // nobody gives orders any more: the test is over
+        match inbox.recv_timeout(Duration::from_millis(1)) {
+            Ok(order) => order(state),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+        if let Some(stream) = listener.accept().expect("listens") {
+            display.handle().insert_client(stream, Arc::new(Guest)).expect("a client");
+        }
+        display.dispatch_clients(state).expect("clients are read");
+        state.work();
+        // a client may have gone
+        let _ = display.flush_clients();
+    }
+}
+
+macro_rules! global {
+    ($interface:ty) => {
+        impl GlobalDispatch<$interface, ()> for State {
+            fn bind(
+                _: &mut Self,
+                _: &DisplayHandle,
+                _: &Client,
+                resource: New<$interface>,
+                (): &(),
+                init: &mut DataInit<'_, Self>,
+            ) {
+                init.init(resource, ());
+            }
+        }
+    };
+}
+
+global!(WlShm);
+global!(ExtOutputImageCaptureSourceManagerV1);
+global!(ExtImageCopyCaptureManagerV1);
+global!(ZwlrScreencopyManagerV1);
+
+impl GlobalDispatch<WlSeat, ()> for State {
+    fn bind(
+        state: &mut Self,
+        _: &DisplayHandle,
+        _: &Client,
+        resource: New<WlSeat>,
+        (): &(),
+        init: &mut DataInit<'_, Self>,
+    ) {
+        state.seats.push(init.init(resource, ()));
+        state.plug(state.manners.pointer);
+    }
+}
+
+impl GlobalDispatch<WlOutput, usize> for State {
+    fn bind(
+        state: &mut Self,
+        _: &DisplayHandle,
+        _: &Client,
+        resource: New<WlOutput>,
+        index: &usize,
+        init: &mut DataInit<'_, Self>,
+    ) {
+        let output = init.init(resource, *index);
+        if let Some(Some(monitor)) = state.monitors.get_mut(*index) {
+            monitor.bound.push(output.clone());
+        }
+        state.describe(&output, *index);
+    }
+}
+
+macro_rules! requests {
+    ($interface:ty, $data:ty, |$state:ident, $resource:ident, $request:ident, $udata:ident, $init:ident| $body:expr) => {
+        impl Dispatch<$interface, $data> for State {
+            fn request(
+                $state: &mut Self,
+                _: &Client,
+                $resource: &$interface,
+                $request: <$interface as Resource>::Request,
+                $udata: &$data,
+                _: &DisplayHandle,
+                $init: &mut DataInit<'_, Self>,
+            ) {
+                $body
+            }
+        }
+    };
+}
+
+requests!(WlOutput, usize, |_state, _resource, _request, _udata, _init| {});
+requests!(WlBuffer, Buffer, |_state, _resource, request, _udata, _init| match request {
+    wl_buffer::Request::Destroy => {}
+    other => panic!("{other:?}"),
+});
+requests!(WlShm, (), |_state, _resource, request, _udata, init| if let wl_shm::Request::CreatePool { id, fd, size } =
+    request
+{
+    let file = File::from(fd);
+    let seals = rustix::fs::fcntl_get_seals(file.as_fd()).expect("a memfd");
+    assert!(seals.contains(rustix::fs::SealFlags::SHRINK), "memory that may be cut");
+    assert_eq!(file.metadata().expect("a file").len(), size as u64);
+    init.init(id, Shm { file: Arc::new(file) });
+});
+requests!(WlShmPool, Shm, |_state, _resource, request, shm, init| if let wl_shm_pool::Request::CreateBuffer {
+    id,
+    offset,
+    width,
+    height,
+    stride,
+    format,
+} = request
+{
+    let format = match format {
+        WEnum::Value(known) => u32::from(known),
+        WEnum::Unknown(number) => number,
+    };
+    let file = Arc::clone(&shm.file);
+    init.init(id, Buffer { file, offset, size: (width, height), stride, format });
+});
+requests!(ExtImageCaptureSourceV1, usize, |_state, _resource, request, _udata, _init| match request {
+    source::Request::Destroy => {}
+    other => panic!("{other:?}"),
+});
+requests!(ExtOutputImageCaptureSourceManagerV1, (), |_state, _resource, request, _udata, init| {
+    if let sources::Request::CreateSource { source, output } = request {
+        init.init(source, *output.data::<usize>().expect("made here"));
+    }
+});
+requests!(ExtImageCopyCaptureManagerV1, (), |state, _resource, request, _udata, init| match request {
+    manager::Request::CreateSession { session, source, options } => {
+        let paints = matches!(options, WEnum::Value(o) if o.contains(manager::Options::PaintCursors));
+        state.painted.push(paints);
+        let resource = init.init(session, ());
+        let output = *source.data::<usize>().expect("made here");
+        if state.manners.stops > 0 || state.monitor(output).is_none() {
+            state.manners.stops = state.manners.stops.saturating_sub(1);
+            return resource.stopped();
+        }
+        state.sessions.push(Session { resource, output, dirty: None, told: Default::default() });
+    }
+    manager::Request::CreatePointerCursorSession { session, source, .. } => {
+        let cursor = init.init(session, ());
+        let output = *source.data::<usize>().expect("made here");
+        state.shapes.push(Shape { cursor, session: None, output, told: None, new: true });
+    }
+    _ => {}
+});
+requests!(ExtImageCopyCaptureCursorSessionV1, (), |state, resource, request, _udata, init| match request {
+    cursor::Request::GetCaptureSession { session } => {
+        let made = init.init(session, ());
+        let shape = state.shapes.iter_mut().find(|s| s.cursor == *resource).expect("made here");
+        assert!(shape.session.replace(made).is_none(), "duplicate_session");
+    }
+    cursor::Request::Destroy => state.shapes.retain(|s| s.cursor != *resource),
+    _ => {}
+});
+requests!(WlSeat, (), |state, _resource, request, _udata, init| if let wl_seat::Request::GetPointer { id } = request {
+    assert!(state.manners.pointer, "missing_capability");
+    init.init(id, ());
+});
+requests!(WlPointer, (), |_state, _resource, _request, _udata, _init| {});
+requests!(ExtImageCopyCaptureSessionV1, (), |state, resource, request, _udata, init| match request {
+    session::Request::CreateFrame { frame } => {
+        let live = |f: &&Frame| f.session == *resource && f.resource.is_alive();
+        assert!(state.frames.iter().find(live).is_none(), "two frames at a time");
+        let made = init.init(frame, Mutex::default());
+        let frame =
+            Frame { resource: made, session: resource.clone(), buffer: None, stale: Region::new(), asked: false };
+        state.frames.push(frame);
+    }
+    session::Request::Destroy => state.sessions.retain(|s| s.resource != *resource),
+    _ => {}
+});
+requests!(ExtImageCopyCaptureFrameV1, Mutex<()>, |state, resource, request, _udata, _init| {
+    let Some(frame) = state.frames.iter_mut().find(|f| f.resource == *resource) else { return };
+    match request {
+        frame::Request::AttachBuffer { buffer } => frame.buffer = Some(buffer),
+        frame::Request::DamageBuffer { x, y, width, height } => {
+            assert!(x >= 0 && y >= 0 && width > 0 && height > 0, "invalid_buffer_damage");
+            frame.stale.add(&Rect::new(x as u16, y as u16, width as u16, height as u16));
+        }
+        frame::Request::Capture => {
+            assert!(frame.buffer.is_some() && !frame.asked, "no_buffer or already_captured");
+            frame.asked = true;
+        }
+        _ => {}
+    }
+});
+requests!(ZwlrScreencopyManagerV1, (), |state, _resource, request, _udata, init| if let wlr::Request::CaptureOutput {
+    frame,
+    output,
+    ..
+} = request
+{
+    let resource = init.init(frame, ());
+    let output = *output.data::<usize>().expect("made here");
+    let (w, h, formats) = state.constraints(output);
+    for format in formats {
+        let format = wl_shm::Format::try_from(format).expect("a format");
+        resource.buffer(format, w, h, state.manners.stride.unwrap_or(w.wrapping_mul(4)));
+    }
+    if state.manners.dmabuf {
+        resource.linux_dmabuf(0x3432_5258, w, h);
+    }
+    if state.manners.done {
+        resource.buffer_done();
+    }
+    state.copies.push(Copy { resource, output, buffer: None });
+});
+requests!(ZwlrScreencopyFrameV1, (), |state, resource, request, _udata, _init| {
+    let Some(copy) = state.copies.iter_mut().find(|c| c.resource == *resource) else { return };
+    match request {
+        wlr_frame::Request::Copy { buffer } => copy.buffer = Some((buffer, false)),
+        wlr_frame::Request::CopyWithDamage { buffer } => copy.buffer = Some((buffer, true)),
+        _ => {}
+    }
+});
