@@ -40,7 +40,7 @@ mod bench {
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("runs").flatten();
         let of = |task: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            stat.split_whitespace().next()?.parse().ok()
+            stat.split_whitespace().next()?.parse::<u64>().ok()
         };
         Duration::from_nanos(tasks.filter_map(of).sum())
     }
