@@ -64,19 +64,8 @@ impl Heard {
         Some(Monitor { id, name, size, transform: known.transform, logical: Logical { x, y, w, h } })
     }
 
-    fn done(&mut self) {
+    pub(super) fn done(&mut self) {
         self.known = Some(self.coming.clone());
-    }
-
-    /// Outputs of old compositors never say that they are done.
-    fn told(&mut self) {
-        if self.wl_version() < 2 {
-            self.done();
-        }
-    }
-
-    fn wl_version(&self) -> u32 {
-        wayland_client::Proxy::version(&self.wl)
     }
 }
 
@@ -108,16 +97,13 @@ impl Dispatch<WlOutput, u32> for Reader {
             wl_output::Event::Mode { flags: WEnum::Value(flags), width, height, .. }
                 if flags.contains(wl_output::Mode::Current) =>
             {
-                if heard.coming.mode.replace((width, height)) != Some((width, height)) {
-                    reader.shared.state().seen.remove(id);
-                }
+                heard.coming.mode = Some((width, height));
             }
             wl_output::Event::Scale { factor } => heard.coming.scale = factor,
             wl_output::Event::Name { name } if !name.is_empty() => heard.coming.name = Some(kept(name)),
-            wl_output::Event::Done => return heard.done(),
+            wl_output::Event::Done => reader.told(*id),
             _ => {}
         }
-        heard.told();
     }
 }
 

@@ -195,6 +195,22 @@ impl Reader {
         (self.events)(event);
     }
 
+    /// An output is as it was told. Where it has another size or turn, what is under way for it is dropped here: a picture of the old form may
+    /// lie behind this event already, and nothing would change any more to bring a new one.
+    pub(super) fn told(&mut self, id: u32) {
+        let Some(heard) = self.outputs.get_mut(&id) else { return };
+        let form = |heard: &Heard| heard.monitor(id).map(|m| (m.size, m.transform));
+        let before = form(heard);
+        heard.done();
+        let Some(monitor) = heard.monitor(id).filter(|_| form(heard) != before) else { return };
+        self.shared.state().seen.remove(&id);
+        for slot in self.shared.slots().iter().filter(|slot| slot.id == id) {
+            let mut grab = slot.grab();
+            grab.layout(Some(&monitor));
+            slot.pump(&self.shared, &mut grab);
+        }
+    }
+
     /// Notes the size that an output's pictures have.
     pub(super) fn saw(&self, id: u32, size: Size) {
         let told = self.outputs.get(&id).and_then(|heard| heard.monitor(id)).map(|m| m.size);
