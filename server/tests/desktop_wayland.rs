@@ -101,7 +101,7 @@ fn a_viewer_shows_what_grim_shows_on_two_outputs() {
 
 /// Something that is soon sent.
 fn page(x: u16, y: u16) -> u32 {
-    if (x / 100 + y / 60) % 3 == 0 { 0xff_ffff } else { 0x30_5070 }
+    if (x / 100 + y / 60).is_multiple_of(3) { 0xff_ffff } else { 0x30_5070 }
 }
 
 /// What the log counts of a source when its last viewer left, the `nth` time.

@@ -159,8 +159,7 @@ fn every_transform_resolution_and_scale_arrives_upright_in_physical_pixels() {
     let desk = Desk::open(&sway.socket());
     let mut viewer = Viewer::new(&desk, "HEADLESS-1");
     viewer.until_it_shows(&painter.px);
-    let mut seed = 0;
-    for (words, size) in [
+    let changes = [
         ("transform 90", Size::new(400, 640)),
         ("transform 180", Size::new(640, 400)),
         ("transform 270", Size::new(400, 640)),
@@ -173,7 +172,8 @@ fn every_transform_resolution_and_scale_arrives_upright_in_physical_pixels() {
         ("scale 2", Size::new(800, 600)),
         ("scale 1", Size::new(800, 600)),
         ("resolution 320x200", Size::new(320, 200)),
-    ] {
+    ];
+    for (seed, (words, size)) in (1..).zip(changes) {
         sway.tell(&format!("output HEADLESS-1 {words}"));
         // the window gets another size, but for those changes that leave it as it is
         let before = painter.size;
@@ -184,7 +184,6 @@ fn every_transform_resolution_and_scale_arrives_upright_in_physical_pixels() {
         if wanted.is_some_and(|size| size != before) {
             painter.fit();
         }
-        seed += 1;
         painter.paint(painter.size.rect(), |x, y| noise(x + seed, y));
         let staged = viewer.source.staged_bytes();
         // what grim sees may be older than what is to come: look again until both agree

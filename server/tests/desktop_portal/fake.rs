@@ -56,7 +56,7 @@ impl Fake {
     fn open(&mut self, more: &str) -> Result<Desk, String> {
         self.set(more);
         Desk::open(self.desktop.take().expect("is here")).map_err(|(error, desktop)| {
-            self.desktop = Some(desktop);
+            self.desktop = Some(*desktop);
             error.to_string()
         })
     }

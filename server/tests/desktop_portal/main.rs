@@ -48,7 +48,7 @@ impl Desk {
         Some(Self::open(desktop).map_err(|(error, _)| error).expect("opens"))
     }
 
-    fn open(desktop: Desktop) -> Result<Self, (OpenError, Desktop)> {
+    fn open(desktop: Desktop) -> Result<Self, (OpenError, Box<Desktop>)> {
         let (send, events) = unbounded_channel();
         match open(&SourceSpec::Portal, &environment(&desktop), send) {
             Ok(backend) => {
@@ -56,7 +56,7 @@ impl Desk {
                 desk.wait("a layout", |e| matches!(e, BackendEvent::LayoutChanged(_)).then_some(()));
                 Ok(desk)
             }
-            Err(error) => Err((error, desktop)),
+            Err(error) => Err((error, Box::new(desktop))),
         }
     }
 

@@ -75,7 +75,7 @@ fn a_slow_person_is_waited_for_and_one_that_refuses_is_believed() {
     let Err((error, desktop)) = Desk::open(desktop) else { panic!("was refused") };
     assert!(error.to_string().starts_with("the person at the desktop refused"), "{error}");
     answers(&desktop, r#"{"fail": true}"#);
-    let Err((error, _)) = Desk::open(desktop) else { panic!("has failed") };
+    let Err((error, _)) = Desk::open(*desktop) else { panic!("has failed") };
     assert!(error.to_string().contains("ended Start with 2"), "{error}");
 }
 

@@ -231,9 +231,7 @@ impl Source for PipeWireSource {
     }
 
     fn take(&mut self, now: Instant) -> Option<SourceEvent> {
-        if self.shared.state().bell.is_none() {
-            return None;
-        }
+        self.shared.state().bell.as_ref()?;
         match self.next(now) {
             Ok(event) => {
                 self.told = false;

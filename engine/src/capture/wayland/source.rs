@@ -177,9 +177,7 @@ impl Source for WaylandSource {
     }
 
     fn take(&mut self, now: Instant) -> Option<SourceEvent> {
-        if self.slot.grab().bell.is_none() {
-            return None;
-        }
+        self.slot.grab().bell.as_ref()?;
         let error = match self.shared.lost() {
             Some(reason) => SourceError::Gone(reason),
             None => match self.next(now) {
