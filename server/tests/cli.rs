@@ -421,7 +421,7 @@ fn the_log_can_be_json_and_sources_that_are_not_built_are_refused() {
     let output = run(&[
         "serve",
         "--source",
-        "portal",
+        "kms",
         "--listen",
         "127.0.0.1:0",
         "--log-format",
