@@ -418,17 +418,8 @@ fn strangers_are_capped_and_those_who_are_in_do_not_count() {
 
 #[test]
 fn the_log_can_be_json_and_sources_that_are_not_built_are_refused() {
-    let output = run(&[
-        "serve",
-        "--source",
-        "kms",
-        "--listen",
-        "127.0.0.1:0",
-        "--log-format",
-        "json",
-        "--log-level",
-        "debug",
-    ]);
+    let output =
+        run(&["serve", "--source", "kms", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("not in this build"));
     assert!(stderr(&output).lines().next().unwrap().starts_with("{\"timestamp\""), "{}", stderr(&output));
