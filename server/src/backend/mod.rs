@@ -9,6 +9,8 @@ pub mod portal;
 pub mod replay;
 mod source;
 pub mod synthetic;
+#[cfg(any(feature = "x11", feature = "wayland"))]
+mod wish;
 #[cfg(feature = "wayland")]
 pub mod wlroots;
 #[cfg(feature = "x11")]

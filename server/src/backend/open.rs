@@ -174,7 +174,9 @@ impl Found {
             #[cfg(feature = "x11")]
             Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
             #[cfg(feature = "wayland")]
-            Found::Wlroots(target) => Ok(Arc::new(super::wlroots::WlrootsBackend::open(target, opener, events)?)),
+            Found::Wlroots(target) => {
+                Ok(Arc::new(super::wlroots::WlrootsBackend::open(target, opener, clipboard, events)?))
+            }
         }
     }
 }

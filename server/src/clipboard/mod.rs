@@ -1,5 +1,7 @@
 //! Text that was copied, on its way from or to a client.
 
+pub mod text;
+
 use std::sync::Arc;
 
 /// The desktop's clipboard. Texts that were copied on the desktop arrive as backend events.

@@ -1,9 +1,12 @@
 //! Input from clients: keys and the pointer, on their way to the desktop.
 
 pub mod keymap;
+#[cfg(any(feature = "x11", feature = "wayland"))]
+pub mod queue;
 pub mod record;
 pub mod scancode;
 pub mod typist;
+pub mod xkb;
 
 /// A key event of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

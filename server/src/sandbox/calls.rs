@@ -192,6 +192,8 @@ fn rules(also: Also) -> Result<Rules, BackendError> {
     rules.extend(one_of(libc::SYS_fcntl, 1, FCNTL.iter().map(|c| bits(*c)))?);
     let ioctl = IOCTL.iter().chain(also.listens.then_some(&(libc::SIOCGIFINDEX as libc::Ioctl)));
     rules.extend(one_of(libc::SYS_ioctl, 1, ioctl.map(|c| *c & 0xffff_ffff))?);
+    // texts on their way between programs and the clipboard
+    rules.extend(one_of(libc::SYS_pipe2, 1, [bits(libc::O_CLOEXEC | libc::O_NONBLOCK)])?);
     rules.extend(one_of(libc::SYS_prctl, 0, PRCTL.iter().map(|c| bits(*c)))?);
     // its own threads' niceness, and signals to none but itself
     rules.extend(one_of(libc::SYS_getpriority, 0, [u64::from(libc::PRIO_PROCESS)])?);

@@ -10,6 +10,7 @@ pub mod channel;
 mod client;
 mod clipboard;
 pub mod desktop;
+pub mod ears;
 pub mod namespace;
 pub mod openssl;
 pub mod painter;

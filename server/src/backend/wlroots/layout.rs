@@ -51,13 +51,18 @@ impl Ids {
 
 /// One axis of an output: where it begins and ends for the compositor, and how many pixels it has.
 #[derive(Clone, Copy)]
-struct Span {
+pub(super) struct Span {
     start: i64,
     end: i64,
     px: i64,
 }
 
 impl Span {
+    /// From one place to another, to be so many pixels long.
+    pub(super) fn new(start: i64, end: i64, px: i64) -> Self {
+        Self { start, end, px }
+    }
+
     /// Pixels of a distance in the compositor's coordinates, at this output's scale.
     fn scaled(&self, distance: i64) -> i64 {
         let length = (self.end - self.start).max(1);
@@ -66,7 +71,7 @@ impl Span {
 }
 
 /// Where each span begins on the canvas: behind every one that ends before it.
-fn along(spans: &[Span]) -> Vec<i64> {
+pub(super) fn along(spans: &[Span]) -> Vec<i64> {
     let first = spans.iter().map(|s| s.start).min().unwrap_or(0);
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by_key(|i| spans.get(*i).map(|s| s.start));

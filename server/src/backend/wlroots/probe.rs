@@ -15,9 +15,9 @@ const PARTS: [(&str, &[&str], bool); 6] = [
     ),
     ("layout", &["wl_output", "zxdg_output_manager_v1"], true),
     ("dma-bufs", &["zwp_linux_dmabuf_v1"], false),
-    ("input", &["zwp_virtual_keyboard_manager_v1", "zwlr_virtual_pointer_manager_v1"], false),
-    ("clipboard", &["ext_data_control_manager_v1", "zwlr_data_control_manager_v1"], false),
-    ("resizing", &["zwlr_output_manager_v1"], false),
+    ("input", &["zwp_virtual_keyboard_manager_v1", "zwlr_virtual_pointer_manager_v1"], true),
+    ("clipboard", &["ext_data_control_manager_v1", "zwlr_data_control_manager_v1"], true),
+    ("resizing", &["zwlr_output_manager_v1"], true),
 ];
 
 /// Each part of a desktop with its interfaces and their versions, a line each, and how the pointer is shown.
@@ -52,13 +52,20 @@ mod tests {
 
     #[test]
     fn every_part_is_named_with_its_versions() {
-        let list = [("wl_shm", 1), ("wl_output", 4), ("zwlr_screencopy_manager_v1", 3), ("zwlr_output_manager_v1", 2)];
+        let list = [
+            ("wl_shm", 1),
+            ("wl_output", 4),
+            ("zwlr_screencopy_manager_v1", 3),
+            ("zwlr_output_manager_v1", 2),
+            ("zwp_linux_dmabuf_v1", 3),
+        ];
         let interfaces = list.into_iter().map(|(name, version)| (name.to_owned(), version)).collect();
         let lines = details(&Offers { interfaces });
         let line = |part: &str| lines.iter().find(|l| l.starts_with(part)).expect("a line").as_str();
         assert!(line("pictures").contains("ext_image_copy_capture_manager_v1 not offered"));
         assert!(line("pictures").ends_with("zwlr_screencopy_manager_v1 3"));
-        assert!(line("resizing").ends_with("zwlr_output_manager_v1 2 (not used by this build)"));
+        assert!(line("resizing").ends_with("zwlr_output_manager_v1 2"));
+        assert!(line("dma-bufs").ends_with("zwp_linux_dmabuf_v1 3 (not used by this build)"));
         assert!(line("route").contains("wlr-screencopy"));
         assert!(details(&Offers::default()).last().expect("a line").contains("wl_shm"));
     }

@@ -8,6 +8,7 @@ use farpane_engine::capture::wayland::{Monitor, WaylandDisplay, WaylandEvent};
 use farpane_engine::frame::CursorImage;
 use farpane_engine::geometry::{Point, Size};
 
+use super::Parts;
 use super::connect::{ConnectError, Target};
 use super::layout::Ids;
 use crate::backend::{BackendEvent, Events, Layout};
@@ -39,6 +40,7 @@ pub struct Desk {
     events: Events,
     commands: Sender<Command>,
     inbox: Receiver<Command>,
+    parts: Parts,
     ids: Ids,
     layout: Layout,
     /// Outputs that are told, with the compositor's numbers for them.
@@ -57,6 +59,7 @@ impl Desk {
         events: Events,
         commands: Sender<Command>,
         inbox: Receiver<Command>,
+        parts: Parts,
     ) -> Self {
         let (ids, layout) = (Ids::default(), Layout::default());
         Self {
@@ -65,6 +68,7 @@ impl Desk {
             events,
             commands,
             inbox,
+            parts,
             ids,
             layout,
             told: Vec::new(),
@@ -107,6 +111,7 @@ impl Desk {
                 Ended::Lost(reason) if !self.lost => {
                     self.lost = true;
                     tracing::warn!(compositor = %self.target.name, reason, "the compositor is gone; waiting for it");
+                    self.parts.reset();
                     self.send(BackendEvent::Lost(reason));
                 }
                 Ended::Lost(_) => {}
@@ -140,6 +145,7 @@ impl Desk {
         }
         display.watch_cursor(self.watched);
         if std::mem::take(&mut self.lost) {
+            self.parts.reset();
             self.send(BackendEvent::Back);
         }
         loop {
@@ -178,6 +184,7 @@ impl Desk {
     /// Tells what is new about outputs, as one change.
     fn outputs(&mut self, display: &WaylandDisplay, monitors: Vec<Monitor>) {
         let new = self.ids.layout(&monitors);
+        self.parts.places.set(&monitors, &new);
         let old = std::mem::replace(&mut self.layout, new.clone());
         let before = std::mem::replace(&mut self.told, monitors);
         // an output that was plugged out and in again is another one with the same name

@@ -17,7 +17,7 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
-use super::text::{from_desktop, latin1, one_line_end};
+use crate::clipboard::text::{from_desktop, latin1, one_line_end};
 
 x11rb::atom_manager! {
     /// The atoms of selections.

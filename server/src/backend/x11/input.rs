@@ -1,7 +1,6 @@
 //! Keys and the pointer into an X server by XTEST, on a thread and connection of their own.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use x11rb::connection::Connection;
@@ -18,11 +17,10 @@ use x11rb::rust_connection::RustConnection;
 use super::connect::Target;
 use super::keyboard;
 use crate::helper::Opener;
+use crate::input::queue::{Command, Queue};
 use crate::input::typist::{Step, Typist};
 use crate::input::{InputSink, KeyInput, PointerInput};
 
-/// Events waiting for the X server at most; presses and motion beyond it are dropped, releases never.
-const MAX_WAITING: usize = 4096;
 /// A spare key is not given another keysym sooner: a program must have read the last one.
 const SPARE_REST: Duration = Duration::from_millis(150);
 /// A new binding is given this long before its first press: programs fetch the map when they are told of it, and a busy one
@@ -33,47 +31,6 @@ const BIND_SETTLE: Duration = Duration::from_millis(12);
 const FIRST_SETTLE: Duration = Duration::from_millis(60);
 /// How long input is dropped after the server could not be reached.
 const RETRY: Duration = Duration::from_millis(500);
-
-enum Command {
-    Key(KeyInput),
-    Pointer(PointerInput),
-    Reset,
-    End,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: Mutex<VecDeque<Command>>,
-    filled: Condvar,
-}
-
-impl Queue {
-    fn push(&self, command: Command) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Command::Pointer(new), Some(Command::Pointer(last))) = (&command, waiting.back_mut())
-            && new.buttons == last.buttons
-        {
-            *last = *new;
-            return;
-        }
-        let droppable = matches!(&command, Command::Key(k) if k.down);
-        if waiting.len() < MAX_WAITING || !droppable {
-            waiting.push_back(command);
-        }
-        drop(waiting);
-        self.filled.notify_one();
-    }
-
-    fn pop(&self) -> Command {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match waiting.pop_front() {
-                Some(command) => return command,
-                None => waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-}
 
 /// Input of an X server.
 ///
@@ -87,9 +44,9 @@ impl XInput {
     /// Starts the thread; it connects with the first event.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// When the system has no thread or descriptor left.
     pub fn start(target: Target, opener: Arc<dyn Opener>) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new()?);
         let mine = Arc::clone(&queue);
         let run = move || run(&target, &*opener, &mine);
         let thread = std::thread::Builder::new().name("x11-input".into()).spawn(run)?;
@@ -125,7 +82,7 @@ fn run(target: &Target, opener: &dyn Opener, queue: &Queue) {
     let mut hands: Option<Hands> = None;
     let mut again = None;
     loop {
-        let command = queue.pop();
+        let command = queue.wait();
         match command {
             Command::End => break,
             Command::Reset => hands = None,

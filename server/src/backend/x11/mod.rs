@@ -11,7 +11,6 @@ mod input;
 mod keyboard;
 mod monitors;
 mod resize;
-mod text;
 mod watch;
 mod xi2;
 

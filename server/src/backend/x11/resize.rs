@@ -11,20 +11,8 @@ use x11rb::protocol::xproto::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
 
 use super::monitors::OURS;
+use crate::backend::wish::check;
 use crate::backend::{Layout, ResizeAnswer};
-
-/// Whether wished screens lie inside their canvas and apart from each other.
-pub fn check(wish: &Layout) -> Result<(), ResizeAnswer> {
-    let canvas = wish.size.rect();
-    let good = !canvas.is_empty() && !wish.outputs.is_empty();
-    let inside = wish.outputs.iter().all(|o| !o.rect.is_empty() && canvas.contains(&o.rect));
-    let apart = wish
-        .outputs
-        .iter()
-        .enumerate()
-        .all(|(i, a)| wish.outputs.iter().skip(i + 1).all(|b| !a.rect.overlaps(&b.rect) && a.id != b.id));
-    if good && inside && apart { Ok(()) } else { Err(ResizeAnswer::InvalidLayout) }
-}
 
 /// Does what a client wishes, as far as this server can.
 pub fn apply(conn: &RustConnection, root: u32, wish: &Layout) -> ResizeAnswer {

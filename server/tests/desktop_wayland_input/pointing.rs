@@ -1,0 +1,127 @@
+//! The pointer, judged by windows that listen and by where the viewer's picture shows what they paint.
+
+use std::time::{Duration, Instant};
+
+use super::Desk;
+use farpane_engine::geometry::{Point, Rect};
+use farpane_test_support::ears::{Ears, Sound};
+use farpane_test_support::painter::Painter;
+
+const RED: u32 = 0xff_0000;
+/// Side of what is clicked on, in the window's coordinates.
+const SPOT: u16 = 8;
+
+/// A window on an output, with a red spot in the viewer's picture.
+struct Target {
+    painter: Painter,
+    ears: Ears,
+    /// The spot in the window's coordinates.
+    spot: Rect,
+}
+
+impl Target {
+    fn open(desk: &Desk, output: &str, spot: Point) -> Self {
+        let mut painter = Painter::open(&desk.sway.socket(), output);
+        let spot = Rect::new(spot.x, spot.y, SPOT, SPOT);
+        painter.paint(spot, |_, _| RED);
+        let ears = desk.ears(&painter);
+        Self { painter, ears, spot }
+    }
+
+    /// Whether a place lies on the spot.
+    fn has(&self, x: f64, y: f64) -> bool {
+        let inside = |v: f64, from: u16| (f64::from(from)..f64::from(from + SPOT)).contains(&v);
+        inside(x, self.spot.x) && inside(y, self.spot.y)
+    }
+
+    fn last_place(&self) -> Option<(f64, f64)> {
+        self.ears.all().iter().rev().find_map(|s| if let Sound::At(x, y) = s { Some((*x, *y)) } else { None })
+    }
+
+    fn listen(&mut self) {
+        self.ears.listen(Instant::now() + Duration::from_millis(20));
+    }
+}
+
+/// The middle of what is red in the viewer's picture, right of `from`, once there is some.
+fn red(desk: &mut Desk, from: u16) -> Point {
+    let mut middle = None;
+    desk.until("a red spot", |desk| {
+        let picture = desk.client.picture();
+        let size = picture.size();
+        let all = (0..size.h).flat_map(|y| (from..size.w).map(move |x| (x, y)));
+        let red: Vec<_> = all.filter(|(x, y)| picture.rgb_at(*x, *y) == [0xff, 0, 0]).collect();
+        let mean = |v: fn(&(u16, u16)) -> u16| red.iter().map(|p| usize::from(v(p))).sum::<usize>() / red.len().max(1);
+        middle = (!red.is_empty()).then(|| Point::new(mean(|p| p.0) as u16, mean(|p| p.1) as u16));
+        middle.is_some()
+    });
+    middle.expect("found")
+}
+
+/// Moves to a place of the picture until the window feels the pointer on its spot.
+fn point(desk: &mut Desk, target: &mut Target, at: Point) {
+    let mut nudge = 0;
+    desk.until("the pointer arrives", |desk| {
+        // a window that has no pointer yet feels none: moves that change nothing would not be told it later
+        nudge ^= 1;
+        desk.client.pointer(at.x + nudge, at.y, 0).expect("a move");
+        target.listen();
+        target.last_place().is_some()
+    });
+    desk.client.pointer(at.x, at.y, 0).expect("a move");
+    desk.until("the pointer is on the spot", |_| {
+        target.listen();
+        target.last_place().is_some_and(|(x, y)| target.has(x, y))
+    });
+}
+
+fn until_heard(desk: &mut Desk, target: &mut Target, want: &[Sound]) {
+    desk.until(&format!("{want:?}"), |_| {
+        target.listen();
+        let heard: Vec<Sound> = target.ears.all().iter().filter(|s| !matches!(s, Sound::At(..))).copied().collect();
+        heard == want
+    });
+    target.ears.clear();
+}
+
+#[test]
+fn clicks_and_wheels_arrive_where_the_picture_shows_it() {
+    let Some(mut desk) = Desk::open(&["640x480"], &[]) else { return };
+    let mut target = Target::open(&desk, "HEADLESS-1", Point::new(301, 203));
+    let at = red(&mut desk, 0);
+    point(&mut desk, &mut target, at);
+    target.ears.clear();
+    for (bit, code) in [(0, 0x110), (1, 0x112), (2, 0x111), (7, 0x113), (8, 0x114)] {
+        desk.client.pointer(at.x, at.y, 1 << bit).expect("a button");
+        desk.client.pointer(at.x, at.y, 0).expect("a button");
+        until_heard(&mut desk, &mut target, &[Sound::Button(code, true), Sound::Button(code, false)]);
+    }
+    for (bit, sideways, clicks) in [(3, false, -1), (4, false, 1), (5, true, -1), (6, true, 1)] {
+        desk.client.pointer(at.x, at.y, 1 << bit).expect("a wheel");
+        desk.client.pointer(at.x, at.y, 0).expect("a wheel");
+        until_heard(&mut desk, &mut target, &[Sound::Wheel(sideways, f64::from(clicks) * 15.0, clicks)]);
+    }
+    // a button that is held goes up when its client goes
+    desk.client.pointer(at.x, at.y, 1).expect("a button");
+    until_heard(&mut desk, &mut target, &[Sound::Button(0x110, true)]);
+    desk.client = super::watching(&desk.server);
+    until_heard(&mut desk, &mut target, &[Sound::Button(0x110, false)]);
+}
+
+#[test]
+fn scaled_and_turned_outputs_are_pointed_at_where_they_are_shown() {
+    let told = ["output HEADLESS-1 scale 2", "output HEADLESS-2 transform 90"];
+    let Some(mut desk) = Desk::open(&["640x480", "800x600"], &told) else { return };
+    for (output, spot) in [("HEADLESS-1", Point::new(250, 10)), ("HEADLESS-2", Point::new(30, 700))] {
+        let mut target = Target::open(&desk, output, spot);
+        // the pointer's own picture may be red too: look right of the first output for the second one's spot
+        let from = if output == "HEADLESS-1" { 0 } else { 640 };
+        let at = red(&mut desk, from);
+        point(&mut desk, &mut target, at);
+        target.ears.clear();
+        desk.client.pointer(at.x, at.y, 1).expect("a button");
+        desk.client.pointer(at.x, at.y, 0).expect("a button");
+        until_heard(&mut desk, &mut target, &[Sound::Button(0x110, true), Sound::Button(0x110, false)]);
+        drop(target.painter);
+    }
+}
