@@ -158,7 +158,11 @@ impl Hands {
             Err(reason) => return self.shared.lose(&format!("the source gives {reason}")),
         };
         let mut state = self.shared.state();
-        if state.agreed.is_some_and(|before| before.fourcc != agreed.fourcc) {
+        let mut old = None;
+        if state.agreed.is_some_and(|before| before != agreed) {
+            // what the old buffers still bring is of the old format: nobody finds it any more
+            state.slots.clear();
+            old = state.pending.take();
             state.all_changed();
         }
         state.agreed = Some(agreed);
@@ -166,6 +170,9 @@ impl Hands {
         let settled = new && std::mem::take(&mut state.settling) && state.bell.is_none();
         self.shared.wake(&state);
         drop(state);
+        if let Some(old) = old {
+            self.shared.commands.send(Command::Requeue(self.shared.id, old.token));
+        }
         if settled {
             self.shared.commands.send(Command::Active(self.shared.id, false));
         }
