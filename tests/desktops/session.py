@@ -44,7 +44,7 @@ class Session:
         """Ends a part, as a crash would."""
         child = self.parts[name][0]
         child.kill()
-        child.wait(20)
+        child.wait(120)
 
     def again(self, name):
         """Starts a part that was stopped."""

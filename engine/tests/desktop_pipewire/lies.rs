@@ -21,20 +21,75 @@ fn linked(session: &Session, name: &str, plan: Plan) -> (Producer, Opened, Viewe
     (producer, opened, viewer)
 }
 
+/// Buffers that came, of whatever kind.
+fn came(opened: &Opened) -> u64 {
+    let c = opened.stream.counters();
+    c.pictures + c.pointer_only + c.refused
+}
+
+/// Shows something until it has come: PipeWire drops what comes faster than it is taken.
+fn bring(producer: &Producer, opened: &Opened, shown: &Shown) {
+    let (before, end) = (came(opened), Instant::now() + super::PATIENCE);
+    loop {
+        producer.show(shown);
+        let again = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < again {
+            if came(opened) > before {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(Instant::now() < end, "nothing comes: {:?}", opened.stream.counters());
+    }
+}
+
+/// Shows something again and again until the viewer sees what is wanted.
+fn show_until(
+    producer: &Producer,
+    viewer: &mut Viewer,
+    shown: &Shown,
+    what: &str,
+    mut done: impl FnMut(&Viewer) -> bool,
+) {
+    let end = Instant::now() + super::PATIENCE;
+    loop {
+        producer.show(shown);
+        let again = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < again {
+            match viewer.source.take(Instant::now()) {
+                Some(SourceEvent::Frame(frame)) => viewer.show(&frame),
+                Some(SourceEvent::Resized(size)) => {
+                    viewer.size = size;
+                    viewer.px = vec![0xdead_beef; size.area() as usize];
+                    continue;
+                }
+                Some(SourceEvent::Lost(error)) => panic!("{what}: {error}"),
+                None => {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                }
+            }
+            if done(viewer) {
+                return;
+            }
+        }
+        assert!(Instant::now() < end, "waited too long for {what}");
+    }
+}
+
 #[test]
 fn a_sealed_picture_is_read_where_it_lies_and_its_damage_narrows_what_is_looked_at() {
     let Some(session) = Session::start() else { return };
     let (producer, opened, mut viewer) =
         linked(&session, "honest", Plan { map_offset: 4096, ..Plan::honest(320, 200) });
-    producer.colour(0x11_2233);
-    viewer.until("the first picture", |v, _| v.frames == 1);
-    assert!(viewer.px.iter().all(|p| *p == 0x11_2233));
+    let plain = Shown { colour: 0x11_2233, ..Shown::default() };
+    show_until(&producer, &mut viewer, &plain, "the first picture", |v| v.px.iter().all(|p| *p == 0x11_2233));
     assert_eq!(viewer.last.area(), 320 * 200, "the first is whole");
     let damage = vec![(spa::SPA_META_VideoDamage, vec![10, 20, 30, 40])];
     let patch = Some(([10, 20, 30, 40], 0x44_5566));
-    producer.show(&Shown { colour: 0x11_2233, patch, meta: damage, ..Shown::default() });
-    viewer.until("the patch", |v, _| v.frames == 2);
-    assert_eq!(viewer.last, Region::from(Rect::new(10, 20, 30, 40)));
+    let patched = Shown { colour: 0x11_2233, patch, meta: damage, ..Shown::default() };
+    let narrow = Region::from(Rect::new(10, 20, 30, 40));
+    show_until(&producer, &mut viewer, &patched, "the patch alone", |v| v.last == narrow);
     assert_eq!(viewer.px.iter().filter(|p| **p == 0x44_5566).count(), 30 * 40);
     let counted = opened.stream.counters();
     assert_eq!((counted.copied_bytes, counted.refused, viewer.source.staged_bytes()), (0, 0, 0));
@@ -44,23 +99,34 @@ fn a_sealed_picture_is_read_where_it_lies_and_its_damage_narrows_what_is_looked_
 fn what_skipped_pictures_changed_is_not_forgotten() {
     let Some(session) = Session::start() else { return };
     let (producer, opened, mut viewer) = linked(&session, "skipping", Plan::honest(320, 200));
-    producer.colour(1);
-    viewer.until("the first picture", |v, _| v.frames == 1);
-    let damaged = |rect: [i32; 4]| vec![(spa::SPA_META_VideoDamage, rect.to_vec())];
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the first picture", |v| v.px[0] == 1);
+    let before = opened.stream.counters();
     // nobody takes the first of these: more of them come than there are buffers
     for x in 0..8 {
-        producer.show(&Shown { colour: 2, meta: damaged([x * 10, 0, 5, 5]), ..Shown::default() });
+        let meta = vec![(spa::SPA_META_VideoDamage, vec![x * 10, 0, 5, 5])];
+        bring(&producer, &opened, &Shown { colour: 2, meta, ..Shown::default() });
     }
-    let end = Instant::now() + super::PATIENCE;
-    while opened.stream.counters().pictures < 9 {
-        assert!(Instant::now() < end, "{:?}", opened.stream.counters());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    viewer.until("the last picture", |v, _| v.frames == 2);
+    let frames = viewer.frames;
+    viewer.until("the last picture", |v, _| v.frames == frames + 1);
     for x in 0..8 {
         assert!(viewer.last.contains_rect(&Rect::new(x * 10, 0, 5, 5)), "{:?}", viewer.last);
     }
-    assert_eq!(opened.stream.counters().skipped, 7);
+    assert!(opened.stream.counters().skipped >= before.skipped + 7);
+}
+
+#[test]
+fn damage_of_pictures_that_are_not_numbered_in_a_row_is_not_believed() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "gaps", Plan::honest(64, 48));
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the first picture", |v| v.px[0] == 1);
+    // one that is not counted stands for one that was lost on its way
+    let lost = Shown { colour: 2, unnumbered: true, ..Shown::default() };
+    bring(&producer, &opened, &lost);
+    let meta = vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])];
+    bring(&producer, &opened, &Shown { colour: 3, meta, ..Shown::default() });
+    let frames = viewer.frames;
+    viewer.until("a picture", |v, _| v.frames > frames);
+    assert!(viewer.px.iter().all(|p| *p == 3), "the whole picture was looked at");
 }
 
 #[test]
@@ -71,8 +137,12 @@ fn a_pointer_alone_never_touches_the_picture() {
     image.extend([0x0403_0201, 0x0807_0605]);
     let pointer = |words: &[i32]| vec![(spa::SPA_META_Cursor, words.to_vec())];
     // before the first picture, with the shape; then by each of the ways that say "no picture"
-    producer.show(&Shown { colour: 0xff, size: Some(0), flags: 1, meta: pointer(&image), ..Shown::default() });
-    producer.colour(0x10_2030);
+    bring(
+        &producer,
+        &opened,
+        &Shown { colour: 0xff, size: Some(0), flags: 1, meta: pointer(&image), ..Shown::default() },
+    );
+    bring(&producer, &opened, &Shown { colour: 0x10_2030, ..Shown::default() });
     viewer.until("the picture", |v, _| v.frames == 1);
     for (n, shown) in [
         Shown { size: Some(0), ..Shown::default() },
@@ -84,12 +154,12 @@ fn a_pointer_alone_never_touches_the_picture() {
     {
         let mut shown = Shown { colour: 0xff, ..shown };
         shown.meta.extend(pointer(&[1, 0, 20 + n as i32, 30, 0, 0, 0]));
-        producer.show(&shown);
+        bring(&producer, &opened, &shown);
     }
-    producer.colour(0x10_2031);
+    bring(&producer, &opened, &Shown { colour: 0x10_2031, ..Shown::default() });
     viewer.until("the next picture", |v, _| v.frames == 2);
     assert!(viewer.px.iter().all(|p| *p == 0x10_2031));
-    assert_eq!(opened.stream.counters().pointer_only, 4);
+    assert!(opened.stream.counters().pointer_only >= 4);
     let events: Vec<StreamEvent> = opened.events.try_iter().collect();
     let shapes: Vec<_> =
         events.iter().filter_map(|e| if let StreamEvent::Cursor(c) = e { Some(c.clone()) } else { None }).collect();
@@ -97,6 +167,7 @@ fn a_pointer_alone_never_touches_the_picture() {
     assert_eq!((shapes[0].size, shapes[0].rgba.as_slice()), (Size::new(2, 1), &[1, 2, 3, 4, 5, 6, 7, 8][..]));
     let places: Vec<_> =
         events.iter().filter_map(|e| if let StreamEvent::Pointer(x, y) = e { Some((*x, *y)) } else { None }).collect();
+    places.dedup();
     assert_eq!(places, [(7, 9), (20, 30), (21, 30), (22, 30)]);
 }
 
@@ -104,8 +175,7 @@ fn a_pointer_alone_never_touches_the_picture() {
 fn one_lie_is_left_out_and_the_next_true_picture_is_shown_whole() {
     let Some(session) = Session::start() else { return };
     let (producer, opened, mut viewer) = linked(&session, "once", Plan::honest(64, 48));
-    producer.colour(1);
-    viewer.until("the first picture", |v, _| v.frames == 1);
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the first picture", |v| v.px[0] == 1);
     let lies = [
         Shown { stride: Some(-256), ..Shown::default() },
         Shown { stride: Some(255), ..Shown::default() },
@@ -117,17 +187,17 @@ fn one_lie_is_left_out_and_the_next_true_picture_is_shown_whole() {
     ];
     let damage = (spa::SPA_META_VideoDamage, vec![0, 0, 1, 1]);
     for (n, lie) in lies.iter().enumerate() {
-        producer.show(&Shown { colour: 0xbad, ..lie.clone() });
+        let refused = opened.stream.counters().refused;
+        bring(&producer, &opened, &Shown { colour: 0xbad, ..lie.clone() });
+        assert!(opened.stream.counters().refused > refused, "lie {n}");
         let colour = 100 + n as u32;
-        producer.show(&Shown { colour, meta: vec![damage.clone()], ..Shown::default() });
-        viewer.until("the true picture", |v, event| {
-            assert!(!matches!(event, Some(SourceEvent::Lost(_))), "{event:?}");
+        let meta = vec![damage.clone()];
+        show_until(&producer, &mut viewer, &Shown { colour, meta, ..Shown::default() }, "the true picture", |v| {
             v.px[0] == colour
         });
         // the lie may have told of damage: nothing less than the whole picture will do
         assert!(viewer.px.iter().all(|p| *p == colour), "lie {n}");
     }
-    assert_eq!(opened.stream.counters().refused, lies.len() as u64);
 }
 
 #[test]
@@ -157,11 +227,11 @@ fn a_source_that_only_lies_is_given_up_with_the_reason() {
     ] {
         let (producer, opened, mut viewer) = linked(&session, name, plan);
         for _ in 0..8 {
-            producer.show(&shown);
+            bring(&producer, &opened, &shown);
         }
         let said = viewer.lost();
         assert!(said.contains(part), "{name}: {said}");
-        assert_eq!((viewer.frames, opened.stream.counters().refused), (0, 8), "{name}");
+        assert!(viewer.frames == 0 && opened.stream.counters().refused >= 8, "{name}");
     }
 }
 
@@ -170,14 +240,18 @@ fn memory_that_could_be_cut_is_copied_and_cutting_it_ends_the_stream() {
     let Some(session) = Session::start() else { return };
     let plan = Plan { seals: SealFlags::empty(), map_offset: 4096, ..Plan::honest(64, 48) };
     let (producer, opened, mut viewer) = linked(&session, "cut", plan);
-    producer.show(&Shown { colour: 5, stride: Some(256), ..Shown::default() });
+    bring(&producer, &opened, &Shown { colour: 5, stride: Some(256), ..Shown::default() });
     viewer.until("the picture", |v, _| v.frames == 1);
     assert!(viewer.px.iter().all(|p| *p == 5));
     assert_eq!(opened.stream.counters().copied_bytes, 64 * 48 * 4);
-    let meta = vec![(spa::SPA_META_VideoDamage, vec![1, 2, 3, 4])];
-    producer.show(&Shown { colour: 6, meta, ..Shown::default() });
-    viewer.until("the patch", |v, _| v.frames == 2);
-    assert_eq!(opened.stream.counters().copied_bytes, 64 * 48 * 4 + 3 * 4 * 4, "no unchanged pixel");
+    let narrow = Region::from(Rect::new(1, 2, 3, 4));
+    let mut before = 0;
+    let patched = Shown { colour: 6, meta: vec![(spa::SPA_META_VideoDamage, vec![1, 2, 3, 4])], ..Shown::default() };
+    show_until(&producer, &mut viewer, &patched, "the patch alone", |v| {
+        let grown = opened.stream.counters().copied_bytes
+            - std::mem::replace(&mut before, opened.stream.counters().copied_bytes);
+        v.last == narrow && grown == 3 * 4 * 4
+    });
     producer.shrink(0);
     producer.colour(7);
     // filling a file that was cut makes it longer again: it is cut once more when the picture is there
@@ -255,8 +329,14 @@ fn nobody_watching_means_no_pictures() {
     producer.until(&StreamState::Paused);
     viewer.source.start(std::sync::Arc::clone(&viewer.bell)).expect("starts again");
     producer.until(&StreamState::Streaming);
-    producer.colour(2);
-    viewer.until("the next picture", |v, _| v.frames == 2);
-    assert_eq!(viewer.last.area(), 64 * 48, "whole");
+    let damage = vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])];
+    show_until(
+        &producer,
+        &mut viewer,
+        &Shown { colour: 2, meta: damage, ..Shown::default() },
+        "the next picture",
+        |_| true,
+    );
+    assert!(viewer.px.iter().all(|p| *p == 2), "whole");
     assert_eq!(opened.stream.counters().refused, 0);
 }

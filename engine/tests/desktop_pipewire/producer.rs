@@ -62,6 +62,8 @@ pub struct Shown {
     pub size: Option<u32>,
     pub stride: Option<i32>,
     pub flags: i32,
+    /// It is not counted, as one that PipeWire dropped.
+    pub unnumbered: bool,
     /// Metadata by kind, as words.
     pub meta: Vec<(u32, Vec<i32>)>,
 }
@@ -200,6 +202,7 @@ fn run(
     let properties = properties! { "media.class" => "Video/Source", "node.name" => name };
     let stream = StreamRc::new(core, name, properties).expect("a stream");
     let plan = Rc::new(RefCell::new(plan));
+    let number = std::cell::Cell::new(0u64);
     let files: Rc<RefCell<HashMap<i64, std::fs::File>>> = Rc::default();
     let (on_format, on_add, added, removed) =
         (Rc::clone(&plan), Rc::clone(&plan), Rc::clone(&files), Rc::clone(&files));
@@ -245,7 +248,8 @@ fn run(
         }
         Order::Show(what) => {
             let done = Buffer::take(&mine).map(|buffer| {
-                fill(buffer, &what, &plan.borrow(), &files.borrow());
+                number.set(number.get() + 1);
+                fill(buffer, &what, &plan.borrow(), &files.borrow(), number.get());
                 buffer.send(&mine);
             });
             shown.send(done.is_some()).expect("the test waits");
@@ -254,7 +258,7 @@ fn run(
     main.run();
 }
 
-fn fill(buffer: Buffer, what: &Shown, plan: &Plan, files: &HashMap<i64, std::fs::File>) {
+fn fill(buffer: Buffer, what: &Shown, plan: &Plan, files: &HashMap<i64, std::fs::File>, number: u64) {
     let (w, h) = (usize::from(plan.size.w), usize::from(plan.size.h));
     let mut px = vec![what.colour; w * h];
     if let Some(([x, y, pw, ph], colour)) = what.patch {
@@ -279,7 +283,11 @@ fn fill(buffer: Buffer, what: &Shown, plan: &Plan, files: &HashMap<i64, std::fs:
         spa::SPA_META_VideoTransform,
     ] {
         let words = what.meta.iter().find(|(k, _)| *k == kind).map(|(_, w)| w.clone()).unwrap_or_default();
-        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        if kind == spa::SPA_META_Header {
+            bytes.resize(24, 0);
+            bytes.extend(if what.unnumbered { 0 } else { number }.to_ne_bytes());
+        }
         buffer.meta(kind, &bytes);
     }
     let size = what.size.unwrap_or((stride * h) as u32);

@@ -10,40 +10,59 @@ use farpane_test_support::xvfb::skip;
 /// A desktop whose portal shows GStreamer's pictures.
 struct Fake {
     desktop: Option<Desktop>,
-    gst: Child,
+    gst: Option<Child>,
+    started: u32,
     node: u32,
 }
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        let _ = self.gst.kill();
-        let _ = self.gst.wait();
+        self.end_source();
     }
 }
 
 impl Fake {
     fn start() -> Option<Self> {
         let desktop = Desktop::start("fakeportal", &[])?;
-        let line = "-q videotestsrc is-live=true ! video/x-raw,format=BGRx,width=320,height=240,framerate=10/1 ! pipewiresink \
-                    mode=provide stream-properties=p,media.class=Video/Source,node.name=shown";
-        let started = desktop.command("gst-launch-1.0").args(line.split_whitespace()).stdout(Stdio::null()).spawn();
-        let gst = match started {
-            Ok(child) => child,
+        let mut fake = Self { desktop: Some(desktop), gst: None, started: 0, node: 0 };
+        fake.new_source().then_some(fake)
+    }
+
+    fn end_source(&mut self) {
+        if let Some(mut gst) = self.gst.take() {
+            let _ = gst.kill();
+            let _ = gst.wait();
+        }
+    }
+
+    /// Starts a source: one that somebody has left gives the next no pictures.
+    fn new_source(&mut self) -> bool {
+        self.end_source();
+        let Some(desktop) = &self.desktop else { return false };
+        self.started += 1;
+        let name = format!("shown{}", self.started);
+        let line = format!(
+            "-q videotestsrc is-live=true ! video/x-raw,format=BGRx,width=320,height=240,framerate=10/1 ! pipewiresink \
+             mode=provide stream-properties=p,media.class=Video/Source,node.name={name}"
+        );
+        match desktop.command("gst-launch-1.0").args(line.split_whitespace()).stdout(Stdio::null()).spawn() {
+            Ok(child) => self.gst = Some(child),
             Err(error) => {
                 skip(&format!("gst-launch-1.0: {error}"));
-                return None;
+                return false;
             }
-        };
+        }
         let mut node = None;
         until("the node", || {
             let said = desktop.command("pw-cli").args(["ls", "Node"]).output().expect("pw-cli runs");
             let said = String::from_utf8_lossy(&said.stdout).into_owned();
-            let before = said.split("node.name = \"shown\"").next().filter(|before| before.len() < said.len());
-            let id = before.and_then(|b| b.rsplit("id ").find_map(|t| t.split(',').next()?.parse().ok()));
-            node = id;
-            id.is_some()
+            let before =
+                said.split(&format!("node.name = \"{name}\"")).next().filter(|before| before.len() < said.len());
+            node = before.and_then(|b| b.rsplit("id ").find_map(|t| t.split(',').next()?.parse().ok()));
+            node.is_some()
         });
-        Some(Self { desktop: Some(desktop), gst, node: node.expect("is found") })
+        self.node = node.expect("is found");
+        true
     }
 
     fn set(&self, more: &str) {
@@ -65,6 +84,7 @@ impl Fake {
         let Desk { backend, desktop, .. } = desk;
         drop(backend);
         self.desktop = Some(desktop);
+        assert!(self.new_source());
     }
 }
 

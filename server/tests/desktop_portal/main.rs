@@ -4,6 +4,7 @@
 
 mod fake;
 mod input;
+mod sandboxed;
 mod states;
 
 use std::sync::Arc;

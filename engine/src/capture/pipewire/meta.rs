@@ -43,6 +43,13 @@ pub(super) fn is_corrupted(header: &impl Bytes) -> bool {
     words::<1>(header, 0).is_some_and(|[flags]| flags & spa::SPA_META_HEADER_FLAG_CORRUPTED != 0)
 }
 
+/// The number that the source gives its picture; sources that count none say 0.
+pub(super) fn number(header: &impl Bytes) -> Option<u64> {
+    let [low, high] = words::<2>(header, 24)?;
+    let number = u64::from_ne_bytes([low.to_ne_bytes(), high.to_ne_bytes()].concat().try_into().ok()?);
+    (number != 0).then_some(number)
+}
+
 /// Where the source says that the picture changed; none when it does not say, which a list without a rectangle means too.
 pub(super) fn damage(list: &impl Bytes, bounds: Rect) -> Option<Region> {
     let mut region = Region::new();
@@ -170,6 +177,15 @@ mod tests {
 
     fn bytes(words: &[i32]) -> Vec<u8> {
         words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn a_picture_s_number_stands_at_the_header_s_end() {
+        let mut header = vec![0; 24];
+        header.extend(0x0102_0304_0506_0708u64.to_ne_bytes());
+        assert_eq!(number(&header), Some(0x0102_0304_0506_0708));
+        assert_eq!(number(&vec![0; 32]), None);
+        assert_eq!(number(&vec![1; 31]), None);
     }
 
     const BOUNDS: Rect = Rect { x: 0, y: 0, w: 100, h: 50 };

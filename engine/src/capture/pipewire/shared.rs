@@ -32,6 +32,8 @@ pub(super) enum Command {
     Open { remote: u64, stream: Arc<Shared> },
     /// Pictures are wanted, or are not.
     Active(u64, bool),
+    /// Pictures are wanted and none came: the source is to begin again.
+    Nudge(u64),
     /// A buffer may be filled again.
     Requeue(u64, u64),
     /// A virtual monitor is to have another size.
@@ -219,6 +221,8 @@ pub(super) struct State {
     /// What changed since the last picture that was taken; with `whole`, everything.
     pub(super) damage: Region,
     pub(super) whole: bool,
+    /// The number of the last buffer that came, where its source counts.
+    pub(super) number: Option<u64>,
     pub(super) refused: u32,
     pub(super) lost: Option<String>,
     pub(super) cursor: Option<Arc<CursorImage>>,

@@ -15,6 +15,10 @@ use crate::pixel::{Fourcc, Modifier};
 
 /// How long a source may take to send its first picture, once pictures are wanted.
 const FIRST_PICTURE: Duration = Duration::from_secs(10);
+/// How long a source may take until it is asked to begin again: what it sent first may have come before PipeWire had linked us.
+const NUDGE: Duration = Duration::from_secs(1);
+/// How often it is asked, each time after twice as long.
+const NUDGES: u32 = 4;
 /// Copied pictures that may be alive at once.
 const COPIES: usize = 3;
 /// Rectangles that are copied one by one; more are copied as their box.
@@ -28,11 +32,13 @@ pub struct PipeWireSource {
     told: bool,
     /// Until then pictures must have begun to come.
     deadline: Option<Instant>,
+    /// When the source is asked to begin again, and how often it was.
+    nudge: Option<(Instant, u32)>,
 }
 
 impl PipeWireSource {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, pool: Pool::new(COPIES), seq: 0, told: false, deadline: None }
+        Self { shared, pool: Pool::new(COPIES), seq: 0, told: false, deadline: None, nudge: None }
     }
 
     fn next(&mut self, now: Instant) -> Result<Option<SourceEvent>, String> {
@@ -51,6 +57,10 @@ impl PipeWireSource {
         }
         let Some(pending) = state.pending.take() else {
             let late = self.deadline.is_some_and(|end| now >= end);
+            if let Some((_, times)) = self.nudge.filter(|(at, _)| now >= *at && state.phase == Phase::Streaming) {
+                shared.commands.send(Command::Nudge(shared.id));
+                self.nudge = (times < NUDGES).then(|| (now + NUDGE * 2u32.pow(times), times + 1));
+            }
             return if late { Err(stuck(state.phase)) } else { Ok(None) };
         };
         self.picture(&mut state, pending).map(Some)
@@ -59,6 +69,7 @@ impl PipeWireSource {
     /// Makes a frame of a picture that waits.
     fn picture(&mut self, state: &mut State, pending: Pending) -> Result<SourceEvent, String> {
         let Pending { token, place, at } = pending;
+        self.nudge = None;
         let bounds = place.size.rect();
         let damage = state.take_damage(bounds);
         let fourcc = state.agreed.map_or(Fourcc::XRGB8888, |a| a.fourcc);
@@ -218,6 +229,7 @@ impl Source for PipeWireSource {
         drop(state);
         self.told = false;
         self.deadline = Some(Instant::now() + FIRST_PICTURE);
+        self.nudge = Some((Instant::now() + NUDGE, 1));
         self.shared.commands.send(Command::Active(self.shared.id, true));
         Ok(())
     }
@@ -228,6 +240,7 @@ impl Source for PipeWireSource {
         }
         self.pool.clear();
         self.deadline = None;
+        self.nudge = None;
     }
 
     fn take(&mut self, now: Instant) -> Option<SourceEvent> {
@@ -248,7 +261,8 @@ impl Source for PipeWireSource {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.deadline
+        let nudge = self.nudge.map(|(at, _)| at);
+        self.deadline.into_iter().chain(nudge).min()
     }
 }
 

@@ -256,12 +256,17 @@ impl Hands {
         if chunk.size == 0 || chunk.corrupted || header.is_some_and(|h| meta::is_corrupted(&h)) {
             return Verdict::Nothing;
         }
-        let state = self.shared.state();
+        let mut state = self.shared.state();
         let Some(agreed) = state.agreed else { return Verdict::Nothing };
         let token = buffer.token();
+        // PipeWire itself drops a picture when the next one is there before we are: what a source says has changed since the one before
+        // means something only where its numbers show that we have that one
+        let number = header.and_then(|h| meta::number(&h));
+        let follows = number.is_some_and(|n| state.number == n.checked_sub(1));
+        state.number = number;
         let Some(slot) = state.slots.iter().find(|slot| slot.token == token) else { return Verdict::Nothing };
         match look(buffer, &chunk, &agreed, slot) {
-            Ok((place, damage)) => Verdict::Picture(place, damage),
+            Ok((place, damage)) => Verdict::Picture(place, damage.filter(|_| follows)),
             Err(reason) => Verdict::Refused(reason),
         }
     }

@@ -108,6 +108,10 @@ impl Desk {
                 }
             }
             Command::Active(id, active) => self.with(id, |live| live.set_active(active)),
+            Command::Nudge(id) => self.with(id, |live| {
+                live.set_active(false);
+                live.set_active(true);
+            }),
             Command::Requeue(id, token) => self.with(id, |live| live.requeue(token)),
             Command::Resize(id, size) => self.with(id, |live| live.resize(size)),
             Command::Close(id) => {
