@@ -165,7 +165,7 @@ fn a_pointer_alone_never_touches_the_picture() {
         events.iter().filter_map(|e| if let StreamEvent::Cursor(c) = e { Some(c.clone()) } else { None }).collect();
     assert_eq!(shapes.len(), 1);
     assert_eq!((shapes[0].size, shapes[0].rgba.as_slice()), (Size::new(2, 1), &[1, 2, 3, 4, 5, 6, 7, 8][..]));
-    let places: Vec<_> =
+    let mut places: Vec<_> =
         events.iter().filter_map(|e| if let StreamEvent::Pointer(x, y) = e { Some((*x, *y)) } else { None }).collect();
     places.dedup();
     assert_eq!(places, [(7, 9), (20, 30), (21, 30), (22, 30)]);
