@@ -278,15 +278,18 @@ impl Slot {
             let routed = match &shared.route {
                 Managers::ImageCopy { capture, sources } => {
                     grab.whole = 1;
-                    Routed::ImageCopy(ImageCopy::new(self, shared, capture, sources))
+                    ImageCopy::new(self, shared, capture, sources).map(Routed::ImageCopy)
                 }
                 Managers::Screencopy { registry, global, version } => {
                     // a new manager counts everything as damage once more
                     grab.whole = 2;
-                    Routed::Screencopy(Screencopy::new(shared, registry, *global, *version))
+                    Some(Routed::Screencopy(Screencopy::new(shared, registry, *global, *version)))
                 }
             };
-            grab.routed = Some(routed);
+            if routed.is_none() {
+                return grab.layout(None);
+            }
+            grab.routed = routed;
         }
         if grab.copying.is_some() || grab.ready.is_some() {
             return;

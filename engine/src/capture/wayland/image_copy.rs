@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use wayland_client::{Connection, Dispatch, QueueHandle, WEnum};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
 use wayland_protocols::ext::image_capture_source::v1::client::ext_image_capture_source_v1::ExtImageCaptureSourceV1;
 use wayland_protocols::ext::image_capture_source::v1::client::ext_output_image_capture_source_manager_v1::ExtOutputImageCaptureSourceManagerV1;
 use wayland_protocols::ext::image_copy_capture::v1::client::ext_image_copy_capture_frame_v1::{
@@ -58,17 +58,22 @@ pub(super) struct ImageCopy {
 }
 
 impl ImageCopy {
+    /// None when the output went a moment ago: what is made of it then is nothing, and nothing can be made of that.
     pub(super) fn new(
         slot: &Arc<Slot>,
         shared: &Shared,
         capture: &ExtImageCopyCaptureManagerV1,
         sources: &ExtOutputImageCaptureSourceManagerV1,
-    ) -> Self {
+    ) -> Option<Self> {
         let source = sources.create_source(&slot.output, &shared.queue, ());
+        if source.id().is_null() {
+            return None;
+        }
         let apart = shared.apart.load(Ordering::Relaxed);
         let options = if apart { Options::empty() } else { Options::PaintCursors };
         let session = capture.create_session(&source, options, &shared.queue, Arc::downgrade(slot));
-        Self { source, session, frame: None, coming: Constraints::default(), form: None, tried: None, turn: Turn::NONE }
+        let coming = Constraints::default();
+        Some(Self { source, session, frame: None, coming, form: None, tried: None, turn: Turn::NONE })
     }
 
     pub(super) fn destroy(mut self) {

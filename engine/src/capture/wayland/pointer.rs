@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use wayland_client::protocol::wl_pointer::WlPointer;
 use wayland_client::protocol::wl_seat::{self, WlSeat};
 use wayland_client::protocol::wl_shm;
-use wayland_client::{Connection, Dispatch, QueueHandle, WEnum};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
 use wayland_protocols::ext::image_capture_source::v1::client::ext_image_capture_source_v1::ExtImageCaptureSourceV1;
 use wayland_protocols::ext::image_copy_capture::v1::client::ext_image_copy_capture_cursor_session_v1::{
     self, ExtImageCopyCaptureCursorSessionV1,
@@ -144,6 +144,10 @@ impl Pointer {
                 continue;
             }
             let source = sources.create_source(&output, &shared.queue, ());
+            // it went a moment ago
+            if source.id().is_null() {
+                continue;
+            }
             let cursor = capture.create_pointer_cursor_session(&source, &pointer, &shared.queue, On(id));
             let session = cursor.get_capture_session(&shared.queue, On(id));
             self.tracks.push(Track {

@@ -162,6 +162,11 @@ impl Dispatch<WlRegistry, ()> for Reader {
                 let mut state = reader.shared.state();
                 state.outputs.remove(&name);
                 state.seen.remove(&name);
+                drop(state);
+                // nothing may be asked of it from here on
+                for slot in reader.shared.slots().iter().filter(|slot| slot.id == name) {
+                    slot.grab().layout(None);
+                }
             }
             _ => {}
         }
