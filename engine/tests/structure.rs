@@ -37,7 +37,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     ("input", &["helper"], &["rfb", "engine::geometry"]),
     ("clipboard", &[], &["rfb"]),
     ("backend", &["input", "clipboard", "helper"], &["engine::capture"]),
-    ("net", &["auth", "audit"], &[]),
+    // helper: the folder of a Unix socket
+    ("net", &["auth", "audit", "helper"], &[]),
     (
         "session",
         &["security", "auth", "policy", "audit", "input", "clipboard", "backend", "net"],
@@ -46,7 +47,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     ),
     // refdec: what is timed is decoded first
     ("bench", &[], &["engine::capture", "engine::damage", "engine::encode", "engine::kernel", "engine::refdec"]),
-    ("control", &["session"], &[]),
+    // helper: the folder of its socket
+    ("control", &["session", "helper"], &[]),
     ("desktop", &["helper"], &[]),
     ("metrics", &[], &[]),
     ("web", &["net", "auth", "security", "session", "metrics"], &[]),

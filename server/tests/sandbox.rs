@@ -26,6 +26,10 @@ fn the_doctor_finds_everything_denied_and_serving_at_work() {
     for line in [
         "ok  denied: open a file for reading",
         "ok  denied: connect by TCP",
+        "ok  denied: send a datagram to an address",
+        "ok  denied: open the audit log by itself",
+        "ok  works: begin an audit log and put it aside, through the helper",
+        "ok  works: send a line to a log, through the helper",
         "ok  denied: trace a process",
         "ok  denied: trace a process (an earlier thread)",
         "ok  denied: start a process (a later thread)",
@@ -42,7 +46,7 @@ fn without_the_sandbox_the_doctor_says_no_to_every_promise() {
     let output = doctor(&["--off"]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for line in ["open a file for reading", "connect by TCP", "trace a process", "start a process", "run a program"] {
+    for line in ["open a file for reading", "send a datagram to an address", "connect by TCP", "trace a process", "start a process", "run a program"] {
         assert!(said.lines().any(|l| l == format!("NO  not denied: {line}")), "{line}:\n{said}");
     }
     // later threads find a process that is traced already, which is a refusal of another kind

@@ -16,8 +16,9 @@ pub(crate) const PAM_SUCCESS: c_int = 0;
 const PAM_BUF_ERR: c_int = 5;
 pub(crate) const PAM_USER_UNKNOWN: c_int = 10;
 const PAM_CONV_ERR: c_int = 19;
-/// What PAM says when it cannot judge: open, symbol, service, system, buffer, no information, abort, unknown module.
-pub(crate) const BROKEN: [c_int; 8] = [1, 2, 3, 4, PAM_BUF_ERR, 9, 26, 28];
+/// What PAM says when it cannot judge: open, symbol, service, system, buffer, abort, unknown module. That a module cannot get at
+/// what it knows of a user (9) is none of them: some say it of users that are there only, so that it is a no like any other.
+pub(crate) const BROKEN: [c_int; 7] = [1, 2, 3, 4, PAM_BUF_ERR, 26, 28];
 const PAM_DISALLOW_NULL_AUTHTOK: c_int = 1;
 const PAM_USER: c_int = 2;
 pub(crate) const PAM_TTY: c_int = 3;

@@ -101,6 +101,12 @@ fn permit_deny_and_an_expired_account_are_what_they_say() {
 }
 
 #[test]
+fn a_module_that_cannot_get_at_a_user_refuses_like_any_other() {
+    let folder = Folder::new("unavail", "auth required pam_debug.so auth=authinfo_unavail\naccount required pam_permit.so\n");
+    assert_eq!(folder.login(Some("alice"), &[]).0.unwrap(), Verdict::Refused(9));
+}
+
+#[test]
 fn what_pam_cannot_judge_is_an_error_and_no_verdict() {
     let folder = Folder::new("broken", "auth required pam_no_such_module.so\naccount required pam_permit.so\n");
     assert!(matches!(folder.login(Some("alice"), &[]).0, Err(PamError::Broken { .. })));

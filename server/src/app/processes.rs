@@ -9,7 +9,7 @@ use farpane_channel::StaticKey;
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{self, SinkSpec};
+use crate::audit;
 use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, Secret, SessionPassword, SystemHelper};
 use crate::backend::{self, Found};
 use crate::clipboard::ClipboardOptions;
@@ -275,17 +275,13 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
 
 /// The sandbox's first step. `kept` is the folder that the server itself writes.
 pub(super) fn shut_in(config: &Config, desktop: &Found, kept: Option<&Path>) -> Result<Early, AppError> {
-    let logs = config.audit.sinks.iter().filter_map(|sink| match sink {
-        SinkSpec::File(path) => path.parent().map(Path::to_owned),
-        _ => None,
-    });
     let followed = |address: &ListenAddr| address.host_port().filter(|hp| hp.iface().is_some()).map(|hp| hp.port());
     let plan = Plan {
         mode: config.sandbox,
         clients: config.session.max_clients,
         read: desktop.reads(),
-        // an audit log that has grown is put aside for a new one
-        write: kept.map(Path::to_owned).into_iter().chain(logs).collect(),
+        // audit logs are opened and put aside by the helper that opens
+        write: kept.map(Path::to_owned).into_iter().collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),
     };
     sandbox::enter_early(&plan).map_err(AppError::failed)

@@ -112,7 +112,7 @@ pub(super) fn run(
         let keeping = Arc::clone(&gate);
         let keeping =
             tokio::spawn(async move { keeping.means.throttle.run(|cleared| keeping.trail.cleared(cleared)).await });
-        let serving = up(&config, opening, listeners, control, Arc::clone(&gate), stopped, &told);
+        let serving = up(&config, opening, listeners, control, Arc::clone(&gate), stopped, told);
         tokio::pin!(serving);
         let which = loop {
             tokio::select! {
@@ -171,7 +171,7 @@ async fn up(
     control: Option<control::Bound>,
     gate: Arc<Gate>,
     mut stopped: watch::Receiver<bool>,
-    told: &Told,
+    told: Told,
 ) -> Result<(), AppError> {
     let Opening { desktop, door, cores, early } = opening;
     let opener = door.opener();
@@ -200,14 +200,6 @@ async fn up(
     let handler = Arc::new(Sessions { gate, hub: Arc::clone(&hub), settings });
     let slots = Slots::new(usize::try_from(config.network.max_unauthenticated).unwrap_or(usize::MAX));
     let addresses: Vec<ListenAddr> = listeners.iter().map(|l| l.address().clone()).collect();
-    let mut loops = JoinSet::new();
-    if let Some(control) = control {
-        loops.spawn(control.serve(Arc::clone(&hub), stopped.clone()));
-    }
-    for listener in listeners {
-        let handler: Arc<dyn net::ConnectionHandler> = handler.clone();
-        loops.spawn(net::serve(listener, slots.clone(), config.network.greeting_limit(), handler, stopped.clone()));
-    }
     let layout = hub.desktop().layout;
     tracing::info!(
         source = %name, width = layout.size.w, height = layout.size.h, outputs = layout.outputs.len(), "desktop open"
@@ -226,9 +218,21 @@ async fn up(
         }
         println!("farpane: listening on {address}");
     }
-    print!("{}", told.lines(config, &addresses));
-    // Whoever started this may have closed its end of the pipe; sharing goes on.
-    let _ = std::io::stdout().flush();
+    {
+        let lines = told.lines(config, &addresses);
+        let mut out = std::io::stdout().lock();
+        // whole lines stay in no buffer; whoever started this may have closed its end of the pipe, and sharing goes on
+        let _ = out.flush().and_then(|()| out.write_all(lines.as_bytes())).and_then(|()| out.flush());
+    }
+    // from here on strangers talk to this process, which knows the passwords of this run no more than it has to
+    let mut loops = JoinSet::new();
+    if let Some(control) = control {
+        loops.spawn(control.serve(Arc::clone(&hub), stopped.clone()));
+    }
+    for listener in listeners {
+        let handler: Arc<dyn net::ConnectionHandler> = handler.clone();
+        loops.spawn(net::serve(listener, slots.clone(), config.network.greeting_limit(), handler, stopped.clone()));
+    }
 
     let _ = stopped.wait_for(|stop| *stop).await;
     hub.close_all("the server ends");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use farpane_channel::{Phrase, StaticKey};
+use zeroize::Zeroizing;
 
 use crate::auth::throttle::Kept;
 use crate::auth::{Secret, SessionPassword};
@@ -44,7 +45,7 @@ pub(super) struct Secrets {
 #[derive(Default)]
 pub(super) struct Told {
     /// The VncAuth password that was made for this run.
-    one_time: Option<String>,
+    one_time: Option<Secret>,
     /// The password that was made for this run.
     session: Option<Secret>,
     /// What the channel shows on the first visit.
@@ -187,14 +188,17 @@ pub fn id(config: &Config) -> Result<String, AppError> {
 
 impl Told {
     /// The lines on stdout, and how to look at the desktop.
-    pub(super) fn lines(&self, config: &Config, addresses: &[ListenAddr]) -> String {
-        let mut out = String::new();
+    ///
+    /// Passwords are in it: it is to be told and forgotten before anybody is let in.
+    pub(super) fn lines(self, config: &Config, addresses: &[ListenAddr]) -> Zeroizing<String> {
+        // no growing leaves a copy behind: each line is far shorter than its share
+        let mut out = Zeroizing::new(String::with_capacity(4096));
         let mut line = |what: &str, value: &dyn std::fmt::Display| {
             // writing to a string cannot fail
             let _ = writeln!(out, "farpane: {what}: {value}");
         };
         if let Some(password) = &self.one_time {
-            line("one-time password", password);
+            line("one-time password", &password.reveal());
         }
         if let Some(password) = &self.session {
             line("password for this run, with any user name", &password.reveal());

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::json::Object;
 use super::time::utc;
 use crate::auth::Moment;
+use crate::helper::aside;
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 1 << 20;
@@ -144,13 +145,6 @@ pub struct Checked {
     pub last: Hash,
 }
 
-/// The name of a rotated file: the newest is number 1.
-pub(super) fn rotated(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    name.into()
-}
-
 /// Reads one line, without its end; the flag says whether it had one. None at the end.
 fn next_line(reader: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
     let mut bytes = Vec::new();
@@ -212,7 +206,7 @@ pub fn check_bytes(bytes: &[u8]) -> Result<(u64, Hash), Fault> {
 /// # Errors
 /// The first fault.
 pub fn verify(path: &Path, seen: Option<Seen>) -> Result<Checked, Fault> {
-    let mut files: Vec<PathBuf> = (1..MAX_FILES).map(|n| rotated(path, n)).take_while(|file| file.exists()).collect();
+    let mut files: Vec<PathBuf> = (1..MAX_FILES).map(|n| aside(path, n)).take_while(|file| file.exists()).collect();
     files.reverse();
     files.push(path.to_owned());
     let mut checked = Checked { files: Vec::new(), events: 0, from_start: false, last: Hash::START };

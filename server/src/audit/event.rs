@@ -236,6 +236,11 @@ pub enum What {
         /// What became of it.
         change: HelperChange,
     },
+    /// Events that anybody can cause were not written before this one, because there were too many.
+    Unwritten {
+        /// How many.
+        events: u64,
+    },
     /// Events were lost before this one, because they came faster than they could be written or could not be written.
     Lost {
         /// How many.
@@ -270,6 +275,7 @@ impl What {
             What::Config { .. } => "config",
             What::Policy { .. } => "policy",
             What::Helper { .. } => "helper",
+            What::Unwritten { .. } => "unwritten",
             What::Lost { .. } => "lost",
         }
     }
@@ -283,6 +289,7 @@ impl What {
             | What::PermDenied { .. }
             | What::Policy { .. }
             | What::Helper { .. }
+            | What::Unwritten { .. }
             | What::Lost { .. } => Severity::Warning,
             What::AuthOk { .. } | What::Start { .. } | What::End { .. } | What::Gate(_) => Severity::Notice,
             What::Connect | What::Type | What::IdentityShown | What::Config { .. } => Severity::Info,
@@ -345,7 +352,7 @@ impl What {
                 };
                 object.text("reason", word);
             }
-            What::Lost { events } => object.number("count", *events),
+            What::Unwritten { events } | What::Lost { events } => object.number("count", *events),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod chain;
 mod event;
 mod fields;
+mod flood;
 mod json;
 mod queue;
 mod settings;

@@ -2,15 +2,17 @@
 //!
 //! INVARIANT: [`Audit::record`] never waits. Each sink has a bounded queue and a thread of its own, so that one that hangs holds up
 //! neither the network nor the others. What a queue has no room for, and what a sink does not take, is counted, and the count is written as an
-//! event `lost` before the next line that is.
+//! event `lost` before the next line that is. Events that anybody can cause are bounded ([`flood`](super::flood)), and take no
+//! more than a quarter of a queue: there is always room for logins.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use super::event::{Event, What};
+use super::flood::{self, Bucket};
 use super::sinks::{Line, Sink};
 use crate::auth::Moment;
 
@@ -18,21 +20,48 @@ use crate::auth::Moment;
 const ROOM: usize = 4096;
 
 enum Item {
-    Event(Moment, Arc<Event>),
+    Event(Moment, Arc<Event>, Option<Guest>),
     /// Answers once everything before it is written, and writes what was lost.
     Flush(Moment, SyncSender<()>),
+}
+
+/// An event in a queue that anybody can cause; counted while it waits.
+struct Guest(Arc<AtomicUsize>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One sink's queue.
 struct Outlet {
     queue: SyncSender<Item>,
     lost: Arc<AtomicU64>,
+    guests: Arc<AtomicUsize>,
+    /// Guests at once.
+    most_guests: usize,
+}
+
+impl Outlet {
+    fn hand_on(&self, event: &Arc<Event>, now: Moment, anybodys: bool) {
+        let guest = anybodys.then(|| {
+            let others = self.guests.fetch_add(1, Ordering::Relaxed);
+            (others < self.most_guests, Guest(Arc::clone(&self.guests)))
+        });
+        let room = guest.as_ref().is_none_or(|(room, _)| *room);
+        let item = Item::Event(now, Arc::clone(event), guest.map(|(_, guest)| guest));
+        if !room || self.queue.try_send(item).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Takes events; clones go to the same sinks. Dropping the last one ends the threads once their queues are empty.
 #[derive(Clone)]
 pub struct Audit {
     outlets: Arc<[Outlet]>,
+    bucket: Arc<Mutex<Bucket>>,
 }
 
 impl fmt::Debug for Audit {
@@ -44,7 +73,7 @@ impl fmt::Debug for Audit {
 impl Audit {
     /// Takes events and forgets them.
     pub fn off() -> Self {
-        Audit { outlets: Arc::new([]) }
+        Audit { outlets: Arc::new([]), bucket: Arc::default() }
     }
 
     /// Starts a thread for each sink.
@@ -61,24 +90,41 @@ impl Audit {
             let lost = Arc::new(AtomicU64::new(0));
             let writer = Writer { sink, lost: Arc::clone(&lost), failing: false, missing: 0 };
             std::thread::Builder::new().name("farpane-audit".into()).spawn(move || writer.run(&items))?;
-            Ok(Outlet { queue, lost })
+            Ok(Outlet { queue, lost, guests: Arc::default(), most_guests: room / 4 })
         };
         let outlets: std::io::Result<Vec<Outlet>> = sinks.into_iter().map(start).collect();
-        Ok(Audit { outlets: outlets?.into() })
+        Ok(Audit { outlets: outlets?.into(), bucket: Arc::default() })
     }
 
     /// Hands an event on. Never waits.
     pub fn record(&self, event: Event, now: Moment) {
+        let anybodys = flood::is_anybodys(&event);
+        if anybodys {
+            let Some(kept_back) = self.bucket().pass(now) else { return };
+            self.tell_kept_back(kept_back, now);
+        }
+        self.hand_on(event, now, anybodys);
+    }
+
+    fn bucket(&self) -> std::sync::MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_on(&self, event: Event, now: Moment, anybodys: bool) {
         let event = Arc::new(event);
-        for outlet in self.outlets.iter() {
-            if outlet.queue.try_send(Item::Event(now, Arc::clone(&event))).is_err() {
-                outlet.lost.fetch_add(1, Ordering::Relaxed);
-            }
+        self.outlets.iter().for_each(|outlet| outlet.hand_on(&event, now, anybodys));
+    }
+
+    fn tell_kept_back(&self, events: u64, now: Moment) {
+        if events > 0 {
+            self.hand_on(Event::of_server(What::Unwritten { events }), now, false);
         }
     }
 
     /// Waits until everything recorded so far is written, at most `limit` for each sink; says whether it is. For the end of a program.
     pub fn flush(&self, now: Moment, limit: Duration) -> bool {
+        let kept_back = self.bucket().kept_back();
+        self.tell_kept_back(kept_back, now);
         let asked: Vec<Option<Receiver<()>>> = self
             .outlets
             .iter()
@@ -123,7 +169,7 @@ impl Writer {
                 }
             };
             match item {
-                Item::Event(at, event) => {
+                Item::Event(at, event, _guest) => {
                     self.tell_lost(at);
                     if !self.write(&line(&event, at)) {
                         self.lost.fetch_add(1, Ordering::Relaxed);
@@ -238,6 +284,34 @@ mod tests {
         let written = told.iter().filter(|json| json.contains("\"event\":\"config\"")).count() as u64;
         assert_eq!(lost + written, 100, "{told:?}");
         assert!(lost >= 90, "{lost}");
+    }
+
+    #[test]
+    fn a_flood_of_strangers_takes_no_room_from_a_login_and_is_told() {
+        let (out, told) = channel();
+        let (open, gate) = channel();
+        let audit = Audit::with_room(vec![Box::new(Test { out, gate: Some(gate) })], 40).unwrap();
+        let login = || Event::of_server(What::AuthFail { reason: crate::audit::Reason::WrongProof });
+        for n in 0..1000 {
+            audit.record(Event::of_server(What::Connect), Moment::default());
+            if n % 50 == 0 {
+                audit.record(login(), Moment::default());
+            }
+        }
+        drop(open);
+        let end = std::time::Instant::now() + PATIENCE;
+        while !audit.flush(Moment::default(), PATIENCE) {
+            assert!(std::time::Instant::now() < end, "never flushed");
+        }
+        let told: Vec<serde_json::Value> = told.try_iter().map(|json| serde_json::from_str(&json).unwrap()).collect();
+        let count = |event: &str| told.iter().filter(|json| json["event"] == event).count() as u64;
+        let sum = |event: &str| -> u64 {
+            told.iter().filter(|json| json["event"] == event).filter_map(|json| json["count"].as_u64()).sum()
+        };
+        assert_eq!(count("auth-fail"), 20, "none had to make room");
+        assert!(count("connect") <= 11, "a quarter of the queue, and the one that is being written");
+        assert_eq!(sum("unwritten"), 800);
+        assert_eq!(count("connect") + sum("lost"), 200);
     }
 
     #[test]

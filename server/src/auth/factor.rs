@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::judge::Shared;
 use super::login::{Caller, Prompt, Secret};
-use super::totp::{CODE_DIGITS, Recovery, Seed, Used};
+use super::session_password::GROUP as RECOVERY_GROUP;
+use super::totp::{CODE_DIGITS, RECOVERY_LETTERS, Recovery, Seed, Used};
 use super::users::Spending;
 
 /// What a factor wants to know.
@@ -173,10 +174,20 @@ impl Factor for Certificate {
     }
 }
 
-/// Cuts the code off the end of a password; where the password is shorter there is none before it.
+/// Where a recovery code at the end of a text begins, written as it was shown: groups of four with dashes. A code of an app
+/// never looks like that.
+fn recovery_at(text: &str) -> Option<usize> {
+    let at = text.len().checked_sub(RECOVERY_LETTERS + RECOVERY_LETTERS / RECOVERY_GROUP - 1)?;
+    let code = text.get(at..)?;
+    let group = |group: &str| group.len() == RECOVERY_GROUP && group.bytes().all(|b| b.is_ascii_alphanumeric());
+    code.split('-').all(group).then_some(at)
+}
+
+/// Cuts the code, or the recovery code, off the end of a password; where the password is shorter there is none before it.
 pub(super) fn cut_code(password: &Secret) -> (Secret, Secret) {
     let text = password.reveal();
-    let at = text.char_indices().rev().nth(CODE_DIGITS.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let last = || text.char_indices().rev().nth(CODE_DIGITS.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let at = recovery_at(text).unwrap_or_else(last);
     let (before, code) = text.split_at_checked(at).unwrap_or(("", text));
     (Secret::new(before.to_owned()), Secret::new(code.to_owned()))
 }
@@ -193,6 +204,11 @@ mod tests {
             ("345", "", "345"),
             ("", "", ""),
             ("pässwörd12345ß", "pässwörd", "12345ß"),
+            ("hunter2abcd-efgh-2345-ijkm", "hunter2", "abcd-efgh-2345-ijkm"),
+            ("pw-ABCD-efgh-2345-6789", "pw-", "ABCD-efgh-2345-6789"),
+            ("abcd-efgh-2345-ijkm", "", "abcd-efgh-2345-ijkm"),
+            ("abcd-efgh-2345-67é9", "abcd-efgh-234", "5-67é9"),
+            ("pwabcd-efgh-2345ijkm", "pwabcd-efgh-23", "45ijkm"),
         ] {
             let (a, b) = cut_code(&Secret::new(typed.into()));
             assert_eq!((a.reveal(), b.reveal()), (before, code), "{typed}");

@@ -56,11 +56,27 @@ pub struct Caller {
     /// The public device key that the peer proved to hold, in hexadecimal digits.
     pub device: Option<String>,
     /// The DER of the certificate whose key the peer proved to hold, its chain already checked.
+    #[serde(with = "digits")]
     pub certificate: Option<Vec<u8>>,
     /// Whether somebody logged in from there before, so that strangers' guesses do not keep this caller waiting.
     pub known: bool,
     /// The number of the connection, which no other has.
     pub connection: u64,
+}
+
+/// A certificate in a message: two digits a byte, where a list of numbers would take four.
+mod digits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::helper::auth_helper::hex::Hex;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_deref().map(Hex::of).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<Hex>::deserialize(deserializer)?.map(|hex| hex.bytes().to_vec()))
+    }
 }
 
 /// What is shown to the person who logs in.
@@ -155,6 +171,25 @@ mod tests {
         let secret = Secret::new("hunter2".into());
         assert_eq!(format!("{secret:?}"), "Secret");
         assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn a_certificate_of_seven_kilobytes_goes_into_a_message() {
+        let caller = |certificate| Caller {
+            peer: "[2001:db8::1]:50312".into(),
+            listener: "[::]:5900".into(),
+            security: SecurityKind::X509Plain,
+            device: None,
+            certificate,
+            known: false,
+            connection: 7,
+        };
+        for certificate in [None, Some(Vec::new()), Some((0..7_000u32).map(|n| n.to_be_bytes()[3]).collect())] {
+            let caller = caller(certificate);
+            let text = serde_json::to_string(&caller).unwrap();
+            assert!(text.len() < 15 << 10, "{}", text.len());
+            assert_eq!(serde_json::from_str::<Caller>(&text).unwrap(), caller);
+        }
     }
 
     #[test]

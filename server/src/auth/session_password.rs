@@ -11,7 +11,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Letters of a one-time password: 60 bits.
 const LETTERS: usize = 12;
 /// Letters that are shown together.
-const GROUP: usize = 4;
+pub(super) const GROUP: usize = 4;
 
 /// `n` letters that nobody can guess, in groups joined by dashes.
 pub(super) fn letters(n: usize) -> Result<Secret, getrandom::Error> {

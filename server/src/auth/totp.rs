@@ -23,7 +23,7 @@ const MOST_USED: usize = 16;
 /// Recovery codes that are made at once.
 pub const RECOVERY_CODES: usize = 10;
 /// Letters of a recovery code: 80 bits, so that one fast hash hides it.
-const RECOVERY_LETTERS: usize = 16;
+pub(super) const RECOVERY_LETTERS: usize = 16;
 /// SOURCE: RFC 4648 section 6.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 

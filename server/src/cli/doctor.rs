@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::app::AppError;
 use crate::helper::open_helper::Setup;
-use crate::helper::{self, DisplayAddress, OpenRequest, Opener, OpenerError, RemoteOpener};
+use crate::helper::{self, DisplayAddress, OpenRequest, Opener, OpenerError, Relay, RemoteOpener};
 use crate::sandbox::{self, Files, Mode, Plan};
 
 /// What the doctor looks at.
@@ -101,6 +102,7 @@ struct Ward {
     unix: PathBuf,
     listener: UnixListener,
     tcp: TcpListener,
+    udp: UdpSocket,
     patient: Child,
 }
 
@@ -117,8 +119,11 @@ impl Ward {
         let folder = Path::new(folder.trim_end_matches('\n'));
         let (file, unix) = (folder.join("file"), folder.join("socket"));
         std::fs::write(&file, "outside")?;
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file.with_extension("log"))?;
         let (listener, tcp) = (UnixListener::bind(&unix)?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
-        Ok(Ward { file, unix, listener, tcp, patient })
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        udp.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Ward { file, unix, listener, tcp, udp, patient })
     }
 
     fn patient(&self) -> Option<Pid> {
@@ -146,6 +151,8 @@ impl Ward {
             denied("open the memory of a process", std::fs::File::open("/proc/self/mem").map(drop)),
             denied("connect by TCP", to.map(drop)),
             denied("connect to a Unix socket", UnixStream::connect(&self.unix).map(drop)),
+            denied("send a datagram to an address", self.astray()),
+            denied("open the audit log by itself", std::fs::File::open(self.log()).map(drop)),
             denied("open a UDP socket", UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(drop)),
             denied("listen on another port", TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(drop)),
             denied("trace a process", traced),
@@ -160,11 +167,49 @@ impl Ward {
         vec![
             works("open through the helper what it was set up for", self.opened(opener)),
             works("accept a connection, read and write", self.accepted(opener)),
+            works("begin an audit log and put it aside, through the helper", self.logged(opener)),
+            works("send a line to a log, through the helper", self.sent(opener)),
             works("start a thread, and wait for it", std::thread::Builder::new().spawn(|| ()).map(drop)),
             works("share memory", shared()),
             works("draw random numbers", getrandom::fill(&mut [0; 32]).map_err(io::Error::other)),
             works("stand back behind others", rustix::process::nice(1).map(drop).map_err(io::Error::from)),
         ]
+    }
+
+    fn log(&self) -> PathBuf {
+        self.file.with_extension("log")
+    }
+
+    /// A datagram from a socket that is there already.
+    fn astray(&self) -> io::Result<()> {
+        self.udp.send_to(b"astray", self.udp.local_addr()?)?;
+        self.udp.recv(&mut [0; 16]).map(drop)
+    }
+
+    fn logged(&self, opener: &RemoteOpener) -> io::Result<()> {
+        let [first, next] = self.log_requests();
+        for request in [first, next] {
+            let mut log = std::fs::File::from(opener.open(&request).map_err(io::Error::other)?);
+            log.write_all(b"line\n")?;
+            let length = log.metadata()?.len();
+            if length != 5 {
+                return Err(io::Error::other(format!("a new log has {length} bytes (expected 5)")));
+            }
+        }
+        Ok(())
+    }
+
+    fn log_requests(&self) -> [OpenRequest; 2] {
+        [OpenRequest::Log(self.log()), OpenRequest::NextLog { path: self.log(), keep: 2 }]
+    }
+
+    fn sent(&self, opener: &RemoteOpener) -> io::Result<()> {
+        let to = OpenRequest::Udp(self.udp.local_addr()?);
+        let end = opener.open(&to).map_err(io::Error::other)?;
+        Relay::over(end)?.send(b"line")?;
+        let mut heard = [0; 16];
+        let length = self.udp.recv(&mut heard)?;
+        if heard.get(..length) == Some(b"line") { Ok(()) } else { Err(io::Error::other("another line came")) }
     }
 
     fn opened(&self, opener: &RemoteOpener) -> io::Result<()> {
@@ -204,7 +249,10 @@ fn shared() -> io::Result<()> {
 fn sandbox_holds(mode: Mode) -> io::Result<bool> {
     let ward = Ward::new()?;
     let display = OpenRequest::Display(DisplayAddress::Unix(ward.unix.clone()));
-    let setup = Setup { allowed: vec![OpenRequest::Trace(ward.file.clone()), display], ..Setup::default() };
+    let mut allowed = vec![OpenRequest::Trace(ward.file.clone()), display];
+    allowed.extend(ward.log_requests());
+    allowed.push(OpenRequest::Udp(ward.udp.local_addr()?));
+    let setup = Setup { allowed, ..Setup::default() };
     let (helper, _) = helper::spawn(Path::new(helper::THIS_PROGRAM), "open-helper", helper::Surroundings::Bare)
         .map_err(io::Error::other)?;
 

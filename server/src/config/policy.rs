@@ -4,16 +4,19 @@
 //! is locked; of a key that stands in several, the last file's value counts. The folder and its files belong to root and nobody
 //! else can change them: a server that finds it otherwise does not start.
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use super::{Config, ConfigError};
+use crate::helper::folder::{self, FolderError};
 
 /// Where policy files lie.
 pub const POLICY_FOLDER: &str = "/etc/farpane/policy.d";
+/// No file there is larger.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// One locked value.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,17 +46,37 @@ pub enum PolicyFileError {
         "policy {0}: belongs to user {1} with mode {2:o} (expected root, and no writing by others); run: chown root {0}; chmod go-w {0}"
     )]
     Open(PathBuf, u32, u32),
+    /// Somebody else could put another folder in its place.
+    #[error("policy: {0}; it and all folders above must belong to root, and nobody else may write there")]
+    Folder(#[from] FolderError),
+    /// It is larger than any policy, or no file.
+    #[error("policy {0}: is no regular file of at most {MOST_BYTES} bytes")]
+    Kind(PathBuf),
     /// It is no configuration.
     #[error("policy: {0}")]
     Parse(#[from] Box<ConfigError>),
 }
 
-fn trusted(path: &Path, owner: u32) -> Result<(), PolicyFileError> {
-    let meta = std::fs::metadata(path).map_err(|error| PolicyFileError::Read(path.to_owned(), error))?;
+fn trusted(path: &Path, meta: &std::fs::Metadata, owner: u32) -> Result<(), PolicyFileError> {
     if meta.uid() != owner || meta.mode() & 0o022 != 0 {
         return Err(PolicyFileError::Open(path.to_owned(), meta.uid(), meta.mode() & 0o7777));
     }
     Ok(())
+}
+
+/// Reads the very file that was looked at, without being kept waiting by a pipe.
+fn text_of(path: &Path, owner: u32) -> Result<String, PolicyFileError> {
+    let fail = |error| PolicyFileError::Read(path.to_owned(), error);
+    let wait_for_nobody = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(wait_for_nobody).open(path).map_err(fail)?;
+    let meta = file.metadata().map_err(fail)?;
+    trusted(path, &meta, owner)?;
+    if !meta.is_file() || meta.len() > MOST_BYTES {
+        return Err(PolicyFileError::Kind(path.to_owned()));
+    }
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text).map_err(fail)?;
+    Ok(text)
 }
 
 impl Policy {
@@ -68,7 +91,8 @@ impl Policy {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Policy::default()),
             entries => entries.map_err(fail)?,
         };
-        trusted(folder, owner)?;
+        trusted(folder, &std::fs::metadata(folder).map_err(fail)?, owner)?;
+        folder::trusted_to_the_top(folder, owner)?;
         let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(fail)?.path();
@@ -79,8 +103,7 @@ impl Policy {
         files.sort();
         let mut policy = Policy::default();
         for path in files {
-            trusted(&path, owner)?;
-            let text = std::fs::read_to_string(&path).map_err(|error| PolicyFileError::Read(path.clone(), error))?;
+            let text = text_of(&path, owner)?;
             policy.add(&text, &path).map_err(|error| PolicyFileError::Parse(Box::new(error)))?;
         }
         Ok(policy)
@@ -248,6 +271,19 @@ mod tests {
         assert!(said.contains("20-later.toml, line 2: unknown key `view_onyl`: did you mean `view_only`?"), "{said}");
         mode(&folder, 0o777);
         assert!(matches!(Policy::read(&folder, us), Err(PolicyFileError::Open(..))));
+        std::fs::remove_dir_all(&folder).unwrap();
+        // good by itself, in a folder where others can put another in its place
+        let inner = folder.join("policy.d");
+        std::fs::create_dir_all(&inner).unwrap();
+        mode(&inner, 0o755);
+        mode(&folder, 0o777);
+        let said = Policy::read(&inner, us).unwrap_err().to_string();
+        assert!(said.contains(&*folder.to_string_lossy()) && said.contains("chmod go-w"), "{said}");
+        mode(&folder, 0o755);
+        assert_eq!(Policy::read(&inner, us).unwrap(), Policy::default());
+        let pipe = inner.join("waits.toml");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(matches!(Policy::read(&inner, us), Err(PolicyFileError::Kind(_))));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

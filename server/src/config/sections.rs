@@ -275,6 +275,7 @@ impl SessionSection {
             idle_view_only: self.idle_view_only,
             time_limit: seconds(self.max_time_s),
             gate: self.gate(),
+            stall_limit: session::STALL_LIMIT,
             greeting_limit: network.greeting_limit(),
             login_limit: network.login_limit(),
         }

@@ -1,8 +1,7 @@
 //! The server's end of the control socket.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Done, MAX_LINE, Reply, Request};
+use crate::helper::folder::{self, FolderError, Others};
 use crate::session::{ClientId, Hub};
 
 /// Connections at once; further ones wait to be accepted.
@@ -30,10 +30,8 @@ const BACKLOG: i32 = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The folder is open to others.
-    #[error(
-        "control socket: folder {0} belongs to user {1} with mode {2:o} (expected this user, and nobody else writing)"
-    )]
-    Folder(PathBuf, u32, u32),
+    #[error("control socket: {0}")]
+    Folder(#[from] FolderError),
     /// Another server has it, or something else stands there.
     #[error("control socket {0}: in use, or no socket")]
     Taken(PathBuf),
@@ -66,17 +64,6 @@ impl Drop for File {
     }
 }
 
-/// Makes the folder with mode 700 where it is missing, and checks that nobody else can put anything into it.
-fn folder(path: &Path) -> Result<(), BindError> {
-    let fail = |error| BindError::Io(path.to_owned(), error);
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-    let meta = std::fs::metadata(path).map_err(fail)?;
-    if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-        return Err(BindError::Folder(path.to_owned(), meta.uid(), meta.mode() & 0o7777));
-    }
-    Ok(())
-}
-
 /// Removes a socket that nobody answers on, and nothing else.
 fn clear_stale(path: &Path) -> Result<(), BindError> {
     let taken = || BindError::Taken(path.to_owned());
@@ -100,9 +87,7 @@ impl Bound {
     /// # Errors
     /// One line that says what is in the way.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
-        if let Some(parent) = path.parent() {
-            folder(parent)?;
-        }
+        folder::make(folder::of(path), Others::None)?;
         clear_stale(path)?;
         let open = || -> io::Result<Self> {
             let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;

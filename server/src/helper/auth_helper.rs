@@ -9,7 +9,7 @@
 //! the others go on meanwhile, whatever waits in this one. Logins are futures.
 
 mod certificates;
-mod hex;
+pub mod hex;
 mod remote_key;
 mod serve;
 
@@ -42,8 +42,8 @@ const OPEN_LIMIT: Duration = Duration::from_secs(120);
 enum Ask {
     /// The X25519 agreement of the identity key with this one.
     Agree { their: Hex },
-    /// What was encrypted to the RSA key.
-    Decrypt { block: Hex },
+    /// So many bytes that were encrypted to the RSA key, or as many random ones.
+    Decrypt { block: Hex, length: u8 },
     /// Load the TLS key and its certificates, to be known by this number.
     Load { number: u64 },
     /// The certificates under that number, from this byte on.
@@ -260,8 +260,9 @@ impl RsaKey for RemoteRsa {
         &self.public
     }
 
-    fn decrypt(&self, block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        bytes(&self.calls, Ask::Decrypt { block: Hex::of(block) })
+    fn decrypt(&self, block: &[u8], length: usize) -> Option<Zeroizing<Vec<u8>>> {
+        let length = u8::try_from(length).ok()?;
+        bytes(&self.calls, Ask::Decrypt { block: Hex::of(block), length })
     }
 }
 

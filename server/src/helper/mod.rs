@@ -6,9 +6,12 @@
 
 pub mod auth_helper;
 mod calls;
+pub mod folder;
+mod log_file;
 pub mod open_helper;
 pub mod opener;
 pub mod private;
+mod relay;
 mod spawn;
 pub mod start_helper;
 pub mod wire;
@@ -17,5 +20,7 @@ pub use auth_helper::{RemoteCertificates, RemoteKeys};
 pub use calls::{CallError, Calls, Change, Line, Numbered};
 pub use open_helper::RemoteOpener;
 pub use opener::{DisplayAddress, InProcess, OpenRequest, Opener, OpenerError};
+pub use log_file::aside;
+pub use relay::Relay;
 pub use spawn::{SpawnError, Surroundings, THIS_PROGRAM, own_socket, spawn};
 pub use start_helper::{Kind, RemoteStarter, StartError};

@@ -9,13 +9,13 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::CallError;
-use super::private;
+use super::{log_file, private, relay};
 
 /// What connecting to a syslog server may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -47,9 +47,10 @@ pub enum OpenRequest {
     Framebuffer(PathBuf),
     /// A recorded trace, for reading.
     Trace(PathBuf),
-    /// A Unix socket that takes datagrams: the journal, or a syslog server of this machine.
+    /// A Unix socket that takes datagrams: the journal, or a syslog server of this machine. What is opened is a
+    /// [`Relay`](super::Relay)'s end.
     Datagrams(PathBuf),
-    /// A syslog server by UDP.
+    /// A syslog server by UDP, by a [`Relay`](super::Relay) too.
     Udp(SocketAddr),
     /// A syslog server by TCP.
     Tcp(SocketAddr),
@@ -61,6 +62,15 @@ pub enum OpenRequest {
     State(PathBuf),
     /// A connection to a Wayland compositor's socket.
     Wayland(PathBuf),
+    /// The file of an audit log, locked, for reading and appending; made where it is not there.
+    Log(PathBuf),
+    /// The next file of an audit log, after the one that is there was put aside.
+    NextLog {
+        /// The log.
+        path: PathBuf,
+        /// So many that were put aside stay.
+        keep: u32,
+    },
 }
 
 impl fmt::Display for OpenRequest {
@@ -76,7 +86,9 @@ impl fmt::Display for OpenRequest {
             | OpenRequest::Bus(path)
             | OpenRequest::PipeWire(path)
             | OpenRequest::State(path)
-            | OpenRequest::Wayland(path) => write!(f, "{}", path.display()),
+            | OpenRequest::Wayland(path)
+            | OpenRequest::Log(path)
+            | OpenRequest::NextLog { path, .. } => write!(f, "{}", path.display()),
         }
     }
 }
@@ -105,7 +117,7 @@ pub enum OpenerError {
 
 /// Opens what it is asked for.
 pub trait Opener: Send + Sync {
-    /// A descriptor for what was asked: a connected socket, or a file open for reading.
+    /// A descriptor for what was asked: a connected socket, or an open file.
     ///
     /// # Errors
     /// When the system refuses, or the opener's rules do.
@@ -129,10 +141,18 @@ impl Opener for InProcess {
                     .map_err(|source| OpenerError::Io { what: format!("{host}:{port}"), source })
             }
             OpenRequest::Datagrams(path) => {
-                let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(path).map(|()| socket));
-                connected.map(OwnedFd::from).map_err(|source| at(path, source))
+                datagrams(path).map_err(|source| at(path, source))
             }
-            OpenRequest::Udp(to) => udp(*to).map(OwnedFd::from).map_err(|source| far(*to, source)),
+            OpenRequest::Udp(to) => {
+                let relayed = udp(*to).and_then(|socket| relay::relay(move |bytes| socket.send(bytes)));
+                relayed.map_err(|source| far(*to, source))
+            }
+            OpenRequest::Log(path) => {
+                log_file::open(path).map(OwnedFd::from).map_err(|error| at(path, error.into()))
+            }
+            OpenRequest::NextLog { path, keep } => {
+                log_file::next(path, *keep).map(OwnedFd::from).map_err(|error| at(path, error.into()))
+            }
             OpenRequest::Tcp(to) => {
                 let connected = TcpStream::connect_timeout(to, CONNECT_LIMIT);
                 connected.map(OwnedFd::from).map_err(|source| far(*to, source))
@@ -146,6 +166,13 @@ impl Opener for InProcess {
             }
         }
     }
+}
+
+fn datagrams(path: &Path) -> io::Result<OwnedFd> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    socket.set_write_timeout(Some(relay::SEND_LIMIT))?;
+    relay::relay(move |bytes| socket.send(bytes))
 }
 
 fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
@@ -163,7 +190,7 @@ fn far(to: SocketAddr, source: io::Error) -> OpenerError {
 }
 
 /// Connects to a socket in the file system, or to one that has only a name.
-fn connect(path: &std::path::Path) -> io::Result<UnixStream> {
+fn connect(path: &Path) -> io::Result<UnixStream> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::ffi::OsStrExt;
     match path.as_os_str().as_bytes().strip_prefix(b"@") {
@@ -172,7 +199,7 @@ fn connect(path: &std::path::Path) -> io::Result<UnixStream> {
     }
 }
 
-fn at(path: &std::path::Path, source: io::Error) -> OpenerError {
+fn at(path: &Path, source: io::Error) -> OpenerError {
     OpenerError::Io { what: path.display().to_string(), source }
 }
 
@@ -196,16 +223,17 @@ mod tests {
 
     #[test]
     fn logs_are_connected_to_so_that_what_is_sent_arrives() {
+        use crate::helper::Relay;
         use std::io::Write;
         let path = std::env::temp_dir().join(format!("farpane-opener-{}", std::process::id()));
         let log = UnixDatagram::bind(&path).expect("a socket");
-        let unix = UnixDatagram::from(InProcess.open(&OpenRequest::Datagrams(path.clone())).expect("is there"));
-        assert_eq!(unix.send(b"line").expect("arrives"), 4);
+        let relay = |request: &OpenRequest| Relay::over(InProcess.open(request).expect("is there")).expect("an end");
+        relay(&OpenRequest::Datagrams(path.clone())).send(b"line").expect("arrives");
         assert_eq!(log.recv(&mut [0; 9]).expect("arrived"), 4);
         let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0"), std::net::TcpListener::bind("127.0.0.1:0"));
         let (udp, tcp) = (udp.expect("a port"), tcp.expect("a port"));
         let to = OpenRequest::Udp(udp.local_addr().expect("bound"));
-        UdpSocket::from(InProcess.open(&to).expect("any")).send(b"line").expect("arrives");
+        relay(&to).send(b"line").expect("arrives");
         assert_eq!(udp.recv(&mut [0; 9]).expect("arrived"), 4);
         let to = OpenRequest::Tcp(tcp.local_addr().expect("bound"));
         TcpStream::from(InProcess.open(&to).expect("listens")).write_all(b"line").expect("arrives");

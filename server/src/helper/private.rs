@@ -1,12 +1,15 @@
 //! Files that hold secrets or state of the server: only their owner reads them, and they are whole or not there.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
+
+use super::folder::{self, FolderError, Others};
 
 /// Why a file of the server cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,9 @@ pub enum PrivateError {
     /// It belongs to somebody else.
     #[error("{0}: belongs to user {1} (expected {2} or root)")]
     Owner(PathBuf, u32, u32),
+    /// Others can change it for another.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// It is not a file.
     #[error("{0}: is no regular file")]
     Kind(PathBuf),
@@ -31,16 +37,33 @@ pub enum PrivateError {
     Size(PathBuf, u64, u64),
 }
 
-/// Reads a file of at most `most` bytes that only its owner can read; none when it is not there.
+/// Reads the file that links lead to as [`read`] does: one that an administrator names, who may keep it elsewhere.
 ///
 /// # Errors
-/// When others could read or change it, it belongs to another user than this one or root, or the system refuses.
+/// As [`read`], of the file itself.
+pub fn read_linked(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateError> {
+    match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(PrivateError::Read(path.to_owned(), error)),
+        Ok(real) => read(&real, most),
+    }
+}
+
+/// Reads a file of at most `most` bytes that only its owner can read; none when it is not there. A link is no file.
+///
+/// # Errors
+/// When others could read it or change it or its folder, it belongs to another user than this one or root, or the system
+/// refuses.
 pub fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateError> {
     let fail = |error| PrivateError::Read(path.to_owned(), error);
-    let file = match File::open(path) {
+    // neither led elsewhere nor kept waiting by a pipe
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::FilesystemLoop => return Err(PrivateError::Kind(path.to_owned())),
         opened => opened.map_err(fail)?,
     };
+    folder::trusted(folder::of(path), Others::Sticky)?;
     let meta = file.metadata().map_err(fail)?;
     if !meta.is_file() {
         return Err(PrivateError::Kind(path.to_owned()));
@@ -71,7 +94,7 @@ pub fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Privat
 /// # Errors
 /// When the system refuses; the file that was there stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    put(path, bytes, |new| std::fs::rename(new, path)).map_err(|error| PrivateError::Write(path.to_owned(), error))
+    put(path, bytes, |new| std::fs::rename(new, path))
 }
 
 /// Reads a file as [`read`] does, or makes it of what `make` returns when it is not there. Of several processes that make it at
@@ -88,11 +111,10 @@ pub fn read_or_make<E: From<PrivateError>>(
         return Ok(bytes);
     }
     let bytes = make()?;
-    let made = put(path, &bytes, |new| match std::fs::hard_link(new, path) {
+    put(path, &bytes, |new| match std::fs::hard_link(new, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
-    });
-    made.map_err(|error| PrivateError::Write(path.to_owned(), error))?;
+    })?;
     Ok(read(path, most)?.unwrap_or(bytes))
 }
 
@@ -102,10 +124,8 @@ pub fn read_or_make<E: From<PrivateError>>(
 /// # Errors
 /// When the system refuses, it is no regular file, or others than its owner can read or change it.
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    folder::make(folder::of(path), Others::Sticky).map_err(io::Error::other)?;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -126,12 +146,23 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Writes a new file beside `path` and lets `place` put it there.
-fn put(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+fn put(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), PrivateError> {
+    let folder = folder::of(path);
+    match folder::make(folder, Others::Sticky) {
+        // what root writes for another user lies in that user's folder
+        Err(FolderError::Owner(..)) if rustix::process::geteuid().is_root() => {}
+        Err(FolderError::Io(_, error)) => return Err(PrivateError::Write(path.to_owned(), error)),
+        made => made?,
+    }
+    put_in(folder, path, bytes, place).map_err(|error| PrivateError::Write(path.to_owned(), error))
+}
+
+fn put_in(
+    folder: &Path,
+    path: &Path,
+    bytes: &[u8],
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut unique = name.to_owned();
     let mut random = [0; 8];
@@ -210,6 +241,21 @@ mod tests {
         assert!(matches!(read(&path, 5), Err(PrivateError::Size(_, 6, 5))));
         assert!(matches!(read(&folder, 5), Err(PrivateError::Kind(_) | PrivateError::Mode(..))));
         assert!(matches!(write(Path::new("/proc/none/x"), b""), Err(PrivateError::Write(..))));
+        let link = folder.join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(read(&link, 10), Err(PrivateError::Kind(_))), "a link leads elsewhere");
+        assert_eq!(read_linked(&link, 10).unwrap().unwrap().as_slice(), b"secret");
+        assert!(read_linked(&folder.join("none"), 10).unwrap().is_none());
+        let pipe = folder.join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(matches!(read(&pipe, 10), Err(PrivateError::Kind(_))), "a pipe is not waited for");
+        for mode in [0o777, 0o770] {
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(read(&path, 10), Err(PrivateError::Folder(_))), "others may have put it there");
+            assert!(matches!(write(&path, b"new"), Err(PrivateError::Folder(_))));
+        }
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(read(&path, 10).unwrap().unwrap().as_slice(), b"secret");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -25,6 +25,7 @@ use super::slots::{Progress, Slot};
 use super::transport::{ByteStream, ConnInfo, Identity, ListenerId, Transport, TransportParts};
 use super::unix_peers::{UnixPeers, UnixPeersError};
 use super::websocket::{self, WebSocketError};
+use crate::helper::folder::{self, FolderError, Others};
 
 /// Connections that wait to be accepted.
 pub(super) const BACKLOG: i32 = 128;
@@ -70,6 +71,9 @@ pub enum BindError {
     /// The path's folder is missing or may not be written.
     #[error("cannot listen on {0}: {1}; the folder must exist and be writable, choose another path")]
     Path(ListenAddr, io::Error),
+    /// Others could put another file in the socket's place.
+    #[error("cannot listen on {0}: {1}")]
+    Folder(ListenAddr, FolderError),
     /// Who may connect to the socket cannot be said so.
     #[error("cannot listen on {0}: {1}")]
     Peers(ListenAddr, UnixPeersError),
@@ -170,14 +174,21 @@ fn bind_unix(
         return Err(BindError::Path(address.clone(), io::Error::from(io::ErrorKind::NotFound)));
     }
     peers.check().map_err(|e| BindError::Peers(address.clone(), e))?;
+    folder::trusted(folder::of(path), Others::Sticky).map_err(|error| match error {
+        FolderError::Io(_, error) => BindError::Path(address.clone(), error),
+        error => BindError::Folder(address.clone(), error),
+    })?;
     clear_stale(address, path)?;
     let open = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        // the file has this mode from its first moment on
+        rustix::fs::fchmod(&socket, 0o600.into())?;
         socket.bind(&SockAddr::unix(path)?)?;
         Ok(socket)
     };
+    // nobody else can put another file in this one's place: its folder was looked at
     let give = |group| {
-        std::os::unix::fs::chown(path, None, Some(group)).map_err(|e| BindError::Group(address.clone(), group, e))
+        std::os::unix::fs::lchown(path, None, Some(group)).map_err(|e| BindError::Group(address.clone(), group, e))
     };
     let listen = |socket: Socket| -> io::Result<(std::os::unix::net::UnixListener, SocketFile)> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(peers.mode()))?;

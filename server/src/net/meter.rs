@@ -8,8 +8,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use rustix::fd::OwnedFd;
-use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+use rustix::net::netlink::SOCK_DIAG;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
 /// `SOCK_DIAG_BY_FAMILY`, the type of question and answer.
 const BY_FAMILY: u16 = 20;
@@ -41,8 +41,8 @@ impl Meter {
 
     /// Bytes that were written and not acknowledged; none when the connection is gone.
     pub fn unacknowledged(&self) -> Option<usize> {
-        let kernel = SocketAddrNetlink::new(0, 0);
-        sendto(&self.netlink, &self.question, SendFlags::empty(), &kernel).ok()?;
+        // a netlink socket that is connected to nothing speaks to the kernel
+        send(&self.netlink, &self.question, SendFlags::empty()).ok()?;
         // the answer is there when the question was taken
         let mut answer = [0u8; 1024];
         let (len, _) = recv(&self.netlink, &mut answer, RecvFlags::DONTWAIT).ok()?;

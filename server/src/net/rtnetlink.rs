@@ -14,7 +14,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 use tokio::io::unix::AsyncFd;
 
 use super::iface_name::IfaceName;
@@ -135,7 +135,8 @@ fn addresses(asked: &OwnedFd, name: IfaceName, port: u16) -> io::Result<(BTreeSe
     let mut buffer = vec![0; PIECE];
     // what an earlier dump that failed half way left behind
     while recv(asked, &mut buffer, RecvFlags::DONTWAIT).is_ok() {}
-    sendto(asked, &question(), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    // a netlink socket that is connected to nothing speaks to the kernel
+    send(asked, &question(), SendFlags::empty())?;
     let mut found = BTreeSet::new();
     for _ in 0..MAX_PIECES {
         // a dump goes on whenever it is read: the next piece is there at once

@@ -21,6 +21,7 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_ftruncate,
+    libc::SYS_fdatasync,
     libc::SYS_close,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
@@ -135,6 +136,16 @@ fn measuring() -> Result<SeccompRule, BackendError> {
     SeccompRule::new(vec![condition(0, Op::Eq, family)?, condition(2, Op::Eq, protocol)?])
 }
 
+/// Sending to where a socket is connected, and to no address besides.
+fn sending() -> Result<SeccompRule, BackendError> {
+    SeccompRule::new(vec![
+        // a flag that connects
+        condition(3, Op::MaskedEq(bits(libc::MSG_FASTOPEN)), 0)?,
+        SeccompCondition::new(4, Len::Qword, Op::Eq, 0)?,
+        condition(5, Op::Eq, 0)?,
+    ])
+}
+
 /// Listening on an interface whose addresses come and go: new TCP sockets, which nothing can connect.
 fn listening() -> Result<Vec<SeccompRule>, BackendError> {
     let family = |family: libc::c_int| {
@@ -159,8 +170,6 @@ fn writing() -> Rules {
         libc::SYS_renameat,
         libc::SYS_renameat2,
         libc::SYS_fsync,
-        libc::SYS_fdatasync,
-        libc::SYS_flock,
     ];
     #[cfg(target_arch = "x86_64")]
     let older = [libc::SYS_mkdir, libc::SYS_unlink, libc::SYS_rename];
@@ -182,8 +191,8 @@ pub(super) struct Also {
 
 fn rules(also: Also) -> Result<Rules, BackendError> {
     let mut rules: Rules = FREE.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
-    // a flag of sending that connects
-    rules.extend(masked(libc::SYS_sendto, 3, bits(libc::MSG_FASTOPEN), 0)?);
+    rules.push((libc::SYS_sendto, vec![sending()?]));
+    // a flag of sending that connects; an address in this one's memory is not seen, and no socket here would follow one
     rules.extend(masked(libc::SYS_sendmsg, 2, bits(libc::MSG_FASTOPEN), 0)?);
     // nothing that was written can be run
     rules.extend(masked(libc::SYS_mmap, 2, bits(libc::PROT_EXEC), 0)?);

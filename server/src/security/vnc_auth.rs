@@ -13,6 +13,8 @@ use des::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::auth::Secret;
+
 /// A password file is hidden from a casual look with this key, which everybody knows.
 const FILE_KEY: [u8; 8] = [23, 82, 107, 6, 35, 78, 88, 7];
 /// Letters and digits that look like nothing else.
@@ -42,6 +44,9 @@ pub enum PasswordError {
     /// Others can read it.
     #[error("password file {0}: mode {1:o} lets others read it (expected 600); run: chmod 600 {0}")]
     Mode(PathBuf, u32),
+    /// It belongs to somebody else.
+    #[error("password file {0}: belongs to user {1} (expected {2} or root)")]
+    Owner(PathBuf, u32, u32),
     /// The password is empty.
     #[error("password of 0 bytes (expected 1..=8; more are ignored)")]
     Empty,
@@ -124,14 +129,16 @@ impl Passwords {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn one_time() -> Result<(String, Self), PasswordError> {
+    pub fn one_time() -> Result<(Secret, Self), PasswordError> {
         let mut random = [0; 8];
         getrandom::fill(&mut random)?;
+        // no growing leaves a copy behind
+        let mut text = String::with_capacity(random.len());
         // 32 letters divide 256: every letter is equally likely, 40 bits in all.
-        let text: String =
-            random.iter().filter_map(|r| ALPHABET.get(usize::from(r % 32))).map(|b| char::from(*b)).collect();
+        text.extend(random.iter().filter_map(|r| ALPHABET.get(usize::from(r % 32))).map(|b| char::from(*b)));
         random.zeroize();
-        let passwords = Passwords::new(&text, None)?;
+        let text = Secret::new(text);
+        let passwords = Passwords::new(text.reveal(), None)?;
         Ok((text, passwords))
     }
 
@@ -143,8 +150,13 @@ impl Passwords {
         let fail = |error| PasswordError::Read(path.to_owned(), error);
         let file = std::fs::File::open(path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
-        if meta.mode() & 0o077 != 0 && meta.is_file() {
+        // of a pipe too, which a shell makes for this user alone
+        if meta.mode() & 0o077 != 0 {
             return Err(PasswordError::Mode(path.to_owned(), meta.mode() & 0o7777));
+        }
+        let us = rustix::process::geteuid().as_raw();
+        if meta.uid() != us && meta.uid() != 0 {
+            return Err(PasswordError::Owner(path.to_owned(), meta.uid(), us));
         }
         let mut bytes = Vec::with_capacity(17);
         file.take(17).read_to_end(&mut bytes).map_err(fail)?;
@@ -243,8 +255,8 @@ mod tests {
     #[test]
     fn a_one_time_password_has_eight_letters_and_is_new_each_time() {
         let (text, passwords) = Passwords::one_time().unwrap();
-        assert_eq!(text.len(), 8);
-        assert_eq!(passwords.check(&[1; 16], &answer(&text, &[1; 16]).unwrap()), Some(Grant::Full));
+        assert_eq!(text.reveal().len(), 8);
+        assert_eq!(passwords.check(&[1; 16], &answer(text.reveal(), &[1; 16]).unwrap()), Some(Grant::Full));
         assert_ne!(text, Passwords::one_time().unwrap().0);
     }
 
@@ -265,6 +277,18 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let said = Passwords::read(&path).err().unwrap().to_string();
         assert!(said.contains("mode 644") && said.contains("chmod 600"), "{said}");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_that_others_can_write_to_is_no_password_file() {
+        let path = scratch("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o622)).unwrap();
+        // somebody who writes, so that reading waits for nobody
+        let writer = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        (&writer).write_all(&[1; 8]).unwrap();
+        assert!(matches!(Passwords::read(&path), Err(PasswordError::Mode(..))));
         std::fs::remove_file(&path).unwrap();
     }
 

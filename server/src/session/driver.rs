@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::Settings;
 use super::hub::{Hub, Membership};
 use super::log::{EndKind, Goodbye};
+use super::stall::Stall;
 use super::state::{Outcome, Session, SessionError};
 use super::updates::JobDone;
 use crate::backend::ResizeAnswer;
@@ -41,6 +42,7 @@ pub(super) async fn run(
         let bell = Arc::clone(&bell);
         Arc::new(move || bell.notify_one())
     };
+    let mut stall = Stall::new(settings.stall_limit);
     let mut session = Session::new(Arc::clone(&membership.entry), Arc::clone(&hub), settings, notify);
     session.was_told(told);
     let mut client =
@@ -51,10 +53,14 @@ pub(super) async fn run(
             let now = Instant::now();
             let more = client.messages(&mut input, now)?;
             client.start_resize(&hub);
-            let meter = meter.as_ref().filter(|_| client.session.wants_count());
-            client.session.count_below(meter.and_then(Meter::unacknowledged));
+            let asked = meter.as_ref().filter(|_| client.session.wants_count());
+            client.session.count_below(asked.and_then(Meter::unacknowledged));
             client.pump(now)?;
-            let wake_at = client.session.wake_at();
+            let held = || meter.as_ref().and_then(Meter::unacknowledged);
+            if stall.is_over(client.session.outbox().waits(), now, held) {
+                return Err(SessionError::Closed(Goodbye::new(EndKind::TooSlow, "took nothing of what it was sent")));
+            }
+            let wake_at = client.session.wake_at().into_iter().chain(stall.wake_at()).min();
             let reading = client.held_back.is_none();
             tokio::select! {
                 biased;
@@ -62,7 +68,10 @@ pub(super) async fn run(
                     client.encoding = None;
                     client.session.job_done(done?, Instant::now());
                 }
-                sent = write_some(&mut writer, &mut client.session) => membership.entry.went(sent?),
+                sent = write_some(&mut writer, &mut client.session) => {
+                    membership.entry.went(sent?);
+                    stall.moved();
+                }
                 event = membership.events.recv() => match event {
                     Some(event) => client.session.on_hub(event, Instant::now())?,
                     None => return Err(SessionError::Closed(Goodbye::new(EndKind::ServerEnds, "server ends"))),

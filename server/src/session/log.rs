@@ -43,11 +43,11 @@ pub enum EndKind {
     Kicked,
     /// The server ends.
     ServerEnds,
-    /// The client broke the protocol, or took nothing of what it was sent.
+    /// The client broke the protocol.
     Misbehaved,
     /// The stream ended without the end that the layer below has for it.
     Truncated,
-    /// A step of the handshake took too long.
+    /// A step of the handshake took too long, or the client took nothing of what it was sent.
     TooSlow,
     /// It chose what it was not offered.
     NotOffered,

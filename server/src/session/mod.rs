@@ -25,6 +25,7 @@ mod roster;
 mod rules;
 #[cfg(test)]
 mod rules_tests;
+mod stall;
 mod state;
 mod terms;
 mod updates;
@@ -45,6 +46,7 @@ pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reac
 pub use log::{EndKind, Ended, Goodbye, SessionLog};
 pub use notice::MAX_MESSAGE;
 pub use roster::{Described, Entry, SessionSummary, Standing};
+pub use stall::LIMIT as STALL_LIMIT;
 pub use state::SessionError;
 pub use view::{Seen, ViewSpec};
 
@@ -143,6 +145,8 @@ pub struct Settings {
     pub gate: GateRules,
     /// Version, choice of the security type and ClientInit must each have come after this long.
     pub greeting_limit: Duration,
+    /// A client that takes nothing of what it is sent for this long is closed.
+    pub stall_limit: Duration,
     /// A login must be through after this long.
     pub login_limit: Duration,
 }
@@ -167,6 +171,7 @@ impl Default for Settings {
             idle_view_only: false,
             time_limit: None,
             gate: GateRules::default(),
+            stall_limit: STALL_LIMIT,
             greeting_limit: limits::GREETING,
             login_limit: limits::LOGIN,
         }

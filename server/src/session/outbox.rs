@@ -75,6 +75,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Whether anything is still to leave.
+    pub fn waits(&self) -> bool {
+        self.unflushed || !self.queue.is_empty()
+    }
+
     /// Whether bytes were written since the last flush.
     pub fn needs_flush(&self) -> bool {
         self.unflushed

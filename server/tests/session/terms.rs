@@ -30,6 +30,18 @@ fn who_only_looks_is_closed_where_the_settings_say_so() {
 }
 
 #[test]
+fn who_takes_nothing_of_what_it_is_sent_is_closed() {
+    let stall_limit = Duration::from_millis(500);
+    let desk = Desk::with("1920x1080:still", Settings { stall_limit, ..Settings::default() });
+    // more than any buffer in between holds
+    let mut stuck = desk.client("stuck");
+    stuck.set_encodings(&[encoding::RAW]).expect("a list");
+    stuck.watch().expect("a request");
+    desk.wait_for("the end", || desk.hub.clients() == 0);
+    stuck.raw().read_to_close().expect("a close");
+}
+
+#[test]
 fn a_session_lasts_no_longer_than_allowed() {
     let time_limit = Some(Duration::from_millis(500));
     let desk = Desk::with(SCENE, Settings { time_limit, ..Settings::default() });

@@ -1,23 +1,25 @@
 //! A file that only its owner reads, each line chained to the one before.
 //!
-//! A file that a crash left with half a line is rotated away as it is, and the next one goes on from its last whole line.
+//! A file that a crash left with half a line is rotated away as it is, and the next one goes on from its last whole line. Files are
+//! opened and rotated by an [`Opener`]: who writes the log needs no right in its folder.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Line, Sink, SinkError};
 use crate::audit::chain::{self, Hash};
 use crate::auth::Moment;
+use crate::helper::{OpenRequest, Opener};
 
 /// So much of a file's end is searched for its last line.
 const TAIL: u64 = 1 << 18;
 
 /// An open file of a chain.
-#[derive(Debug)]
 pub struct ChainFile {
     path: PathBuf,
+    opener: Arc<dyn Opener>,
     file: File,
     len: u64,
     last: Hash,
@@ -50,16 +52,19 @@ impl ChainFile {
     ///
     /// # Errors
     /// When others can get at it, another server has it, or the system refuses.
-    pub fn open(path: &Path, most: u64, keep: u32, now: Moment) -> Result<Self, SinkError> {
+    pub fn open(
+        path: &Path,
+        most: u64,
+        keep: u32,
+        opener: Arc<dyn Opener>,
+        now: Moment,
+    ) -> Result<Self, SinkError> {
         let fail = |error| SinkError::File(path.to_owned(), error);
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
-        }
-        let (mut file, len) = open(path)?;
+        let (mut file, len) = open(opener.as_ref(), &OpenRequest::Log(path.to_owned()), path)?;
         let end = if len == 0 { None } else { Some(end_of(&mut file, len).map_err(fail)?) };
         let last = end.as_ref().and_then(|end| end.last).unwrap_or(Hash::START);
         let whole = end.as_ref().is_none_or(|end| end.whole);
-        let mut sink = ChainFile { path: path.to_owned(), file, len, last, most, keep, unsettled: false };
+        let mut sink = ChainFile { path: path.to_owned(), opener, file, len, last, most, keep, unsettled: false };
         if !whole {
             tracing::warn!(file = %path.display(), "audit log ends in the middle of a line; it is rotated away");
             sink.rotate(now)?;
@@ -94,40 +99,19 @@ impl ChainFile {
 
     /// Moves the file away, and the older ones up by a number; begins a new one.
     fn rotate(&mut self, now: Moment) -> Result<(), SinkError> {
-        let moved = |from: &Path, to: &Path| match std::fs::rename(from, to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SinkError::File(from.to_owned(), error)),
-            _ => Ok(()),
-        };
         self.settle()?;
-        for number in (1..self.keep).rev() {
-            moved(&chain::rotated(&self.path, number), &chain::rotated(&self.path, number.saturating_add(1)))?;
-        }
-        moved(&self.path, &chain::rotated(&self.path, 1))?;
-        let (file, len) = open(&self.path)?;
+        let next = OpenRequest::NextLog { path: self.path.clone(), keep: self.keep };
+        let (file, len) = open(self.opener.as_ref(), &next, &self.path)?;
         (self.file, self.len) = (file, len);
         self.begin(now)
     }
 }
 
-/// Opens a file for appending, made if it is not there, and locks it.
-fn open(path: &Path) -> Result<(File, u64), SinkError> {
-    let fail = |error| SinkError::File(path.to_owned(), error);
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(flags.bits().cast_signed());
-    let file = options.open(path).map_err(fail)?;
-    let meta = file.metadata().map_err(fail)?;
-    if !meta.is_file() {
-        return Err(SinkError::Kind(path.to_owned()));
-    }
-    if meta.mode() & 0o077 != 0 {
-        return Err(SinkError::Mode(path.to_owned(), meta.mode() & 0o7777));
-    }
-    match file.try_lock() {
-        Ok(()) => Ok((file, meta.len())),
-        Err(std::fs::TryLockError::WouldBlock) => Err(SinkError::InUse(path.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(fail(error)),
-    }
+/// Has a file opened; how long it is.
+fn open(opener: &dyn Opener, request: &OpenRequest, path: &Path) -> Result<(File, u64), SinkError> {
+    let file = File::from(opener.open(request)?);
+    let meta = file.metadata().map_err(|error| SinkError::File(path.to_owned(), error))?;
+    Ok((file, meta.len()))
 }
 
 impl Sink for ChainFile {

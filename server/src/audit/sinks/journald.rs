@@ -2,12 +2,11 @@
 //!
 //! SOURCE: <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>. A datagram holds fields as lines `NAME=value`; our values have no line ends.
 
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Line, Sink, SinkError};
-use crate::helper::{OpenRequest, Opener};
+use crate::helper::{OpenRequest, Opener, Relay};
 
 /// Where the journal listens.
 pub const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -16,7 +15,7 @@ pub const JOURNAL: &str = "/run/systemd/journal/socket";
 pub struct Journald {
     path: PathBuf,
     opener: Arc<dyn Opener>,
-    socket: Option<UnixDatagram>,
+    socket: Option<Relay>,
 }
 
 impl Journald {
@@ -27,8 +26,9 @@ impl Journald {
         journal
     }
 
-    fn connect(&self) -> Result<UnixDatagram, SinkError> {
-        Ok(self.opener.open(&OpenRequest::Datagrams(self.path.clone()))?.into())
+    fn connect(&self) -> Result<Relay, SinkError> {
+        let end = self.opener.open(&OpenRequest::Datagrams(self.path.clone()))?;
+        Relay::over(end).map_err(SinkError::Journal)
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), SinkError> {

@@ -68,27 +68,18 @@ pub enum SinkError {
     /// The journal does not take it.
     #[error("journal: {0}")]
     Journal(io::Error),
-    /// The journal or the syslog server cannot be connected to.
+    /// The journal or the syslog server cannot be connected to, or the file not be opened.
     #[error("{0}")]
-    Connect(#[from] OpenerError),
+    Open(#[from] OpenerError),
     /// The syslog server does not take it.
     #[error("{0}: {1}")]
     Syslog(SinkSpec, io::Error),
     /// The syslog server did not take a connection a moment ago.
     #[error("{0}: is tried again in a moment")]
     Resting(SinkSpec),
-    /// The file cannot be opened or written.
+    /// The file cannot be written.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
-    /// Others can read or change the file.
-    #[error("{0}: mode {1:o} lets others at it (expected 600); run: chmod 600 {0}")]
-    Mode(PathBuf, u32),
-    /// It is no regular file.
-    #[error("{0}: is no regular file")]
-    Kind(PathBuf),
-    /// Another server has the file.
-    #[error("{0}: another server writes it; give each its own")]
-    InUse(PathBuf),
 }
 
 /// Takes lines.
@@ -111,20 +102,23 @@ pub trait Sink: Send {
     }
 }
 
-/// What these settings may have to be connected to.
+/// What these settings may have to be opened or connected to.
 pub fn requests(settings: &AuditSettings) -> Vec<OpenRequest> {
     let one = |spec: &SinkSpec| match spec {
-        SinkSpec::Journald => Some(OpenRequest::Datagrams(JOURNAL.into())),
-        SinkSpec::SyslogUnix(path) => Some(OpenRequest::Datagrams(path.clone())),
-        SinkSpec::SyslogUdp(to) => Some(OpenRequest::Udp(*to)),
-        SinkSpec::SyslogTcp(to) => Some(OpenRequest::Tcp(*to)),
-        SinkSpec::File(_) => None,
+        SinkSpec::Journald => vec![OpenRequest::Datagrams(JOURNAL.into())],
+        SinkSpec::SyslogUnix(path) => vec![OpenRequest::Datagrams(path.clone())],
+        SinkSpec::SyslogUdp(to) => vec![OpenRequest::Udp(*to)],
+        SinkSpec::SyslogTcp(to) => vec![OpenRequest::Tcp(*to)],
+        SinkSpec::File(path) => {
+            let next = OpenRequest::NextLog { path: path.clone(), keep: settings.keep_files };
+            vec![OpenRequest::Log(path.clone()), next]
+        }
     };
-    settings.sinks.iter().filter_map(one).collect()
+    settings.sinks.iter().flat_map(one).collect()
 }
 
-/// Opens every sink of the settings; what can be connected later too (journal, syslog) is, by `opener`, and is not missed here when
-/// it is not there.
+/// Opens every sink of the settings; `opener` does it. What can be connected later too (journal, syslog) is not missed here
+/// when it is not there.
 ///
 /// # Errors
 /// When a file cannot be opened: a server that should write one is not to run without.
@@ -137,7 +131,10 @@ pub fn open(
     let one = |spec: &SinkSpec| -> Result<Box<dyn Sink>, SinkError> {
         Ok(match spec {
             SinkSpec::Journald => Box::new(Journald::new(JOURNAL.into(), Arc::clone(opener))),
-            SinkSpec::File(path) => Box::new(ChainFile::open(path, settings.max_file_bytes, settings.keep_files, now)?),
+            SinkSpec::File(path) => {
+                let opener = Arc::clone(opener);
+                Box::new(ChainFile::open(path, settings.max_file_bytes, settings.keep_files, opener, now)?)
+            },
             syslog => Box::new(Syslog::new(syslog.clone(), machine.clone(), Arc::clone(opener))),
         })
     };

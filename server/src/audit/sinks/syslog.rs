@@ -1,8 +1,7 @@
 //! Syslog as RFC 5424 writes it, over a Unix socket, UDP (RFC 5426) or TCP with counted octets (RFC 6587).
 
 use std::io::{self, Write};
-use std::net::{TcpStream, UdpSocket};
-use std::os::unix::net::UnixDatagram;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::{Line, Machine, Sink, SinkError};
 use crate::audit::settings::SinkSpec;
 use crate::audit::time::utc;
 use crate::auth::Moment;
-use crate::helper::{OpenRequest, Opener};
+use crate::helper::{OpenRequest, Opener, Relay};
 
 /// authpriv. SOURCE: RFC 5424, section 6.2.1.
 const FACILITY: u8 = 10;
@@ -21,8 +20,7 @@ const REST: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 enum Socket {
-    Unix(UnixDatagram),
-    Udp(UdpSocket),
+    Datagrams(Relay),
     Tcp(TcpStream),
 }
 
@@ -31,10 +29,9 @@ impl Socket {
         let failed = |error| SinkError::Syslog(spec.clone(), error);
         let socket = match spec {
             SinkSpec::SyslogUnix(path) => {
-                let socket = UnixDatagram::from(opener.open(&OpenRequest::Datagrams(path.clone()))?);
-                socket.set_write_timeout(Some(LIMIT)).map(|()| Socket::Unix(socket))
+                Relay::over(opener.open(&OpenRequest::Datagrams(path.clone()))?).map(Socket::Datagrams)
             }
-            SinkSpec::SyslogUdp(to) => Ok(Socket::Udp(opener.open(&OpenRequest::Udp(*to))?.into())),
+            SinkSpec::SyslogUdp(to) => Relay::over(opener.open(&OpenRequest::Udp(*to))?).map(Socket::Datagrams),
             SinkSpec::SyslogTcp(to) => {
                 let stream = TcpStream::from(opener.open(&OpenRequest::Tcp(*to))?);
                 stream.set_write_timeout(Some(LIMIT)).map(|()| Socket::Tcp(stream))
@@ -46,8 +43,7 @@ impl Socket {
 
     fn send(&mut self, message: &str) -> io::Result<()> {
         match self {
-            Socket::Unix(socket) => socket.send(message.as_bytes()).map(drop),
-            Socket::Udp(socket) => socket.send(message.as_bytes()).map(drop),
+            Socket::Datagrams(relay) => relay.send(message.as_bytes()),
             Socket::Tcp(stream) => stream.write_all(format!("{} {message}", message.len()).as_bytes()),
         }
     }

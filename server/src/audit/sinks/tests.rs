@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::audit::chain::{self, Checked, Fault};
-use crate::helper::InProcess;
+use crate::helper::{InProcess, aside};
 
 struct Scratch(PathBuf);
 
@@ -103,13 +103,13 @@ fn syslog_is_spoken_over_each_socket() {
 fn a_syslog_server_that_is_away_is_left_alone_for_a_while() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut syslog = Syslog::new(SinkSpec::SyslogTcp(address), machine(), here());
-    assert!(matches!(syslog.write(&line(1)), Err(SinkError::Connect(_))));
+    assert!(matches!(syslog.write(&line(1)), Err(SinkError::Open(_))));
     assert!(matches!(syslog.write(&line(2)), Err(SinkError::Resting(_))));
-    assert!(matches!(syslog.write(&line(6)), Err(SinkError::Connect(_))), "tried again");
+    assert!(matches!(syslog.write(&line(6)), Err(SinkError::Open(_))), "tried again");
 }
 
 fn write(path: &Path, most: u64, keep: u32, lines: std::ops::Range<u32>) {
-    let mut file = ChainFile::open(path, most, keep, NOW).unwrap();
+    let mut file = ChainFile::open(path, most, keep, here(), NOW).unwrap();
     for n in lines {
         file.write(&line(n)).unwrap();
     }
@@ -147,7 +147,7 @@ fn faults_between_files_are_found() {
     write(&path, 1500, 9, 0..40);
     let good = chain::verify(&path, None).unwrap();
     assert!(good.files.len() >= 4 && good.from_start && good.events == 40);
-    let newest = chain::rotated(&path, 1);
+    let newest = aside(&path, 1);
     let text = std::fs::read_to_string(&newest).unwrap();
     // the last line of a file that was rotated away
     let cut = text.trim_end().rfind('\n').unwrap() + 1;
@@ -156,13 +156,13 @@ fn faults_between_files_are_found() {
     std::fs::write(&newest, &text).unwrap();
     assert_eq!(chain::verify(&path, None).unwrap(), good);
     // a file in the middle
-    std::fs::rename(chain::rotated(&path, 2), scratch.path("aside")).unwrap();
-    std::fs::rename(chain::rotated(&path, 3), chain::rotated(&path, 2)).unwrap();
+    std::fs::rename(aside(&path, 2), scratch.path("aside")).unwrap();
+    std::fs::rename(aside(&path, 3), aside(&path, 2)).unwrap();
     assert!(matches!(chain::verify(&path, None), Err(Fault::Gap(..))));
     // the end of the last file shows only to those who noted the hash
     let text = std::fs::read_to_string(&path).unwrap();
     let cut = text.trim_end().rfind('\n').unwrap() + 1;
-    std::fs::remove_file(chain::rotated(&path, 2)).unwrap();
+    std::fs::remove_file(aside(&path, 2)).unwrap();
     std::fs::write(&path, &text[..cut]).unwrap();
     assert!(chain::verify(&path, None).is_ok());
     assert!(matches!(chain::verify(&path, Some(good.last)), Err(Fault::NotSeen(..))));
@@ -177,23 +177,30 @@ fn half_a_line_of_a_crash_is_set_aside_and_stays_visible() {
     std::fs::write(&path, &text[..text.len() - 20]).unwrap();
     write(&path, 1 << 20, 3, 5..7);
     assert_eq!(chain::check_bytes(&std::fs::read(&path).unwrap()).unwrap().0, 2);
-    assert!(matches!(chain::verify(&path, None), Err(Fault::Cut(file, 6)) if file == chain::rotated(&path, 1)));
+    assert!(matches!(chain::verify(&path, None), Err(Fault::Cut(file, 6)) if file == aside(&path, 1)));
 }
 
 #[test]
 fn files_that_others_can_get_at_or_have_open_are_refused() {
     let scratch = Scratch::new("refused");
     let path = scratch.path("audit.log");
-    let open = |path: &Path| ChainFile::open(path, 1 << 20, 3, NOW);
+    let open = |path: &Path| ChainFile::open(path, 1 << 20, 3, here(), NOW);
     let first = open(&path).unwrap();
-    assert!(matches!(open(&path), Err(SinkError::InUse(_))));
+    assert!(open(&path).unwrap_err().to_string().contains("another server writes it"));
     drop(first);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert!(open(&path).unwrap_err().to_string().contains("chmod 600"));
     let link = scratch.path("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    assert!(matches!(open(&link), Err(SinkError::File(..))));
+    assert!(matches!(open(&link), Err(SinkError::Open(..))));
     assert!(open(&scratch.0).is_err());
+    let pipe = scratch.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert!(open(&pipe).is_err(), "a pipe is neither waited for nor written");
+    let shared = scratch.path("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(open(&shared.join("audit.log")).unwrap_err().to_string().contains("chmod go-w"));
 }
 
 #[test]
@@ -211,5 +218,6 @@ fn settings_say_what_may_have_to_be_connected_to() {
     let sinks = ["journald", "syslog", "syslog:udp:192.0.2.1:514", "syslog:tcp:[::1]:6514", "file:/x"];
     let settings = AuditSettings { sinks: sinks.map(|s| s.parse().unwrap()).into(), ..AuditSettings::default() };
     let asked: Vec<String> = requests(&settings).iter().map(ToString::to_string).collect();
-    assert_eq!(asked, [JOURNAL, "/dev/log", "192.0.2.1:514", "[::1]:6514"]);
+    // a file is opened, and put aside
+    assert_eq!(asked, [JOURNAL, "/dev/log", "192.0.2.1:514", "[::1]:6514", "/x", "/x"]);
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::stored::{Cost, Stored, StoredError};
 use super::totp::{Recovery, RecoveryHash, Seed, Used};
+use crate::helper::folder;
 use crate::helper::private::{self, PrivateError};
 
 pub use format::parse;
@@ -267,13 +268,11 @@ impl UserFile {
         name.push(".lock");
         let path = PathBuf::from(name);
         let fail = |error| UserFileError::Lock(path.clone(), error);
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder {
-            use std::os::unix::fs::DirBuilderExt;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
-        }
+        folder::make(folder::of(&path), folder::Others::Sticky).map_err(PrivateError::from)?;
+        let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
         let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let file = options.open(&path).map_err(fail)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|e| fail(e.into()))?;
         Ok(file)
     }

@@ -7,18 +7,21 @@ use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 /// Bytes that may be secret.
-pub(super) struct Hex(Zeroizing<Vec<u8>>);
+pub struct Hex(Zeroizing<Vec<u8>>);
 
 impl Hex {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    /// A copy of these.
+    pub fn of(bytes: &[u8]) -> Self {
         Hex(Zeroizing::new(bytes.to_vec()))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    pub(super) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+    /// The bytes, taken over.
+    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 }

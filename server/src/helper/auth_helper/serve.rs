@@ -228,8 +228,8 @@ impl Helper {
     fn operation(&self, question: Ask) -> Told {
         match question {
             Ask::Agree { their } => Told::Bytes(self.agree(&their)),
-            Ask::Decrypt { block } => {
-                let plain = self.keys.rsa.as_ref().and_then(|rsa| rsa.decrypt(block.bytes()));
+            Ask::Decrypt { block, length } => {
+                let plain = self.keys.rsa.as_ref().and_then(|rsa| rsa.decrypt(block.bytes(), length.into()));
                 Told::Bytes(plain.map(|plain| Hex::of(&plain)))
             }
             Ask::Load { number } => self.load(number).map_or_else(Told::Failed, Told::Loaded),
@@ -304,6 +304,11 @@ impl Logins {
     }
 
     fn run(&mut self, login: u64, id: u64, turn: impl Future<Output = ()> + Send + 'static) {
+        // a number twice is a mistake or an attack, and neither login goes on
+        if self.running.get(&login).is_some_and(|running| !running.task.is_finished()) {
+            self.end(login);
+            return unavailable(&self.answers, id);
+        }
         if self.room(id) {
             let task = tokio::spawn(turn).abort_handle();
             self.running.insert(login, Running { task, replies: None });

@@ -176,8 +176,11 @@ fn keys_elsewhere_do_what_keys_here_do() {
     let rsa = remote.rsa().expect("has one");
     assert_eq!(rsa.public(), &RSA.0);
     let block = RSA.0.encrypt(b"secret of a session").expect("encrypts");
-    assert_eq!(rsa.decrypt(&block).as_deref().map(Vec::as_slice), Some(&b"secret of a session"[..]));
-    assert!(rsa.decrypt(&block[1..]).is_none() && rsa.decrypt(&[]).is_none());
+    assert_eq!(rsa.decrypt(&block, 19).as_deref().map(Vec::as_slice), Some(&b"secret of a session"[..]));
+    for bad in [&block[1..], &[], &[7; 384]] {
+        let told = rsa.decrypt(bad, 19).expect("an answer like any other");
+        assert!(told.len() == 19 && told.as_slice() != b"secret of a session");
+    }
     assert_eq!(remote.take_session_password(), Some(Secret::new("of this run".into())));
     assert_eq!(remote.take_session_password(), None);
     drop((remote, identity, rsa));

@@ -17,6 +17,7 @@ use farpane_channel::phrase::{Fingerprint, KeyKind};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use sha1::{Digest, Sha1};
+use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::helper::private::{self, PrivateError};
@@ -197,14 +198,25 @@ fn bit_length(number: &[u8]) -> u64 {
     (number.len() as u64).saturating_mul(8).saturating_sub(unused)
 }
 
+/// `decrypted` when it is as long as it must be, `spare` otherwise, without a branch that tells which.
+pub(super) fn choose(decrypted: Option<&[u8]>, spare: &[u8]) -> Zeroizing<Vec<u8>> {
+    let plain = decrypted.unwrap_or_default();
+    let good = Choice::from(u8::from(plain.len() == spare.len()));
+    let bytes = spare.iter().enumerate().map(|(n, spare)| {
+        let byte = plain.get(n).copied().unwrap_or(0);
+        u8::conditional_select(spare, &byte, good)
+    });
+    Zeroizing::new(bytes.collect())
+}
+
 /// Whoever holds a private key, in this process or elsewhere. `decrypt` may block for milliseconds.
 pub trait RsaKey: Send + Sync {
     /// The public half.
     fn public(&self) -> &RsaPublic;
 
-    /// What was encrypted to this key; none for bad padding, a bad length, or a holder that does not answer. Callers must not
-    /// let a peer see which.
-    fn decrypt(&self, block: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+    /// The `length` bytes that were encrypted to this key. For bad padding or another length they are random ones, of the same length
+    /// and in the same time; none for a holder that does not answer.
+    fn decrypt(&self, block: &[u8], length: usize) -> Option<Zeroizing<Vec<u8>>>;
 }
 
 /// A private key in this process.
@@ -250,6 +262,14 @@ impl LocalRsaKey {
         key
     }
 
+    /// What was encrypted to this key; none for bad padding or a bad length, which a peer must not see.
+    pub(super) fn plain_of(&self, block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut plain = Zeroizing::new(vec![0; self.private.min_output_size()]);
+        let length = self.private.decrypt(block, &mut plain).ok()?.len();
+        plain.truncate(length);
+        Some(plain)
+    }
+
     fn from_pkcs8(der: &[u8]) -> Option<Self> {
         let pair = KeyPair::from_pkcs8(der).ok()?;
         let public = pair.public_key();
@@ -270,11 +290,12 @@ impl RsaKey for LocalRsaKey {
         &self.public
     }
 
-    fn decrypt(&self, block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let mut plain = Zeroizing::new(vec![0; self.private.min_output_size()]);
-        let length = self.private.decrypt(block, &mut plain).ok()?.len();
-        plain.truncate(length);
-        Some(plain)
+    fn decrypt(&self, block: &[u8], length: usize) -> Option<Zeroizing<Vec<u8>>> {
+        let mut spare = Zeroizing::new(vec![0; length]);
+        // drawn whether it is needed or not
+        getrandom::fill(&mut spare).ok()?;
+        let plain = self.plain_of(block);
+        Some(choose(plain.as_ref().map(|plain| plain.as_slice()), &spare))
     }
 }
 

@@ -219,9 +219,9 @@ pub async fn serve(
                 send(&mut transport, &output).await?;
             }
             Some(ServerEvent::Decrypt(block)) => {
-                let holder = Arc::clone(&key);
+                let (holder, length) = (Arc::clone(&key), kind.secret_len());
                 // milliseconds of work, or a question to another process
-                let decrypted = tokio::task::spawn_blocking(move || holder.decrypt(&block)).await;
+                let decrypted = tokio::task::spawn_blocking(move || holder.decrypt(&block, length)).await;
                 let plain = decrypted.unwrap_or(None);
                 let output = machine.decrypted(plain.as_ref().map(|plain| plain.as_slice()))?;
                 send(&mut transport, &output).await?;

@@ -199,7 +199,7 @@ impl RsaKey for Gone {
         &self.0
     }
 
-    fn decrypt(&self, _block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn decrypt(&self, _block: &[u8], _length: usize) -> Option<Zeroizing<Vec<u8>>> {
         None
     }
 }

@@ -93,10 +93,14 @@ fn what_is_encrypted_to_a_key_its_holder_decrypts_and_nothing_else() {
     assert_eq!(key.public().bits(), 3072);
     let block = key.public().encrypt(&[7; 32]).unwrap();
     assert_eq!(block.len(), key.public().size());
-    assert_eq!(key.decrypt(&block).unwrap().as_slice(), [7; 32]);
+    assert_eq!(key.decrypt(&block, 32).unwrap().as_slice(), [7; 32]);
+    // another length than what was encrypted has is as bad as bad padding
+    assert_ne!(key.decrypt(&block, 16).unwrap().as_slice(), [7; 16]);
     assert_ne!(key.public().encrypt(&[7; 32]).unwrap(), block, "padding is random");
     for bad in [&block[1..], &[&block[..], &[0]].concat(), &[0; 384], &[0xff; 384], &[]] {
-        assert!(key.decrypt(bad).is_none());
+        assert!(key.plain_of(bad).is_none());
+        let [one, other] = [(), ()].map(|()| key.decrypt(bad, 32).unwrap());
+        assert!(one.len() == 32 && one != other, "random bytes stand in, of the same length");
     }
     // nothing is encrypted to keys that the library does not compute with
     assert!(RsaPublic::new(&modulus(1024), &[3]).unwrap().encrypt(&[7; 16]).is_none());

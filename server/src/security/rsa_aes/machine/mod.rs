@@ -102,7 +102,7 @@ pub struct Records {
 
 impl Kind {
     /// Bytes of a random number and of a key.
-    const fn secret_len(self) -> usize {
+    pub const fn secret_len(self) -> usize {
         if self.is_256() { 32 } else { 16 }
     }
 
@@ -133,17 +133,6 @@ impl Kind {
         let (sealer, opener) = (Sealer::new(self.key(theirs, ours)?), Opener::new(self.key(ours, theirs)?));
         Ok(Link { sealer, opener, wire: Zeroizing::new(Vec::new()), plain: Zeroizing::new(Vec::new()) })
     }
-}
-
-/// `decrypted` when it is as long as it must be, `spare` otherwise, without a branch that tells which.
-fn choose(decrypted: Option<&[u8]>, spare: &[u8]) -> Zeroizing<Vec<u8>> {
-    let plain = decrypted.unwrap_or_default();
-    let good = Choice::from(u8::from(plain.len() == spare.len()));
-    let bytes = spare.iter().enumerate().map(|(n, spare)| {
-        let byte = plain.get(n).copied().unwrap_or(0);
-        u8::conditional_select(spare, &byte, good)
-    });
-    Zeroizing::new(bytes.collect())
 }
 
 /// A number of bytes behind a length field of two bytes.

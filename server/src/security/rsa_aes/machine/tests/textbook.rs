@@ -72,7 +72,7 @@ fn power(base: &[u8], exponent: &[u8], modulus: &[u8]) -> Vec<u8> {
 /// What was encrypted to a key, and the block that encrypts to the same bytes again.
 pub(super) fn decrypt(key: &TestKey, block: &[u8]) -> (Vec<u8>, Vec<u8>) {
     if let Some(key) = LocalRsaKey::from_bytes(&key.pkcs1) {
-        return (key.decrypt(block).expect("good padding").to_vec(), block.to_vec());
+        return (key.plain_of(block).expect("good padding").to_vec(), block.to_vec());
     }
     // the library has no keys this short
     let padded = power(block, &key.exponent, key.public.modulus());
