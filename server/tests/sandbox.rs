@@ -46,7 +46,14 @@ fn without_the_sandbox_the_doctor_says_no_to_every_promise() {
     let output = doctor(&["--off"]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for line in ["open a file for reading", "send a datagram to an address", "connect by TCP", "trace a process", "start a process", "run a program"] {
+    for line in [
+        "open a file for reading",
+        "send a datagram to an address",
+        "connect by TCP",
+        "trace a process",
+        "start a process",
+        "run a program",
+    ] {
         assert!(said.lines().any(|l| l == format!("NO  not denied: {line}")), "{line}:\n{said}");
     }
     // later threads find a process that is traced already, which is a refusal of another kind

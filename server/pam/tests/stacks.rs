@@ -102,7 +102,8 @@ fn permit_deny_and_an_expired_account_are_what_they_say() {
 
 #[test]
 fn a_module_that_cannot_get_at_a_user_refuses_like_any_other() {
-    let folder = Folder::new("unavail", "auth required pam_debug.so auth=authinfo_unavail\naccount required pam_permit.so\n");
+    let folder =
+        Folder::new("unavail", "auth required pam_debug.so auth=authinfo_unavail\naccount required pam_permit.so\n");
     assert_eq!(folder.login(Some("alice"), &[]).0.unwrap(), Verdict::Refused(9));
 }
 

@@ -18,9 +18,9 @@ pub mod wire;
 
 pub use auth_helper::{RemoteCertificates, RemoteKeys};
 pub use calls::{CallError, Calls, Change, Line, Numbered};
+pub use log_file::aside;
 pub use open_helper::RemoteOpener;
 pub use opener::{DisplayAddress, InProcess, OpenRequest, Opener, OpenerError};
-pub use log_file::aside;
 pub use relay::Relay;
 pub use spawn::{SpawnError, Surroundings, THIS_PROGRAM, own_socket, spawn};
 pub use start_helper::{Kind, RemoteStarter, StartError};

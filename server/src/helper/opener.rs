@@ -140,16 +140,12 @@ impl Opener for InProcess {
                     .map(OwnedFd::from)
                     .map_err(|source| OpenerError::Io { what: format!("{host}:{port}"), source })
             }
-            OpenRequest::Datagrams(path) => {
-                datagrams(path).map_err(|source| at(path, source))
-            }
+            OpenRequest::Datagrams(path) => datagrams(path).map_err(|source| at(path, source)),
             OpenRequest::Udp(to) => {
                 let relayed = udp(*to).and_then(|socket| relay::relay(move |bytes| socket.send(bytes)));
                 relayed.map_err(|source| far(*to, source))
             }
-            OpenRequest::Log(path) => {
-                log_file::open(path).map(OwnedFd::from).map_err(|error| at(path, error.into()))
-            }
+            OpenRequest::Log(path) => log_file::open(path).map(OwnedFd::from).map_err(|error| at(path, error.into())),
             OpenRequest::NextLog { path, keep } => {
                 log_file::next(path, *keep).map(OwnedFd::from).map_err(|error| at(path, error.into()))
             }

@@ -157,12 +157,7 @@ fn put(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -
     put_in(folder, path, bytes, place).map_err(|error| PrivateError::Write(path.to_owned(), error))
 }
 
-fn put_in(
-    folder: &Path,
-    path: &Path,
-    bytes: &[u8],
-    place: impl FnOnce(&Path) -> io::Result<()>,
-) -> io::Result<()> {
+fn put_in(folder: &Path, path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut unique = name.to_owned();
     let mut random = [0; 8];

@@ -52,13 +52,7 @@ impl ChainFile {
     ///
     /// # Errors
     /// When others can get at it, another server has it, or the system refuses.
-    pub fn open(
-        path: &Path,
-        most: u64,
-        keep: u32,
-        opener: Arc<dyn Opener>,
-        now: Moment,
-    ) -> Result<Self, SinkError> {
+    pub fn open(path: &Path, most: u64, keep: u32, opener: Arc<dyn Opener>, now: Moment) -> Result<Self, SinkError> {
         let fail = |error| SinkError::File(path.to_owned(), error);
         let (mut file, len) = open(opener.as_ref(), &OpenRequest::Log(path.to_owned()), path)?;
         let end = if len == 0 { None } else { Some(end_of(&mut file, len).map_err(fail)?) };

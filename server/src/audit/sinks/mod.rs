@@ -134,7 +134,7 @@ pub fn open(
             SinkSpec::File(path) => {
                 let opener = Arc::clone(opener);
                 Box::new(ChainFile::open(path, settings.max_file_bytes, settings.keep_files, opener, now)?)
-            },
+            }
             syslog => Box::new(Syslog::new(syslog.clone(), machine.clone(), Arc::clone(opener))),
         })
     };

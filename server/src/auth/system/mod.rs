@@ -144,7 +144,11 @@ impl Factor for System {
                 // PAM_AUTHINFO_UNAVAIL, which tells something about the user: a refusal, and the administrator's to mend
                 Ok(FromHelper::Refused(code @ 9)) => {
                     let service = &self.pam.service;
-                    tracing::warn!(service, code, "pam cannot get at what it knows of users; see its modules and their rights");
+                    tracing::warn!(
+                        service,
+                        code,
+                        "pam cannot get at what it knows of users; see its modules and their rights"
+                    );
                     Outcome::Wrong
                 }
                 Ok(FromHelper::Refused(code)) => {

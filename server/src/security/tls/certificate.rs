@@ -270,7 +270,8 @@ pub fn read_chain(path: &Path, setting: &'static str) -> Result<Vec<CertificateD
 /// # Errors
 /// When others could read it, or it holds no key that TLS can use.
 pub fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, CertificateError> {
-    let bytes = private::read_linked(path, MAX_KEY)?.ok_or_else(|| CertificateError::Missing(path.to_owned(), "key"))?;
+    let bytes =
+        private::read_linked(path, MAX_KEY)?.ok_or_else(|| CertificateError::Missing(path.to_owned(), "key"))?;
     let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| CertificateError::NoKey(path.to_owned()))?;
     let key = Zeroizing::new(key);
     rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)
