@@ -282,7 +282,14 @@ mod tests {
         mode(&folder, 0o755);
         assert_eq!(Policy::read(&inner, us).unwrap(), Policy::default());
         let pipe = inner.join("waits.toml");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
         assert!(matches!(Policy::read(&inner, us), Err(PolicyFileError::Kind(_))));
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -60,7 +60,9 @@ pub fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Privat
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::FilesystemLoop => return Err(PrivateError::Kind(path.to_owned())),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(PrivateError::Kind(path.to_owned()));
+        }
         opened => opened.map_err(fail)?,
     };
     folder::trusted(folder::of(path), Others::Sticky)?;
@@ -242,7 +244,14 @@ mod tests {
         assert_eq!(read_linked(&link, 10).unwrap().unwrap().as_slice(), b"secret");
         assert!(read_linked(&folder.join("none"), 10).unwrap().is_none());
         let pipe = folder.join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
         assert!(matches!(read(&pipe, 10), Err(PrivateError::Kind(_))), "a pipe is not waited for");
         for mode in [0o777, 0o770] {
             std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();

@@ -182,7 +182,7 @@ fn bind_unix(
     let open = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
         // the file has this mode from its first moment on
-        rustix::fs::fchmod(&socket, 0o600.into())?;
+        rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(0o600))?;
         socket.bind(&SockAddr::unix(path)?)?;
         Ok(socket)
     };

@@ -283,7 +283,14 @@ mod tests {
     #[test]
     fn a_pipe_that_others_can_write_to_is_no_password_file() {
         let path = scratch("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o622)).unwrap();
         // somebody who writes, so that reading waits for nobody
         let writer = OpenOptions::new().read(true).write(true).open(&path).unwrap();

@@ -195,7 +195,8 @@ fn files_that_others_can_get_at_or_have_open_are_refused() {
     assert!(matches!(open(&link), Err(SinkError::Open(..))));
     assert!(open(&scratch.0).is_err());
     let pipe = scratch.path("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0)
+        .unwrap();
     assert!(open(&pipe).is_err(), "a pipe is neither waited for nor written");
     let shared = scratch.path("shared");
     std::fs::create_dir(&shared).unwrap();

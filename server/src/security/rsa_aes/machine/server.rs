@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
-use super::{Inbox, Link, Records, Step, Subtype, choose, with_length};
+use super::{Inbox, Link, Records, Step, Subtype, with_length};
 use crate::auth::Secret;
-use crate::security::rsa_aes::key::RsaPublic;
+use crate::security::rsa_aes::key::{RsaPublic, choose};
 use crate::security::rsa_aes::{Failed, Kind, RsaAesError};
 
 /// What a server must do or learns.
@@ -36,7 +36,7 @@ impl fmt::Debug for ServerEvent {
         match self {
             Self::Encrypt { to, .. } => write!(f, "Encrypt({to:?})"),
             Self::Decrypt(_) => f.write_str("Decrypt"),
-            Self::Login { user, .. } => write!(f, "Login({user:?})"),
+            Self::Login { .. } => f.write_str("Login"),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::*;
 use super::{real_keys, terms};
 use crate::auth::Secret;
 use crate::security::rsa_aes::RsaAesError;
-use crate::security::rsa_aes::key::{KEY_BITS, RsaKey};
+use crate::security::rsa_aes::key::{KEY_BITS, RsaKey, choose};
 
 #[test]
 fn keys_that_are_not_taken_are_refused_at_their_length() {

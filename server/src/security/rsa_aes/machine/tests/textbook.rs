@@ -1,7 +1,7 @@
 //! RSA without padding, as in a textbook, for keys that are too short for the library.
 
 use super::TestKey;
-use crate::security::rsa_aes::key::{LocalRsaKey, RsaKey};
+use crate::security::rsa_aes::key::LocalRsaKey;
 
 /// Numbers as 64-bit digits, the lowest first.
 type Number = Vec<u64>;
