@@ -186,10 +186,10 @@ fn files_that_others_can_get_at_or_have_open_are_refused() {
     let path = scratch.path("audit.log");
     let open = |path: &Path| ChainFile::open(path, 1 << 20, 3, here(), NOW);
     let first = open(&path).unwrap();
-    assert!(open(&path).unwrap_err().to_string().contains("another server writes it"));
+    assert!(open(&path).err().unwrap().to_string().contains("another server writes it"));
     drop(first);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(open(&path).unwrap_err().to_string().contains("chmod 600"));
+    assert!(open(&path).err().unwrap().to_string().contains("chmod 600"));
     let link = scratch.path("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert!(matches!(open(&link), Err(SinkError::Open(..))));
@@ -201,7 +201,7 @@ fn files_that_others_can_get_at_or_have_open_are_refused() {
     let shared = scratch.path("shared");
     std::fs::create_dir(&shared).unwrap();
     std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(open(&shared.join("audit.log")).unwrap_err().to_string().contains("chmod go-w"));
+    assert!(open(&shared.join("audit.log")).err().unwrap().to_string().contains("chmod go-w"));
 }
 
 #[test]
