@@ -275,13 +275,9 @@ fn a_new_size_comes_as_a_change_and_then_whole() {
     for (w, h) in [(100, 30), (33, 77), (640, 480)] {
         let size = Size::new(w, h);
         producer.resize(size);
-        producer.until(&StreamState::Streaming);
-        producer.show(&Shown {
-            colour: w.into(),
-            meta: vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])],
-            ..Shown::default()
-        });
-        viewer.until("the new size", |v, event| v.size == size && matches!(event, Some(SourceEvent::Frame(_))));
+        let meta = vec![(spa::SPA_META_VideoDamage, vec![0, 0, 1, 1])];
+        let shown = Shown { colour: w.into(), meta, ..Shown::default() };
+        show_until(&producer, &mut viewer, &shown, "the new size", |v| v.size == size && v.px[0] == u32::from(w));
         assert!(viewer.px.iter().all(|p| *p == u32::from(w)));
     }
     let sizes: Vec<Size> =
