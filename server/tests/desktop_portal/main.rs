@@ -4,6 +4,7 @@
 
 mod fake;
 mod input;
+mod pictures;
 mod sandboxed;
 mod states;
 

@@ -1,0 +1,66 @@
+//! What arrives is what the compositor shows, and costs what changed.
+
+use std::time::Instant;
+
+use super::{Desk, PATIENCE};
+use farpane_engine::capture::{Doorbell, Source, SourceEvent};
+use farpane_engine::damage::{CpuDamage, DamageEngine, Mirror, Progress};
+use farpane_engine::geometry::Rect;
+use farpane_test_support::painter::Painter;
+
+/// A source with the damage stage behind it, as a pipeline has them.
+struct Shown<'a> {
+    source: &'a mut dyn Source,
+    damage: CpuDamage,
+    mirror: Mirror,
+}
+
+impl Shown<'_> {
+    /// Takes pictures until the mirror holds these pixels.
+    fn until(&mut self, px: &[u32]) {
+        let bell = Doorbell::new();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.source.take(Instant::now()) {
+                Some(SourceEvent::Frame(frame)) => {
+                    let ticket = self.damage.submit(frame, &self.mirror, Instant::now());
+                    let Progress::Done(_) = self.damage.poll(ticket, &self.mirror, Instant::now()) else {
+                        panic!("a frame that the damage stage refuses");
+                    };
+                    if self.mirror.read().pixels == px {
+                        return;
+                    }
+                }
+                Some(SourceEvent::Lost(error)) => panic!("{error}"),
+                Some(SourceEvent::Resized(_)) => {}
+                None => {
+                    assert!(Instant::now() < end, "the picture never is what the compositor shows");
+                    bell.wait(Some(Instant::now() + std::time::Duration::from_millis(20)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_picture_is_what_the_compositor_shows_and_one_changed_line_is_all_that_is_copied() {
+    let Some(mut desk) = Desk::start(&["640x480"]) else { return };
+    let socket = desk.desktop.dir().join("wayland-0");
+    let mut painter = Painter::open(&socket, "Meta-0");
+    painter.paint(painter.size.rect(), |x, y| u32::from(x) * 7 + u32::from(y) * 0x1_0301);
+    let size = painter.size;
+    assert_eq!(desk.sizes(), [size]);
+    let (_, source) = &mut desk.sources[0];
+    source.start(Doorbell::new()).expect("starts");
+    let layout = source.info().fourcc.layout().expect("a mirror's format");
+    let mirror = Mirror::new(size, layout, Instant::now());
+    let mut shown = Shown { source: &mut **source, damage: CpuDamage::new(), mirror };
+    shown.until(&painter.px);
+    let before = shown.damage.stats();
+    painter.paint(Rect::new(40, 100, 10, 20), |_, _| 0x12_3456);
+    shown.until(&painter.px);
+    let after = shown.damage.stats();
+    assert_eq!(shown.source.staged_bytes(), 0, "no copy before the compare");
+    assert_eq!(after.changed_px - before.changed_px, 200, "the letter's pixels and no other are copied");
+    shown.source.stop();
+}
