@@ -99,10 +99,8 @@ impl Audit {
     /// Hands an event on. Never waits.
     pub fn record(&self, event: Event, now: Moment) {
         let anybodys = flood::is_anybodys(&event);
-        if anybodys {
-            let Some(kept_back) = self.bucket().pass(now) else { return };
-            self.tell_kept_back(kept_back, now);
-        }
+        let Some(kept_back) = self.bucket().pass(&event, now) else { return };
+        self.tell_kept_back(kept_back, now);
         self.hand_on(event, now, anybodys);
     }
 
@@ -310,8 +308,8 @@ mod tests {
         };
         assert_eq!(count("auth-fail"), 20, "none had to make room");
         assert!(count("connect") <= 11, "a quarter of the queue, and the one that is being written");
-        assert_eq!(sum("unwritten"), 800);
-        assert_eq!(count("connect") + sum("lost"), 200);
+        assert_eq!(sum("unwritten"), 900);
+        assert_eq!(count("connect") + sum("lost"), 100);
     }
 
     #[test]

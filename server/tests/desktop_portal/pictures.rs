@@ -34,7 +34,17 @@ impl Shown<'_> {
                 Some(SourceEvent::Lost(error)) => panic!("{error}"),
                 Some(SourceEvent::Resized(_)) => {}
                 None => {
-                    assert!(Instant::now() < end, "the picture never is what the compositor shows");
+                    if Instant::now() >= end {
+                        let got = self.mirror.read().pixels.to_vec();
+                        let at = got.iter().zip(px).position(|(a, b)| a != b);
+                        let n = got.iter().zip(px).filter(|(a, b)| a != b).count();
+                        panic!(
+                            "the picture never is what the compositor shows: {} of {} px, {n} differ, first {at:?} {:x?}",
+                            got.len(),
+                            px.len(),
+                            at.map(|i| (got[i], px[i]))
+                        );
+                    }
                     bell.wait(Some(Instant::now() + std::time::Duration::from_millis(20)));
                 }
             }

@@ -54,7 +54,7 @@ rules = ["deny 192.0.2.7", "allow 192.0.2.0/24", "deny 192.0.0.0/16", "deny 198.
             }
         }
     }
-    assert_eq!(world.events("refused").len(), 3);
+    wait_for("three refusals", || (world.events("refused").len() == 3).then_some(()));
 }
 
 #[test]
@@ -155,7 +155,8 @@ fn places_of_strangers_go_to_the_latest_and_a_half_done_login_keeps_its_own() {
     }
     typing.plain("ann", PASSWORD).unwrap();
     typing.security_result(true).unwrap();
-    assert!(world.events("refused").iter().filter(|event| event["reason"] == "made-way").count() >= 17);
+    let made_way = || world.events("refused").iter().filter(|event| event["reason"] == "made-way").count();
+    wait_for("seventeen told", || (made_way() >= 17).then_some(()));
     drop(flood);
     world.log_in(&server, "ann").expect("let in");
 }

@@ -161,7 +161,7 @@ fn each_permission_that_is_denied_by_name_takes_its_own_effect_away_and_no_other
         let mut denied: Vec<String> =
             TRIED.into_iter().filter(|what| !may(what) && *what != "clip-out").map(str::to_owned).collect();
         drop(client);
-        world.event("end", &[("user", user), ("reason", "peer-left")]);
+        world.event("end", &[("user", user)]);
         let events = world.events("perm-denied").into_iter().filter(|event| event["user"] == user);
         let mut told: Vec<String> = events.map(|event| super::world::text(&event["permission"])).collect();
         denied.sort();

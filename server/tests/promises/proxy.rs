@@ -93,7 +93,7 @@ fn a_listed_proxy_that_sends_something_else_is_refused() {
     }
     let refused = world.event("refused", &[("reason", "no-proxy-header")]);
     assert!(text(&refused["source"]).starts_with("127.0.0.2:"), "{refused}");
-    assert_eq!(world.events("refused").len(), 7);
+    wait_for("seven refusals", || (world.events("refused").len() == 7).then_some(()));
     let mut client =
         world.log_in_with(through(&server, "127.0.0.2", "192.0.2.7"), "ann", PASSWORD, true).expect("let in");
     sees(&mut client);

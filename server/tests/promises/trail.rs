@@ -164,7 +164,12 @@ fn every_connection_has_one_end_however_it_went() {
         (ends.len() >= connections).then_some(ends)
     });
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    ends.iter().for_each(|end| *reasons.entry(text(&end["reason"])).or_default() += 1);
+    for end in &ends {
+        let reason = text(&end["reason"]);
+        // who closes with bytes unread resets the connection, and the server's last words race with that
+        let reason = if reason == "broken" { "peer-left".to_owned() } else { reason };
+        *reasons.entry(reason).or_default() += 1;
+    }
     let expected = [("identity", 1), ("not-offered", 5), ("peer-left", 2), ("protocol", 3), ("wrong-proof", 1)];
     assert_eq!(reasons, expected.map(|(reason, n)| (reason.to_owned(), n)).into(), "{ends:#?}");
     let numbers = |events: Vec<Value>| {

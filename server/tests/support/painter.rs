@@ -26,6 +26,16 @@ struct Seen {
     coming: Size,
 }
 
+impl Seen {
+    /// The output of that name; the only one where the compositor is too old to tell names.
+    fn output(&self, name: &str) -> Option<wl_output::WlOutput> {
+        match self.outputs.as_slice() {
+            [(only, told)] if told.is_empty() => Some(only.clone()),
+            all => all.iter().find(|o| o.1 == name).map(|o| o.0.clone()),
+        }
+    }
+}
+
 /// A window that fills one output, and its pixels.
 pub struct Painter {
     connection: Connection,
@@ -61,13 +71,14 @@ impl Painter {
         let compositor: WlCompositor = registry.bind(find(&seen, "wl_compositor"), 4, &handle, ());
         let shm: wl_shm::WlShm = registry.bind(find(&seen, "wl_shm"), 1, &handle, ());
         let base: xdg_wm_base::XdgWmBase = registry.bind(find(&seen, "xdg_wm_base"), 1, &handle, ());
-        let numbers: Vec<u32> = seen.globals.iter().filter(|g| g.1 == "wl_output").map(|g| g.0).collect();
-        for number in numbers {
-            let bound = registry.bind(number, 4, &handle, ());
+        let found = seen.globals.iter().filter(|g| g.1 == "wl_output");
+        let numbers: Vec<(u32, u32)> = found.map(|g| (g.0, g.2)).collect();
+        for (number, version) in numbers {
+            let bound = registry.bind(number, version.min(4), &handle, ());
             seen.outputs.push((bound, String::new()));
         }
         queue.roundtrip(&mut seen).expect("names of outputs");
-        let target = seen.outputs.iter().find(|o| o.1 == output).map(|o| o.0.clone());
+        let target = seen.output(output);
         let surface = compositor.create_surface(&handle, ());
         let shell = base.get_xdg_surface(&surface, &handle, ());
         let toplevel = shell.get_toplevel(&handle, ());
@@ -163,7 +174,7 @@ impl Painter {
     /// # Panics
     /// When there is none of that name.
     pub fn go(&mut self, output: &str) {
-        let target = self.seen.outputs.iter().find(|o| o.1 == output).map(|o| o.0.clone());
+        let target = self.seen.output(output);
         self.toplevel.set_fullscreen(Some(&target.unwrap_or_else(|| panic!("no output {output}"))));
         self.fit();
     }

@@ -10,6 +10,8 @@ mod bus;
 mod desk;
 mod input;
 mod layout;
+mod live;
+mod queue;
 mod session;
 mod token;
 
@@ -21,7 +23,8 @@ use std::time::Duration;
 pub use bus::address;
 pub use session::{Abilities, probe};
 
-use desk::{Command, Desk, Queue};
+use desk::Desk;
+use queue::{Command, Queue};
 
 use super::{Backend, Events, Layout, ResizeAnswer};
 use crate::clipboard::Clipboard;
