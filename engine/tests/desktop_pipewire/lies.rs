@@ -253,14 +253,8 @@ fn memory_that_could_be_cut_is_copied_and_cutting_it_ends_the_stream() {
         v.last == narrow && grown == 3 * 4 * 4
     });
     producer.shrink(0);
-    producer.colour(7);
     // filling a file that was cut makes it longer again: it is cut once more when the picture is there
-    let pictures = opened.stream.counters().pictures;
-    let end = Instant::now() + super::PATIENCE;
-    while opened.stream.counters().pictures == pictures {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    bring(&producer, &opened, &Shown { colour: 7, ..Shown::default() });
     producer.shrink(0);
     let said = viewer.lost();
     assert!(said.contains("cut the memory"), "{said}");
@@ -270,8 +264,7 @@ fn memory_that_could_be_cut_is_copied_and_cutting_it_ends_the_stream() {
 fn a_new_size_comes_as_a_change_and_then_whole() {
     let Some(session) = Session::start() else { return };
     let (producer, opened, mut viewer) = linked(&session, "sized", Plan::honest(64, 48));
-    producer.colour(1);
-    viewer.until("the first picture", |v, _| v.frames == 1);
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the first picture", |_| true);
     for (w, h) in [(100, 30), (33, 77), (640, 480)] {
         let size = Size::new(w, h);
         producer.resize(size);
@@ -291,8 +284,8 @@ fn a_crop_is_the_picture() {
     let (producer, _opened, mut viewer) = linked(&session, "cropped", Plan::honest(64, 48));
     let crop = (spa::SPA_META_VideoCrop, vec![8, 4, 16, 12]);
     let patch = Some(([8, 4, 16, 12], 0x77));
-    producer.show(&Shown { colour: 1, patch, meta: vec![crop], ..Shown::default() });
-    viewer.until("the crop", |v, event| v.size == Size::new(16, 12) && matches!(event, Some(SourceEvent::Frame(_))));
+    let shown = Shown { colour: 1, patch, meta: vec![crop], ..Shown::default() };
+    show_until(&producer, &mut viewer, &shown, "the crop", |v| v.size == Size::new(16, 12));
     assert!(viewer.px.iter().all(|p| *p == 0x77));
 }
 
@@ -300,16 +293,14 @@ fn a_crop_is_the_picture() {
 fn a_source_that_ends_and_a_pipewire_that_ends_are_told_apart() {
     let Some(mut session) = Session::start() else { return };
     let (producer, opened, mut viewer) = linked(&session, "ending", Plan::honest(64, 48));
-    producer.colour(1);
-    viewer.until("the picture", |v, _| v.frames == 1);
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the picture", |_| true);
     drop(producer);
     let said = viewer.lost();
     assert!(said.contains("its source"), "{said}");
     assert!(viewer.source.start(farpane_engine::capture::Doorbell::new()).is_err(), "it stays gone");
     drop(opened);
     let (producer, _opened, mut viewer) = linked(&session, "crashing", Plan::honest(64, 48));
-    producer.colour(1);
-    viewer.until("the picture", |v, _| v.frames == 1);
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the picture", |_| true);
     session.desktop.stop("pipewire");
     let said = viewer.lost();
     assert!(said.contains("PipeWire ended"), "{said}");
@@ -319,8 +310,7 @@ fn a_source_that_ends_and_a_pipewire_that_ends_are_told_apart() {
 fn nobody_watching_means_no_pictures() {
     let Some(session) = Session::start() else { return };
     let (producer, opened, mut viewer) = linked(&session, "unwatched", Plan::honest(64, 48));
-    producer.colour(1);
-    viewer.until("the picture", |v, _| v.frames == 1);
+    show_until(&producer, &mut viewer, &Shown { colour: 1, ..Shown::default() }, "the picture", |_| true);
     viewer.source.stop();
     producer.until(&StreamState::Paused);
     viewer.source.start(std::sync::Arc::clone(&viewer.bell)).expect("starts again");

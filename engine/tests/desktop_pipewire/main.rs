@@ -109,12 +109,25 @@ impl Viewer {
     }
 
     /// Takes events until `done`, which sees each one after it was shown.
-    fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self, Option<&SourceEvent>) -> bool) {
-        let end = Instant::now() + PATIENCE;
+    fn until(&mut self, what: &str, done: impl FnMut(&mut Self, Option<&SourceEvent>) -> bool) {
+        if let Err(instead) = self.within(PATIENCE, done) {
+            panic!("waited too long for {what}: {instead}");
+        }
+    }
+
+    /// Takes events until `done`, or says what came within that time instead.
+    fn within(
+        &mut self,
+        limit: Duration,
+        mut done: impl FnMut(&mut Self, Option<&SourceEvent>) -> bool,
+    ) -> Result<(), String> {
+        let end = Instant::now() + limit;
+        let mut lost = None;
         loop {
             let event = self.source.take(Instant::now());
             match &event {
                 Some(SourceEvent::Frame(frame)) => self.show(frame),
+                Some(SourceEvent::Lost(error)) => lost = Some(error.to_string()),
                 Some(SourceEvent::Resized(size)) => {
                     self.size = *size;
                     self.px = vec![0xdead_beef; size.area() as usize];
@@ -122,12 +135,14 @@ impl Viewer {
                 _ => {}
             }
             if done(self, event.as_ref()) {
-                return;
+                return Ok(());
             }
             if event.is_none() {
                 let until = self.source.next_due().map_or(end, |due| due.min(end));
                 self.bell.wait(Some(until));
-                assert!(Instant::now() < end, "waited too long for {what}");
+                if Instant::now() >= end {
+                    return Err(format!("{} frames, lost: {lost:?}", self.frames));
+                }
             }
         }
     }

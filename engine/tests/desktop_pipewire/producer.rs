@@ -110,11 +110,6 @@ impl Producer {
         }
     }
 
-    /// Shows all pixels in one colour.
-    pub fn colour(&self, colour: u32) {
-        self.show(&Shown { colour, ..Shown::default() });
-    }
-
     pub fn resize(&self, size: Size) {
         self.order(Order::Resize(size));
     }

@@ -107,13 +107,15 @@ impl Desk {
         let bell = Doorbell::new();
         source.start(Arc::clone(&bell)).expect("starts");
         let end = Instant::now() + PATIENCE;
+        let mut others = Vec::new();
         loop {
             match source.take(Instant::now()) {
                 Some(SourceEvent::Frame(frame)) if is(&frame) => break,
+                Some(SourceEvent::Frame(frame)) => others.push(frame.size),
                 Some(SourceEvent::Lost(error)) => panic!("{what}: {error}"),
-                Some(_) => {}
+                Some(SourceEvent::Resized(_)) => {}
                 None => {
-                    assert!(Instant::now() < end, "no picture: {what}");
+                    assert!(Instant::now() < end, "no picture {what}, but {others:?}");
                     bell.wait(Some(Instant::now() + Duration::from_millis(100)));
                 }
             }

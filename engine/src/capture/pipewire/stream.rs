@@ -62,6 +62,9 @@ impl Live {
             *pipewire::keys::MEDIA_CATEGORY => "Capture",
             *pipewire::keys::MEDIA_ROLE => "Screen",
             *pipewire::keys::NODE_NAME => "farpane",
+            // no other source in place of one that is not there: that could be a camera
+            "node.dont-fallback" => "true",
+            "node.dont-move" => "true",
         };
         let refused = |e: pipewire::Error| format!("PipeWire makes no stream: {e}");
         let stream = StreamRc::new(core.clone(), "farpane", properties).map_err(refused)?;

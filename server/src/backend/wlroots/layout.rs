@@ -35,13 +35,15 @@ impl Ids {
                 taken.push(monitor);
             }
         }
-        let mut outputs: Vec<LayoutOutput> = taken
+        let mut shown: Vec<(&str, Rect)> = taken
             .iter()
             .zip(places(&taken))
-            .filter_map(|(monitor, rect)| {
-                Some(LayoutOutput { id: self.of(&monitor.name), name: monitor.name.clone(), rect: rect? })
-            })
+            .filter_map(|(monitor, rect)| Some((monitor.name.as_str(), rect?)))
             .collect();
+        // compositors tell of their outputs in any order: the leftmost gets the first number
+        shown.sort_by_key(|(_, rect)| (rect.x, rect.y));
+        let output = |(name, rect): (&str, Rect)| LayoutOutput { id: self.of(name), name: name.to_owned(), rect };
+        let mut outputs: Vec<LayoutOutput> = shown.into_iter().map(output).collect();
         outputs.sort_by_key(|o| o.id);
         let size =
             outputs.iter().fold(Size::default(), |s, o| Size::new(s.w.max(o.rect.right()), s.h.max(o.rect.bottom())));
@@ -149,7 +151,7 @@ mod tests {
             monitor("plain", [1920, 0, 1920, 1080], (1920, 1080)),
             monitor("below", [0, 1080, 1280, 720], (1920, 1080)),
         ];
-        assert_eq!(rects(&row), [[0, 0, 3840, 2160], [3840, 0, 1920, 1080], [0, 2160, 1920, 1080]]);
+        assert_eq!(rects(&row), [[0, 0, 3840, 2160], [0, 2160, 1920, 1080], [3840, 0, 1920, 1080]]);
     }
 
     #[test]
