@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use farpane_test_support::channel::{ChannelLogin, password as said};
 use farpane_test_support::openssl::Folder;
-use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Security, Server, Tls, encoding};
+use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Security, Server, Tls, encoding, secrets};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -120,8 +120,24 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        secrets::tell_keys(Path::new(&self.path("state")));
+        let files = std::fs::read_dir(self.folder.path()).expect("a folder").flatten();
+        let trails = files.filter(|file| file.file_name().to_string_lossy().starts_with("audit.log"));
+        for trail in trails {
+            let found = secrets::found_in(&std::fs::read_to_string(trail.path()).unwrap_or_default());
+            assert!(found.is_empty(), "secrets in {}: {found:?}", trail.path().display());
+        }
+    }
+}
+
 /// Runs farpane with `input` on as many lines as it may ask for.
 pub fn run(arguments: &[&str], input: &str) -> Output {
+    input.lines().for_each(secrets::tell);
     let mut child = Command::new(BINARY)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -39,7 +39,7 @@ impl Way {
     fn offer(self) -> &'static [&'static str] {
         match self {
             Way::VncAuth => &["--security", "vncauth", "--insecure-allow", "vncauth@10.91.0.1:5900"],
-            Way::X509Plain => &["--security", "x509plain"],
+            Way::X509Plain => &["--security", "channel,x509plain,ra2_256"],
         }
     }
 }

@@ -35,6 +35,19 @@ const PHASES: [(&str, Phase); 6] = [
     }),
 ];
 
+/// What is said after the version in the types of a server that nobody configured, and nothing more.
+const SAID: [(&str, &[u8]); 9] = [
+    ("channel: nothing of it", &[70]),
+    ("channel: half a message", &[70, 1, 0, 32, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("VeNCrypt: no version", &[19]),
+    ("VeNCrypt: no subtype", &[19, 0, 2]),
+    ("VeNCrypt: half a subtype", &[19, 0, 2, 0, 0]),
+    ("TLS: no hello", &[19, 0, 2, 0, 0, 1, 6]),
+    ("TLS: half a hello", &[19, 0, 2, 0, 0, 1, 6, 0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
+    ("RSA-AES: no key", &[129]),
+    ("RSA-AES: half a key", &[129, 0, 0, 8, 0, 0x80, 1, 2, 3]),
+];
+
 fn chooses(raw: &mut Raw) -> Result<(), ClientError> {
     raw.versions(VERSION)?;
     raw.security_types()?;
@@ -77,40 +90,68 @@ fn many_descriptors() {
     setrlimit(Resource::Nofile, limit).expect("up to the hard limit is always allowed");
 }
 
+/// Many connections stop in each phase, all at once, while a friend logs in again and again.
+fn hold_on(castle: &Castle, phases: &[(&str, &dyn Fn(&mut Raw) -> Result<(), ClientError>)], trickles: bool) {
+    let (each, limit) = if is_full() { (200, Duration::from_secs(121)) } else { (40, 3 * PATIENCE) };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let friend = scope.spawn(|| castle.friend_comes_and_goes(&over));
+        let end = Over(&over);
+        castle.others.within(|| {
+            let open = || (Instant::now(), connect(BESIEGER).expect("a connection"));
+            let mut slow = Vec::new();
+            for (phase, play) in phases {
+                let mut connections: Vec<(Instant, Raw)> = (0..each).map(|_| open()).collect();
+                // to be sent away before it gets so far is as good an end
+                connections.iter_mut().for_each(|(_, raw)| drop(play(raw)));
+                slow.push((*phase, connections));
+            }
+            if trickles {
+                let (starts, mut drops): (Vec<Instant>, Vec<Raw>) = (0..each).map(|_| open()).unzip();
+                trickle(&mut drops);
+                slow.push(("a byte a second", starts.into_iter().zip(drops).collect()));
+            }
+            for (phase, connections) in slow {
+                let life = longest_life(connections, limit, phase);
+                println!("{phase}: the last of {each} was gone after {life:?}");
+            }
+        });
+        drop(end);
+        let (times, longest) = friend.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        println!("{times} right logins meanwhile, the longest {longest:?}");
+        assert!(longest <= login_limit(), "a right login took {longest:?} (expected {:?} at most)", login_limit());
+    });
+}
+
+/// Timeouts for a siege that is not the whole one.
+fn short() -> &'static str {
+    match is_full() {
+        true => "",
+        false => "[network]\nmax_unauthenticated = 2000\ngreeting_timeout_s = 3\nlogin_timeout_s = 3\n",
+    }
+}
+
 #[test]
 fn slow_connections_in_every_phase_go_in_time_and_keep_nobody_waiting() {
     let name = "slow::slow_connections_in_every_phase_go_in_time_and_keep_nobody_waiting";
     with_namespaces(name, &[], || {
         many_descriptors();
-        let short = "[network]\nmax_unauthenticated = 2000\ngreeting_timeout_s = 3\nlogin_timeout_s = 3\n";
-        let (config, each, limit) =
-            if is_full() { ("", 200, Duration::from_secs(121)) } else { (short, 40, 3 * PATIENCE) };
-        let castle = Castle::new("slow", config, Way::VncAuth);
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let friend = scope.spawn(|| castle.friend_comes_and_goes(&over));
-            let end = Over(&over);
-            castle.others.within(|| {
-                let open = || (Instant::now(), connect(BESIEGER).expect("a connection"));
-                let mut slow = Vec::new();
-                for (phase, play) in PHASES {
-                    let mut connections: Vec<(Instant, Raw)> = (0..each).map(|_| open()).collect();
-                    // to be sent away before it gets so far is as good an end
-                    connections.iter_mut().for_each(|(_, raw)| drop(play(raw)));
-                    slow.push((phase, connections));
-                }
-                let (starts, mut drops): (Vec<Instant>, Vec<Raw>) = (0..each).map(|_| open()).unzip();
-                trickle(&mut drops);
-                slow.push(("a byte a second", starts.into_iter().zip(drops).collect()));
-                for (phase, connections) in slow {
-                    let life = longest_life(connections, limit, phase);
-                    println!("{phase}: the last of {each} was gone after {life:?}");
-                }
-            });
-            drop(end);
-            let (times, longest) = friend.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            println!("{times} right logins meanwhile, the longest {longest:?}");
-            assert!(longest <= login_limit(), "a right login took {longest:?} (expected {:?} at most)", login_limit());
-        });
+        let castle = Castle::new("slow", short(), Way::VncAuth);
+        let phases = PHASES.map(|(name, play)| (name, Box::new(play) as Box<dyn Fn(&mut Raw) -> _>));
+        let phases: Vec<_> = phases.iter().map(|(name, play)| (*name, &**play)).collect();
+        hold_on(&castle, &phases, true);
+    });
+}
+
+#[test]
+fn slow_connections_in_every_phase_of_every_default_type_go_in_time_too() {
+    let name = "slow::slow_connections_in_every_phase_of_every_default_type_go_in_time_too";
+    with_namespaces(name, &[], || {
+        many_descriptors();
+        let castle = Castle::new("types", short(), Way::X509Plain);
+        let says = |bytes: &'static [u8]| move |raw: &mut Raw| raw.versions(VERSION).and_then(|()| raw.send(bytes));
+        let phases = SAID.map(|(name, bytes)| (name, says(bytes)));
+        let phases: Vec<_> = phases.iter().map(|(name, play)| (*name, play as &dyn Fn(&mut Raw) -> _)).collect();
+        hold_on(&castle, &phases, false);
     });
 }

