@@ -1,6 +1,11 @@
 //! Text that was copied, on its way from or to a client.
 
+pub mod exchange;
+pub mod incoming;
+pub mod outgoing;
+pub mod pipe;
 pub mod text;
+pub mod types;
 
 use std::sync::Arc;
 

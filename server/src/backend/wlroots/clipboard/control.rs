@@ -25,19 +25,8 @@ use wayland_protocols_wlr::data_control::v1::client::{
 };
 
 use super::super::wire::{Answered, Globals, Plumbing, Wire, WireError};
-use super::incoming::Incoming;
-
-/// Types that we give and take, best first.
-const TEXTS: [&str; 4] = ["text/plain;charset=utf-8", "UTF8_STRING", "text/plain", "TEXT"];
-/// Text that may be Latin-1; taken, not given.
-const STRING: &str = "STRING";
-/// Types of one offer that are looked at.
-const MAX_TYPES: usize = 256;
-
-/// Whether a type is one of text in UTF-8.
-pub(super) fn is_text(mime: &str) -> bool {
-    TEXTS.iter().any(|text| mime.eq_ignore_ascii_case(text))
-}
+use crate::clipboard::incoming::Incoming;
+use crate::clipboard::types::{MAX_TYPES, TEXTS, best};
 
 /// The type by which we know our own offers.
 fn own_type() -> String {
@@ -86,15 +75,13 @@ impl Offer {
 
     /// Asks for its text; none when it has none.
     pub(super) fn receive(&self, now: Instant, cap: usize) -> Option<Incoming> {
-        let named = |name: &str| self.types.iter().find(|t| t.eq_ignore_ascii_case(name));
-        let utf8 = TEXTS.iter().find_map(|text| named(text));
-        let mime = utf8.or_else(|| named(STRING))?;
-        let opened = Incoming::open(now, cap, utf8.is_none());
+        let choice = best(&self.types)?;
+        let opened = Incoming::open(now, cap, choice.latin1);
         let (incoming, writer) =
             opened.inspect_err(|e| tracing::debug!(error = %e, "no pipe for a copied text")).ok()?;
         match &self.offer {
-            AnyOffer::Ext(offer) => offer.receive(mime.clone(), writer.as_fd()),
-            AnyOffer::Wlr(offer) => offer.receive(mime.clone(), writer.as_fd()),
+            AnyOffer::Ext(offer) => offer.receive(choice.mime.to_owned(), writer.as_fd()),
+            AnyOffer::Wlr(offer) => offer.receive(choice.mime.to_owned(), writer.as_fd()),
         }
         Some(incoming)
     }

@@ -5,32 +5,25 @@
 //! event: our offers bear a type of their own, and a program that offers the same text again tells nothing new.
 
 mod control;
-mod incoming;
-mod outgoing;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use self::control::{Control, Kind, Said};
-use self::incoming::Incoming;
-use self::outgoing::Outgoing;
 use super::Reach;
 use super::connect::Target;
 use super::wire::{Wire, WireError};
 use crate::backend::{BackendEvent, Events};
+use crate::clipboard::exchange::Exchange;
+use crate::clipboard::incoming::{Incoming, State};
+use crate::clipboard::outgoing::Outgoing;
+use crate::clipboard::pipe::MAX_OUTGOING;
 use crate::clipboard::{Clipboard, ClipboardOptions};
 use crate::helper::Opener;
-
-/// How long the other side of a pipe may be silent.
-const STEP: Duration = Duration::from_secs(3);
-/// How long a whole transfer may take.
-const WHOLE: Duration = Duration::from_secs(30);
-/// Programs that read a text at a time; more are given nothing.
-const MAX_OUTGOING: usize = 16;
 
 enum Command {
     Offer(Arc<str>),
@@ -86,7 +79,7 @@ impl Selections {
             events,
             mailbox: Arc::clone(&mailbox),
             watched: false,
-            offered: None,
+            exchange: Exchange::new(options.cap_bytes),
             incoming: None,
             outgoing: Vec::new(),
         };
@@ -127,8 +120,7 @@ struct Worker {
     events: Events,
     mailbox: Arc<Mailbox>,
     watched: bool,
-    /// What a client copied last, until the desktop copies something else.
-    offered: Option<Arc<str>>,
+    exchange: Exchange,
     incoming: Option<Incoming>,
     outgoing: Vec<Outgoing>,
 }
@@ -150,7 +142,7 @@ impl Worker {
                     Command::Watch(watched) => self.watched = watched,
                     Command::Offer(text) => {
                         self.incoming = None;
-                        self.offered = Some(text);
+                        self.exchange.offer(text);
                         if let Some(live) = live.as_mut() {
                             live.control.offer(&live.wire.handle(), self.options.primary);
                         }
@@ -192,7 +184,7 @@ impl Worker {
                     // a text that was on its way is an older one
                     self.incoming = None;
                     if wanted && !offer.is_ours() {
-                        self.incoming = offer.receive(now, self.options.cap_bytes);
+                        self.incoming = offer.receive(now, self.exchange.cap_bytes());
                     }
                     offer.destroy();
                 }
@@ -211,7 +203,7 @@ impl Worker {
 
     /// A program wants what we offered. Anything but the text in UTF-8 is an empty answer.
     fn give(&mut self, mime: &str, fd: OwnedFd, now: Instant) {
-        let text = self.offered.as_ref().filter(|_| control::is_text(mime));
+        let text = self.exchange.wanted(mime);
         let Some(text) = text.filter(|_| self.outgoing.len() < MAX_OUTGOING) else { return };
         self.outgoing.extend(Outgoing::new(fd, text, now));
     }
@@ -219,22 +211,12 @@ impl Worker {
     fn transfer(&mut self, now: Instant) {
         self.outgoing.retain_mut(|out| out.go_on(now));
         let Some(incoming) = self.incoming.as_mut() else { return };
-        match incoming.go_on(now) {
-            incoming::State::More => return,
-            incoming::State::Whole(text) => {
-                let known = self.offered.as_deref() == Some(text.as_str());
-                if !text.is_empty() && !known {
-                    self.offered = None;
-                    let _ = self.events.send(BackendEvent::Clipboard(text.into()));
-                }
-            }
-            incoming::State::TooLarge => {
-                tracing::info!(
-                    cap_bytes = self.options.cap_bytes,
-                    "copied text is larger than the cap and stays on the desktop"
-                );
-            }
-            incoming::State::Failed(reason) => tracing::debug!(reason, "a copied text is not read"),
+        let state = incoming.go_on(now);
+        if state == State::More {
+            return;
+        }
+        if let Some(text) = self.exchange.arrived(state) {
+            let _ = self.events.send(BackendEvent::Clipboard(text));
         }
         self.incoming = None;
     }

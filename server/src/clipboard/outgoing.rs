@@ -1,14 +1,13 @@
 //! A text on its way to a program of the desktop.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
-use super::{STEP, WHOLE};
+use super::pipe::{STEP, WHOLE, unblocked};
 
 /// Bytes written at once: what a pipe that is said to have room takes without waiting, even if its reader made it wait again.
 ///
@@ -19,39 +18,37 @@ const TURN: usize = 64;
 
 /// The writing end of a program's pipe, and what it still has to be given.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub struct Outgoing {
     fd: OwnedFd,
     text: Arc<str>,
     sent: usize,
     step: Instant,
     whole: Instant,
+    full: bool,
 }
 
 impl Outgoing {
     /// Into a pipe or a socket; none for anything else, which could keep us waiting.
-    pub(super) fn new(fd: OwnedFd, text: &Arc<str>, now: Instant) -> Option<Self> {
-        let kind = FileType::from_raw_mode(fstat(&fd).ok()?.st_mode);
-        if !matches!(kind, FileType::Fifo | FileType::Socket) {
-            tracing::debug!(?kind, "a program wants the clipboard written to what is no pipe");
-            return None;
-        }
-        fcntl_setfl(&fd, fcntl_getfl(&fd).ok()? | OFlags::NONBLOCK).ok()?;
-        Some(Self { fd, text: Arc::clone(text), sent: 0, step: now + STEP, whole: now + WHOLE })
+    pub fn new(fd: OwnedFd, text: &Arc<str>, now: Instant) -> Option<Self> {
+        let fd = unblocked(fd)?;
+        Some(Self { fd, text: Arc::clone(text), sent: 0, step: now + STEP, whole: now + WHOLE, full: false })
     }
 
     /// When it is given up.
-    pub(super) fn deadline(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         self.step.min(self.whole)
     }
 
     /// Writes what fits. False when it is done or given up.
-    pub(super) fn go_on(&mut self, now: Instant) -> bool {
+    pub fn go_on(&mut self, now: Instant) -> bool {
+        self.full = false;
         for _ in 0..TURN {
             let rest = self.text.as_bytes().get(self.sent..).unwrap_or_default();
             if rest.is_empty() {
                 return false;
             }
             if !self.has_room() {
+                self.full = true;
                 break;
             }
             match rustix::io::write(&self.fd, rest.get(..PIECE).unwrap_or(rest)) {
@@ -60,12 +57,25 @@ impl Outgoing {
                     self.step = now + STEP;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.full = true;
+                    break;
+                }
                 // nobody reads any more
                 Err(_) => return false,
             }
         }
         self.deadline() > now
+    }
+
+    /// Whether the last look left no room.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether all of it was written.
+    pub fn is_whole(&self) -> bool {
+        self.sent == self.text.len()
     }
 
     fn has_room(&self) -> bool {
@@ -78,6 +88,12 @@ impl Outgoing {
 impl AsFd for Outgoing {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Outgoing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 
@@ -98,6 +114,7 @@ mod tests {
             let n = rustix::io::read(&reader, &mut piece).expect("something is there");
             got.extend_from_slice(&piece[..n]);
         }
+        assert!(out.is_whole());
         drop(out);
         while let Ok(n @ 1..) = rustix::io::read(&reader, &mut piece) {
             got.extend_from_slice(&piece[..n]);
@@ -114,7 +131,9 @@ mod tests {
         let mut out = Outgoing::new(writer, &text, start).expect("a pipe");
         assert!(out.go_on(start));
         assert!(out.go_on(start + STEP / 2));
+        assert!(out.is_full());
         assert!(!out.go_on(start + STEP));
+        assert!(!out.is_whole());
         drop(reader);
         assert!(!out.go_on(start));
     }

@@ -1,13 +1,13 @@
 //! A text that a program of the desktop writes for us.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{STEP, WHOLE};
-use crate::clipboard::text::from_desktop;
+use super::pipe::{STEP, WHOLE, unblocked};
+use super::text::from_desktop;
 
 /// Bytes read at once.
 const PIECE: usize = 64 * 1024;
@@ -16,22 +16,27 @@ const TURN: usize = 4;
 
 /// How far it is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub enum State {
+    /// There is more to come.
     More,
+    /// This is the text.
     Whole(String),
+    /// It is larger than the cap.
     TooLarge,
+    /// It will not come; why.
     Failed(&'static str),
 }
 
 /// The reading end of a pipe, and what came through it.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub struct Incoming {
     fd: OwnedFd,
     bytes: Vec<u8>,
     cap: usize,
     step: Instant,
     whole: Instant,
     latin1: bool,
+    drained: bool,
 }
 
 impl Incoming {
@@ -40,19 +45,29 @@ impl Incoming {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub(super) fn open(now: Instant, cap: usize, latin1: bool) -> rustix::io::Result<(Self, OwnedFd)> {
+    pub fn open(now: Instant, cap: usize, latin1: bool) -> rustix::io::Result<(Self, OwnedFd)> {
         let (fd, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok((Self { fd, bytes: Vec::new(), cap, step: now + STEP, whole: now + WHOLE, latin1 }, writer))
+        Ok((Self::new(fd, now, cap, latin1), writer))
+    }
+
+    /// The same from a pipe or socket that somebody else has made; none for anything else, which could keep us waiting.
+    pub fn from_fd(fd: OwnedFd, now: Instant, cap: usize, latin1: bool) -> Option<Self> {
+        Some(Self::new(unblocked(fd)?, now, cap, latin1))
+    }
+
+    fn new(fd: OwnedFd, now: Instant, cap: usize, latin1: bool) -> Self {
+        Self { fd, bytes: Vec::new(), cap, step: now + STEP, whole: now + WHOLE, latin1, drained: false }
     }
 
     /// When it is given up.
-    pub(super) fn deadline(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         self.step.min(self.whole)
     }
 
     /// Reads what is there.
-    pub(super) fn go_on(&mut self, now: Instant) -> State {
+    pub fn go_on(&mut self, now: Instant) -> State {
         let mut piece = [0; PIECE];
+        self.drained = false;
         for _ in 0..TURN {
             match rustix::io::read(&self.fd, &mut piece) {
                 Ok(0) => return State::Whole(self.text()),
@@ -64,11 +79,19 @@ impl Incoming {
                     self.step = now + STEP;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.drained = true;
+                    break;
+                }
                 Err(_) => return State::Failed("its pipe broke"),
             }
         }
         if self.deadline() <= now { State::Failed("its owner does not finish") } else { State::More }
+    }
+
+    /// Whether the last look read all that was there.
+    pub fn is_drained(&self) -> bool {
+        self.drained
     }
 
     fn text(&self) -> String {
@@ -80,6 +103,12 @@ impl Incoming {
 impl AsFd for Incoming {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Incoming {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 
@@ -138,5 +167,19 @@ mod tests {
         }
         rustix::io::write(&writer, b"x").expect("has room");
         assert!(matches!(dripping.go_on(now), State::Failed(_)));
+    }
+
+    #[test]
+    fn a_pipe_of_somebody_else_s_keeps_nobody_waiting() {
+        let now = Instant::now();
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+        let mut incoming = Incoming::from_fd(reader, now, 100, false).expect("a pipe");
+        assert_eq!(incoming.go_on(now), State::More);
+        assert!(incoming.is_drained());
+        rustix::io::write(&writer, b"x").expect("has room");
+        drop(writer);
+        assert_eq!(incoming.go_on(now), State::Whole("x".into()));
+        let file = std::fs::File::open("/dev/zero").expect("is there");
+        assert!(Incoming::from_fd(file.into(), now, 100, false).is_none());
     }
 }
