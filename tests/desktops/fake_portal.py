@@ -7,9 +7,12 @@ SETTINGS is a JSON file, read at each call:
   "node": n            the PipeWire node that a session shows
   "position": [x, y], "kind": n, "streams": n
   "remote": 2          version of RemoteDesktop; 0 for none
+  "clipboard": 0       version of Clipboard; 0 for none
+  "clipboard_enabled": true    what Start says of a clipboard that was asked for
   "deny": true         a dialog is cancelled; a good restore token needs none
   "lie": WORD          handle, streams, none, twice, types, descriptor, version, vanish, refuse: see `lie` below
-A line is added to the file ASKED for each Start: `asked`, or `restored TOKEN`; and for each input: its name and values.
+A line is added to the file ASKED for each Start: `asked`, or `restored TOKEN`; and for each input: its name and values; `fake_clipboard.py` says
+what is noted of the clipboard.
 """
 import json
 import os
@@ -20,6 +23,8 @@ import dbus
 import dbus.service
 from dbus.mainloop.glib import DBusGMainLoop
 from gi.repository import GLib
+
+import fake_clipboard
 
 SC = "org.freedesktop.portal.ScreenCast"
 RD = "org.freedesktop.portal.RemoteDesktop"
@@ -104,7 +109,9 @@ def start(sender, session, options):
     info = {"source_type": dbus.UInt32(said("kind", 1)), "position": dbus.Struct(said("position", [0, 0]), signature="ii")}
     stream = dbus.Struct((dbus.UInt32(said("node", 1)), dbus.Dictionary(info, signature="sv")), signature="ua{sv}")
     streams = dbus.Array([] if lie("none") else [stream] * (2 if lie("twice") else 1), signature="(ua{sv})")
+    clipboard = {"clipboard_enabled": said("clipboard_enabled", True)} if both.is_asked(session) else {}
     results = {"streams": dbus.String("many") if lie("streams") else streams, "devices": dbus.UInt32(3), "restore_token": fresh}
+    results.update(clipboard)
     return answer(sender, options, 0, results)
 
 
@@ -136,8 +143,9 @@ class Portal(dbus.service.Object):
         if lie("version"):
             return "the newest"
         numbers = {(SC, "version"): 5, (SC, "AvailableSourceTypes"): 7, (SC, "AvailableCursorModes"): 7,
-                   (RD, "AvailableDeviceTypes"): 7, (RD, "version"): said("remote", 2)}
-        if (interface, name) not in numbers or (interface == RD and not said("remote", 2)):
+                   (RD, "AvailableDeviceTypes"): 7, (RD, "version"): said("remote", 2), (fake_clipboard.CB, "version"): said("clipboard", 0)}
+        lacking = {RD: not said("remote", 2), fake_clipboard.CB: not said("clipboard", 0)}
+        if (interface, name) not in numbers or lacking.get(interface):
             raise dbus.DBusException("no such interface " + interface, name="org.freedesktop.DBus.Error.InvalidArgs")
         return dbus.UInt32(numbers[interface, name])
 
@@ -184,8 +192,10 @@ class Remote(dbus.service.Object):
         pass
 
 
-class Both(Portal, Remote):
+class Both(Portal, Remote, fake_clipboard.Clipboard):
     """The portal's one object."""
+
+    note = staticmethod(note)
 
     @dbus.service.method("org.farpane.Test")
     def CloseAll(self):

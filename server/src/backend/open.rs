@@ -170,7 +170,9 @@ impl Found {
             #[cfg(feature = "pipewire")]
             Found::PipeWire(target) => Ok(Arc::new(super::pipewire::PipeWireBackend::open(&target, &*opener, events)?)),
             #[cfg(feature = "portal")]
-            Found::Portal(target) => Ok(Arc::new(super::portal::PortalBackend::open(target, opener, events)?)),
+            Found::Portal(target) => {
+                Ok(Arc::new(super::portal::PortalBackend::open(target, opener, clipboard, events)?))
+            }
             #[cfg(feature = "x11")]
             Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
             #[cfg(feature = "wayland")]

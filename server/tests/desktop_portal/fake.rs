@@ -8,7 +8,7 @@ use farpane_test_support::desktop::Desktop;
 use farpane_test_support::xvfb::skip;
 
 /// A desktop whose portal shows GStreamer's pictures.
-struct Fake {
+pub(super) struct Fake {
     desktop: Option<Desktop>,
     gst: Option<Child>,
     started: u32,
@@ -22,7 +22,7 @@ impl Drop for Fake {
 }
 
 impl Fake {
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let desktop = Desktop::start("fakeportal", &[])?;
         let mut fake = Self { desktop: Some(desktop), gst: None, started: 0, node: 0 };
         fake.new_source().then_some(fake)
@@ -37,8 +37,15 @@ impl Fake {
 
     /// Starts a source: one that somebody has left gives the next no pictures.
     fn new_source(&mut self) -> bool {
+        let Some(desktop) = self.desktop.take() else { return false };
+        let is_there = self.source_in(&desktop);
+        self.desktop = Some(desktop);
+        is_there
+    }
+
+    /// The same on a desktop that is opened.
+    pub(super) fn source_in(&mut self, desktop: &Desktop) -> bool {
         self.end_source();
-        let Some(desktop) = &self.desktop else { return false };
         self.started += 1;
         let name = format!("shown{}", self.started);
         let line = format!(
@@ -65,22 +72,22 @@ impl Fake {
         true
     }
 
-    fn set(&self, more: &str) {
-        let desktop = self.desktop.as_ref().expect("is here");
+    /// Says how the portal is to answer.
+    pub(super) fn set_in(&self, desktop: &Desktop, more: &str) {
         let json = format!(r#"{{"node": {}{more}}}"#, self.node);
         std::fs::write(desktop.dir().join("portal.json"), json).expect("a file");
     }
 
     /// Opens it; the error's text where that fails.
-    fn open(&mut self, more: &str) -> Result<Desk, String> {
-        self.set(more);
+    pub(super) fn open(&mut self, more: &str) -> Result<Desk, String> {
+        self.set_in(self.desktop.as_ref().expect("is here"), more);
         Desk::open(self.desktop.take().expect("is here")).map_err(|(error, desktop)| {
             self.desktop = Some(*desktop);
             error.to_string()
         })
     }
 
-    fn close(&mut self, desk: Desk) {
+    pub(super) fn close(&mut self, desk: Desk) {
         let Desk { backend, desktop, .. } = desk;
         drop(backend);
         self.desktop = Some(desktop);
@@ -88,7 +95,8 @@ impl Fake {
     }
 }
 
-fn noted(desktop: &Desktop) -> Vec<String> {
+/// What the portal was told.
+pub(super) fn noted(desktop: &Desktop) -> Vec<String> {
     let text = std::fs::read_to_string(desktop.dir().join("asked")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }

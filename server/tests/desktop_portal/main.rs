@@ -2,6 +2,7 @@
 
 #![cfg(feature = "portal")]
 
+mod clipboard;
 mod fake;
 mod input;
 mod pictures;

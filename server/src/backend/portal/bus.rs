@@ -166,15 +166,20 @@ impl Bus {
         }
     }
 
-    /// Closes a session of the portal's; nobody waits for it.
-    pub async fn close(&self, session: &str) {
-        let message = Message::method_call(session, "Close").and_then(|m| m.destination(PORTAL));
-        let message = message.and_then(|m| m.interface("org.freedesktop.portal.Session"));
-        let message = message.and_then(|m| m.with_flags(Flags::NoReplyExpected)).and_then(|m| m.build(&()));
+    /// Calls a method of the portal on an object; nobody waits for the answer.
+    pub async fn post<B: Serialize + DynamicType>(&self, path: &str, interface: &str, method: &str, body: &B) {
+        let message = Message::method_call(path, method).and_then(|m| m.destination(PORTAL));
+        let message = message.and_then(|m| m.interface(interface));
+        let message = message.and_then(|m| m.with_flags(Flags::NoReplyExpected)).and_then(|m| m.build(body));
         if let Ok(message) = message {
-            // a bus that is gone has closed it
+            // on a bus that is gone there is nobody to tell
             let _ = self.connection.send(&message).await;
         }
+    }
+
+    /// Closes a session of the portal's; nobody waits for it.
+    pub async fn close(&self, session: &str) {
+        self.post(session, "org.freedesktop.portal.Session", "Close", &()).await;
     }
 
     /// The signals of a name that the portal sends.

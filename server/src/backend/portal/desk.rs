@@ -11,6 +11,7 @@ use std::time::Duration;
 use farpane_engine::capture::pipewire::PipeWire;
 use tokio::time::Instant;
 
+use super::clipboard::Selections;
 use super::live::Live;
 use super::queue::{Command, Queue};
 use super::session::{KEYBOARD, POINTER};
@@ -39,6 +40,7 @@ pub struct Desk {
     pub(super) opener: Arc<dyn Opener>,
     events: Events,
     pub(super) queue: Arc<Queue>,
+    pub(super) clipboard: Arc<Selections>,
 }
 
 /// What outlives a session.
@@ -58,9 +60,15 @@ impl Desk {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn new(target: Target, opener: Arc<dyn Opener>, events: Events, queue: Arc<Queue>) -> std::io::Result<Self> {
+    pub fn new(
+        target: Target,
+        opener: Arc<dyn Opener>,
+        events: Events,
+        queue: Arc<Queue>,
+        clipboard: Arc<Selections>,
+    ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, target, opener, events, queue })
+        Ok(Self { runtime, target, opener, events, queue, clipboard })
     }
 
     /// Runs until it is told to end. Says once whether the desktop could be opened, and whether it takes input.

@@ -15,6 +15,7 @@ use zbus::zvariant::ObjectPath;
 
 use super::PortalError;
 use super::bus::{Bus, Options, PORTAL};
+use super::clipboard::Follower;
 use super::desk::{Desk, Ended, Memory};
 use super::input::{Held, SHIFT, Tell};
 use super::layout::{Monitor, place};
@@ -66,6 +67,7 @@ pub(super) struct Live {
     monitors: Vec<Monitor>,
     rects: Vec<Rect>,
     held: Held,
+    _clipboard: Option<Follower>,
     pub(super) devices: u32,
     wish: Option<(Size, SyncSender<ResizeAnswer>, Instant)>,
     // after the streams
@@ -96,6 +98,10 @@ impl Live {
                 return Err(error);
             }
         };
+        let clipboard = match session.clipboard {
+            true => Some(Follower::start(&bus, &session.path, &desk.clipboard).await?),
+            false => None,
+        };
         let mut live = Self {
             bus,
             path: session.path,
@@ -106,6 +112,7 @@ impl Live {
             monitors: Vec::new(),
             rects: Vec::new(),
             held: Held::default(),
+            _clipboard: clipboard,
             devices: session.devices,
             wish: None,
             _remote: remote,

@@ -1,12 +1,19 @@
 //! A Wayland desktop by its portal: what GNOME and KDE give to programs that the person at the desktop lets in.
 //!
+<<<<<<< HEAD
 //! One thread with a runtime of its own speaks to the portal (`desk`); pictures come over a PipeWire connection that the portal
 //! hands out. Both sockets, and the file that the restore token is kept in, come from the opener, so a shut-in server finds a
 //! desktop again that went and came back. When the person stops the sharing it stays stopped: nobody is asked twice.
+=======
+//! One thread with a runtime of its own speaks to the portal ([`desk`]); pictures come over a PipeWire connection that the portal
+//! hands out; texts go both ways where the portal has a clipboard and the person allows it. Both sockets, and the file that the restore
+//! token is kept in, come from the opener, so a shut-in server finds a desktop again that went and came back. When the person stops the sharing it stays stopped: nobody is asked twice.
+>>>>>>> dff19ea (portal: the clipboard, where it is offered)
 //! Tested against a headless mutter with the real portal, and a portal of the test's own that answers nonsense
 //! (`tests/desktop_portal`).
 
 mod bus;
+mod clipboard;
 mod desk;
 mod input;
 mod layout;
@@ -23,11 +30,12 @@ use std::time::Duration;
 pub use bus::address;
 pub use session::{Abilities, probe};
 
+use clipboard::Selections;
 use desk::Desk;
 use queue::{Command, Queue};
 
 use super::{Backend, Events, Layout, ResizeAnswer};
-use crate::clipboard::Clipboard;
+use crate::clipboard::{Clipboard, ClipboardOptions};
 use crate::helper::{OpenRequest, Opener};
 use crate::input::{InputSink, KeyInput, PointerInput};
 
@@ -125,6 +133,7 @@ impl PortalError {
 /// A desktop by its portal.
 pub struct PortalBackend {
     queue: Arc<Queue>,
+    clipboard: Arc<Selections>,
     takes_input: bool,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -134,14 +143,20 @@ impl PortalBackend {
     ///
     /// # Errors
     /// When there is no portal, it refuses or nobody answers; later losses are events.
-    pub fn open(target: Target, opener: Arc<dyn Opener>, events: Events) -> Result<Self, PortalError> {
+    pub fn open(
+        target: Target,
+        opener: Arc<dyn Opener>,
+        options: ClipboardOptions,
+        events: Events,
+    ) -> Result<Self, PortalError> {
         let queue = Arc::new(Queue::default());
+        let clipboard = Arc::new(Selections::new(options, events.clone()));
         let (tell, told) = sync_channel(1);
-        let desk = Desk::new(target, opener, events, Arc::clone(&queue))?;
+        let desk = Desk::new(target, opener, events, Arc::clone(&queue), Arc::clone(&clipboard))?;
         let thread = std::thread::Builder::new().name("portal".into()).spawn(move || desk.run(&tell))?;
         let ended = || PortalError::Lost("its thread ended".into());
         let takes_input = told.recv().map_err(|_| ended())??;
-        Ok(Self { queue, takes_input, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, clipboard, takes_input, thread: Mutex::new(Some(thread)) })
     }
 }
 
@@ -155,7 +170,7 @@ impl Backend for PortalBackend {
     }
 
     fn clipboard(&self) -> Option<Arc<dyn Clipboard>> {
-        None
+        self.clipboard.is_enabled().then(|| Arc::clone(&self.clipboard) as Arc<dyn Clipboard>)
     }
 
     fn resize(&self, layout: &Layout) -> ResizeAnswer {
@@ -164,8 +179,9 @@ impl Backend for PortalBackend {
         told.recv_timeout(RESIZE).unwrap_or(ResizeAnswer::OutOfResources)
     }
 
-    fn watch(&self, _watched: bool) {
-        // streams stop by themselves when nobody takes their pictures
+    /// Streams stop by themselves when nobody takes their pictures.
+    fn watch(&self, watched: bool) {
+        self.clipboard.watch(watched);
     }
 }
 

@@ -9,6 +9,7 @@ use zbus::zvariant::{Dict, ObjectPath, OwnedValue, Value};
 
 use super::PortalError;
 use super::bus::{Bus, OBJECT, Options, Results, descriptor};
+use super::clipboard::CLIPBOARD;
 use crate::helper::Opener;
 
 /// The interface that shares screens.
@@ -85,7 +86,8 @@ impl Abilities {
         };
         let clipboard = match self.clipboard {
             None => "no Clipboard".to_owned(),
-            Some(version) => format!("Clipboard {version}, not used"),
+            Some(version) if self.remote.is_some() => format!("Clipboard {version}"),
+            Some(version) => format!("Clipboard {version}, which needs RemoteDesktop"),
         };
         let asks = if self.persists() { "asks once" } else { "asks at every start" };
         format!(
@@ -107,7 +109,7 @@ pub async fn abilities(bus: &Bus) -> Result<Abilities, PortalError> {
         None => None,
         Some(version) => Some((version, bus.number(REMOTE, "AvailableDeviceTypes").await?.unwrap_or(0))),
     };
-    let clipboard = bus.number("org.freedesktop.portal.Clipboard", "version").await?;
+    let clipboard = bus.number(CLIPBOARD, "version").await?;
     Ok(Abilities { cast, sources, cursors, remote: remote.filter(|(_, d)| d & (KEYBOARD | POINTER) != 0), clipboard })
 }
 
@@ -147,6 +149,8 @@ pub struct Session {
     pub streams: Vec<StreamInfo>,
     /// The devices that it takes input for.
     pub devices: u32,
+    /// The clipboard is shared too.
+    pub clipboard: bool,
     /// With what the next session needs no consent.
     pub token: Option<String>,
     /// The pointer comes beside the picture.
@@ -199,6 +203,10 @@ async fn start(
             keep(&mut options, token);
         }
         bus.request(REMOTE, "SelectDevices", &handle, SOON, &(path, options)).await?;
+        if can.clipboard.is_some() {
+            // Start says whether it was allowed
+            bus.tell(CLIPBOARD, "RequestClipboard", &(path, Options::new())).await?;
+        }
     }
     let handle = fresh();
     let types = can.sources & (MONITOR | VIRTUAL);
@@ -228,6 +236,9 @@ async fn start(
         (Some(_), None) => 0,
         (Some(_), Some(other)) => return Err(PortalError::Nonsense("Start".into(), format!("devices {other:?}"))),
     };
+    let clipboard = matches!(started.get("clipboard_enabled").map(|v| &**v), Some(Value::Bool(true)))
+        && can.remote.is_some()
+        && can.clipboard.is_some();
     let token = match started.get("restore_token").map(|v| &**v) {
         Some(Value::Str(token)) if !token.is_empty() && token.len() <= MOST_TOKEN => Some(token.to_string()),
         _ => None,
@@ -235,7 +246,8 @@ async fn start(
     let options: Options<'_> = Options::new();
     let reply = bus.call(CAST, "OpenPipeWireRemote", &(path, options)).await?;
     let socket = descriptor(&reply, "OpenPipeWireRemote")?;
-    Ok(Session { path: path.clone(), streams, devices, token, pointer_apart: can.cursor() == METADATA, socket })
+    let pointer_apart = can.cursor() == METADATA;
+    Ok(Session { path: path.clone(), streams, devices, clipboard, token, pointer_apart, socket })
 }
 
 /// The session that CreateSession answers.
@@ -389,7 +401,11 @@ mod tests {
         for part in ["ScreenCast 4", "monitors, virtual monitors", "no libei", "no Clipboard", "asks at every start"] {
             assert!(said.contains(part), "{said}");
         }
-        assert!(Abilities { remote: Some((2, 3)), ..debian }.persists());
+        let newer = Abilities { remote: Some((2, 3)), clipboard: Some(1), ..debian };
+        assert!(newer.describe().contains("Clipboard 1;"));
+        let shows = Abilities { remote: None, ..newer };
+        assert!(shows.describe().contains("Clipboard 1, which needs RemoteDesktop"));
+        assert!(newer.persists());
         assert!(Abilities { remote: None, ..debian }.persists());
         assert!(!Abilities { remote: None, cast: 3, ..debian }.persists());
         assert_eq!(Abilities { cursors: 3, ..debian }.cursor(), EMBEDDED);
