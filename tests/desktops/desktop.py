@@ -246,8 +246,10 @@ def kinds():
     import mutter
     import session
     import sway
+    import sway_portal
     x = {kind: lambda c, m, l, kind=kind: XServer(c, kind, m, l) for kind in ("xvfb", "xorg")}
-    return dict(x, mutter=mutter.Mutter, pipewire=session.Session, fakeportal=session.Fake, sway=sway.Sway)
+    return dict(x, mutter=mutter.Mutter, pipewire=session.Session, fakeportal=session.Fake, sway=sway.Sway,
+                swayportal=sway_portal.SwayPortal)
 
 
 def hold(desktop, env):
@@ -267,7 +269,7 @@ def main():
     argv = sys.argv[1:]
     split = argv.index("--") if "--" in argv else len(argv)
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("kind", choices=["xvfb", "xorg", "mutter", "pipewire", "fakeportal", "sway"])
+    ap.add_argument("kind", choices=["xvfb", "xorg", "mutter", "pipewire", "fakeportal", "sway", "swayportal"])
     ap.add_argument("--monitor", action="append", help="WxH, once per monitor, left to right (default 1920x1080)")
     ap.add_argument("--max", help="the largest screen a later resize may ask for")
     ap.add_argument("--hold", action="store_true", help="no command: tell the variables and take orders on standard input")

@@ -20,7 +20,7 @@ class Mutter(Session):
         self.env["WAYLAND_DISPLAY"] = "wayland-0"
         # not a python3 of somebody's own, which has no python3-dbus
         self.portal(PORTAL + "desktop.test", ["/usr/bin/python3", os.path.join(HERE, "mutter_portal.py"), children.path("portal.json")],
-                    [PORTAL + "ScreenCast", PORTAL + "RemoteDesktop"])
+                    [PORTAL + "ScreenCast", PORTAL + "RemoteDesktop", PORTAL + "Clipboard"])
 
     def shown(self, child):
         self.socket("wayland-0", child)

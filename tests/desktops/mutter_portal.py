@@ -3,7 +3,7 @@
 real input from a headless mutter.
 
 The real xdg-desktop-portal stands in front of it, so a client sees the real portal: requests, sessions, restore tokens, and
-OpenPipeWireRemote with its restricted PipeWire remote.
+OpenPipeWireRemote with its restricted PipeWire remote. libei and the clipboard are handed on where mutter has them (45 and later).
 
     mutter_portal.py SETTINGS
 
@@ -25,6 +25,7 @@ from gi.repository import GLib
 
 SC = "org.freedesktop.impl.portal.ScreenCast"
 RD = "org.freedesktop.impl.portal.RemoteDesktop"
+CB = "org.freedesktop.impl.portal.Clipboard"
 SESSION = "org.freedesktop.impl.portal.Session"
 MSC = "org.gnome.Mutter.ScreenCast"
 MRD = "org.gnome.Mutter.RemoteDesktop"
@@ -44,6 +45,14 @@ def log(*a):
     print("portal:", *a, file=sys.stderr, flush=True)
 
 
+def has_eis():
+    """Whether this mutter takes input by libei."""
+    path = iface(MRD, "/org/gnome/Mutter/RemoteDesktop", MRD).CreateSession()
+    said = iface(MRD, path, "org.freedesktop.DBus.Introspectable").Introspect()
+    iface(MRD, path, MRD + ".Session").Stop()
+    return "ConnectToEIS" in said
+
+
 def settings():
     if not os.path.exists(SETTINGS):
         return {}
@@ -61,6 +70,7 @@ class Session(dbus.service.Object):
         self.cast = None             # Mutter screen-cast session
         self.nodes = {}              # node id -> Mutter stream path, as the plain string its calls take
         self.closed = False
+        self.clipboard = False       # asked for, and given
 
     def stop(self):
         if self.closed:
@@ -202,7 +212,60 @@ class RemoteDesktopPart(dbus.service.Object):
         self.mutter(sh)[1].NotifyTouchUp(slot, ignore_reply=True)
 
 
-class Backend(ScreenCastPart, RemoteDesktopPart):
+    @dbus.service.method(RD, in_signature="osa{sv}", out_signature="h")
+    def ConnectToEIS(self, sh, app_id, options):
+        log("libei", sh)
+        return self.mutter(sh)[1].ConnectToEIS(dbus.Dictionary({}, signature="sv"))
+
+
+class ClipboardPart(dbus.service.Object):
+    @dbus.service.method(CB, in_signature="oa{sv}")
+    def RequestClipboard(self, sh, options):
+        sessions[str(sh)].clipboard = True
+
+    @dbus.service.method(CB, in_signature="oa{sv}")
+    def SetSelection(self, sh, options):
+        self.mutter(sh)[1].SetSelection(mimes(options.get("mime_types", [])))
+
+    @dbus.service.method(CB, in_signature="ou", out_signature="h")
+    def SelectionWrite(self, sh, serial):
+        return self.mutter(sh)[1].SelectionWrite(serial)
+
+    @dbus.service.method(CB, in_signature="oub")
+    def SelectionWriteDone(self, sh, serial, good):
+        self.mutter(sh)[1].SelectionWriteDone(serial, good)
+
+    @dbus.service.method(CB, in_signature="os", out_signature="h")
+    def SelectionRead(self, sh, mime):
+        return self.mutter(sh)[1].SelectionRead(mime)
+
+    @dbus.service.signal(CB, signature="oa{sv}")
+    def SelectionOwnerChanged(self, sh, options):
+        pass
+
+    @dbus.service.signal(CB, signature="osu")
+    def SelectionTransfer(self, sh, mime, serial):
+        pass
+
+    def hand_on(self, s):
+        """Has a session's clipboard told by mutter and tells it on."""
+        sh = dbus.ObjectPath(s.path)
+
+        def changed(options):
+            told = {"session_is_owner": dbus.Boolean(options.get("session-is-owner", False))}
+            if "mime-types" in options:
+                told["mime_types"] = dbus.Struct(([str(m) for m in options["mime-types"][0]],), signature="as")
+            self.SelectionOwnerChanged(sh, dbus.Dictionary(told, signature="sv"))
+        s.remote.connect_to_signal("SelectionOwnerChanged", changed)
+        s.remote.connect_to_signal("SelectionTransfer", lambda mime, serial: self.SelectionTransfer(sh, mime, serial))
+        s.remote.EnableClipboard(dbus.Dictionary({}, signature="sv"))
+
+
+def mimes(types):
+    return dbus.Dictionary({"mime-types": dbus.Array(types, signature="s")}, signature="sv")
+
+
+class Backend(ScreenCastPart, RemoteDesktopPart, ClipboardPart):
     @dbus.service.method("org.farpane.Test")
     def CloseAll(self):
         """The person at the desktop stops the sharing."""
@@ -212,7 +275,8 @@ class Backend(ScreenCastPart, RemoteDesktopPart):
     properties = {
         SC: {"AvailableSourceTypes": dbus.UInt32(MONITOR | VIRTUAL),
              "AvailableCursorModes": dbus.UInt32(1 | 2 | 4), "version": dbus.UInt32(4)},
-        RD: {"AvailableDeviceTypes": dbus.UInt32(1 | 2 | 4), "version": dbus.UInt32(1)},
+        RD: {"AvailableDeviceTypes": dbus.UInt32(1 | 2 | 4), "version": dbus.UInt32(2 if has_eis() else 1)},
+        CB: {"version": dbus.UInt32(1)},
     }
 
     @dbus.service.method(PROPS, in_signature="ss", out_signature="v")
@@ -260,7 +324,9 @@ class Backend(ScreenCastPart, RemoteDesktopPart):
             sid = iface(MRD, path, PROPS).Get(MRD + ".Session", "SessionId")
             cast_props["remote-desktop-session-id"] = sid
             results["devices"] = dbus.UInt32(s.devices or 7)
-            results["clipboard_enabled"] = dbus.Boolean(False)
+            results["clipboard_enabled"] = dbus.Boolean(s.clipboard)
+            if s.clipboard:
+                self.hand_on(s)
         if s.sources is None:
             s.remote.Start()
             ok(dbus.UInt32(0), dbus.Dictionary(results, signature="sv"))
@@ -291,6 +357,8 @@ class Backend(ScreenCastPart, RemoteDesktopPart):
                 p = iface(MSC, spath, PROPS).Get(MSC + ".Stream", "Parameters")
                 if "position" in p:
                     info["position"] = dbus.Struct(p["position"], signature="ii")
+                if "mapping-id" in p:
+                    info["mapping_id"] = p["mapping-id"]
                 if "size" in p:
                     info["size"] = dbus.Struct(p["size"], signature="ii")
             except dbus.DBusException as e:

@@ -74,7 +74,7 @@ class Session:
             return "true" in asked.stdout
         until("bus name " + name, owned, alive=(child,))
 
-    def portal(self, backend, argv, interfaces):
+    def portal(self, backend, argv, interfaces, env=None):
         """The real xdg-desktop-portal in front of a backend of the given bus name."""
         where = self.children.path("portals")
         os.makedirs(where)
@@ -84,7 +84,7 @@ class Session:
         # all of them are started here and not by the bus, so that they end with the desktop
         self.part("store", [libexec + "xdg-permission-store"],
                   lambda child: self.name("org.freedesktop.impl.portal.PermissionStore", child))
-        self.part("backend", argv, lambda child: self.name(backend, child))
+        self.part("backend", argv, lambda child: self.name(backend, child), env)
         self.env["XDG_CURRENT_DESKTOP"] = "testdesk"
         self.part("portal", [libexec + "xdg-desktop-portal", "-v"],
                   lambda child: self.name("org.freedesktop.portal.Desktop", child), {"XDG_DESKTOP_PORTAL_DIR": where})

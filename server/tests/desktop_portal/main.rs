@@ -46,8 +46,13 @@ struct Desk {
 impl Desk {
     /// Opens a mutter's portal with these monitors.
     fn start(monitors: &[&str]) -> Option<Self> {
+        Self::start_kind("mutter", monitors)
+    }
+
+    /// Opens the portal of another kind of desktop.
+    fn start_kind(kind: &str, monitors: &[&str]) -> Option<Self> {
         let arguments: Vec<&str> = monitors.iter().flat_map(|m| ["--monitor", m]).collect();
-        let desktop = Desktop::start("mutter", &arguments)?;
+        let desktop = Desktop::start(kind, &arguments)?;
         Some(Self::open(desktop).map_err(|(error, _)| error).expect("opens"))
     }
 

@@ -44,11 +44,10 @@ impl Shown<'_> {
     }
 }
 
-#[test]
-fn the_picture_is_what_the_compositor_shows_and_one_changed_line_is_all_that_is_copied() {
-    let Some(mut desk) = Desk::start(&["640x480"]) else { return };
-    let socket = desk.desktop.dir().join("wayland-0");
-    let mut painter = Painter::open(&socket, "Meta-0");
+/// Paints, changes one letter's worth of it, and sees both; returns how many pixels were compared for the letter.
+fn letter(desk: &mut Desk, socket: &str, output: &str) -> u64 {
+    let socket = desk.desktop.dir().join(socket);
+    let mut painter = Painter::open(&socket, output);
     painter.paint(painter.size.rect(), |x, y| u32::from(x) * 7 + u32::from(y) * 0x1_0301);
     let size = painter.size;
     assert_eq!(desk.sizes(), [size]);
@@ -65,4 +64,19 @@ fn the_picture_is_what_the_compositor_shows_and_one_changed_line_is_all_that_is_
     assert_eq!(shown.source.staged_bytes(), 0, "no copy before the compare");
     assert_eq!(after.changed_px - before.changed_px, 200, "the letter's pixels and no other are copied");
     shown.source.stop();
+    after.compared_px - before.compared_px
+}
+
+#[test]
+fn the_picture_is_what_the_compositor_shows_and_one_changed_letter_is_all_that_is_copied() {
+    let Some(mut desk) = Desk::start(&["640x480"]) else { return };
+    letter(&mut desk, "wayland-0", "Meta-0");
+}
+
+#[test]
+fn the_portal_of_the_wlroots_family_is_shared_without_input_and_compared_where_it_says() {
+    let Some(mut desk) = Desk::start_kind("swayportal", &["640x480"]) else { return };
+    assert!(desk.backend.input().is_none(), "such a portal has no RemoteDesktop");
+    let compared = letter(&mut desk, "wayland-1", "HEADLESS-1");
+    assert!(compared < 640 * 480 / 10, "{compared} pixels were compared");
 }
