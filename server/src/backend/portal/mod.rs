@@ -1,14 +1,9 @@
 //! A Wayland desktop by its portal: what GNOME and KDE give to programs that the person at the desktop lets in.
 //!
-<<<<<<< HEAD
 //! One thread with a runtime of its own speaks to the portal (`desk`); pictures come over a PipeWire connection that the portal
-//! hands out. Both sockets, and the file that the restore token is kept in, come from the opener, so a shut-in server finds a
-//! desktop again that went and came back. When the person stops the sharing it stays stopped: nobody is asked twice.
-=======
-//! One thread with a runtime of its own speaks to the portal ([`desk`]); pictures come over a PipeWire connection that the portal
 //! hands out; texts go both ways where the portal has a clipboard and the person allows it. Both sockets, and the file that the restore
-//! token is kept in, come from the opener, so a shut-in server finds a desktop again that went and came back. When the person stops the sharing it stays stopped: nobody is asked twice.
->>>>>>> dff19ea (portal: the clipboard, where it is offered)
+//! token is kept in, come from the opener, so a shut-in server finds a desktop again that went and came back. When the person stops the
+//! sharing it stays stopped: nobody is asked twice.
 //! Tested against a headless mutter with the real portal, and a portal of the test's own that answers nonsense
 //! (`tests/desktop_portal`).
 
