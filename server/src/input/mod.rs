@@ -1,6 +1,7 @@
 //! Input from clients: keys and the pointer, on their way to the desktop.
 
 pub mod keymap;
+pub mod locks;
 #[cfg(any(feature = "x11", feature = "wayland"))]
 pub mod queue;
 pub mod record;

@@ -40,6 +40,15 @@ enum Name {
     Scancode(u32),
 }
 
+impl Name {
+    fn of(key: &KeyInput) -> Self {
+        match key.scancode {
+            Some(scan) if key.keysym == 0 => Self::Scancode(scan),
+            _ => Self::Keysym(key.keysym),
+        }
+    }
+}
+
 /// Turns key events into steps.
 #[derive(Debug, Default)]
 pub struct Typist {
@@ -55,6 +64,16 @@ impl Typist {
         let mut new = Self::default();
         new.set_map(map);
         new
+    }
+
+    /// A typist for a map that takes no other keysyms: it has no spare keys.
+    pub fn fixed(map: Keymap) -> Self {
+        Self { map, ..Self::default() }
+    }
+
+    /// Whether a client's key is down.
+    pub fn holds(&self, key: &KeyInput) -> bool {
+        self.held.contains_key(&Name::of(key))
     }
 
     /// The map has changed. Spare keys that still bear what was put on them stay ours.
@@ -88,10 +107,7 @@ impl Typist {
     /// The steps for one key event. None at all for the release of a key that is not held, and for a keysym that
     /// neither the map nor a spare key can give.
     pub fn key(&mut self, key: KeyInput, state: KeyboardState) -> Vec<Step> {
-        let name = match key.scancode {
-            Some(scan) if key.keysym == 0 => Name::Scancode(scan),
-            _ => Name::Keysym(key.keysym),
-        };
+        let name = Name::of(&key);
         if key.down { self.press(name, key, state) } else { self.release(name, key, state) }
     }
 

@@ -5,7 +5,7 @@
 //! first move, because compositors show a pointer as soon as there is one.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ use super::wire::{Answered, Globals, Plumbing, Wire, WireError};
 use crate::backend::{BackendEvent, Events};
 use crate::helper::Opener;
 use crate::input::queue::{Command, Queue};
-use crate::input::xkb::{MAX_TEXT, XkbMap};
+use crate::input::xkb::{XkbMap, shared_text};
 use crate::input::{InputSink, KeyInput, PointerInput};
 
 /// How long input is dropped after the compositor could not be reached.
@@ -357,18 +357,6 @@ impl Keys for Settling<'_> {
     fn modifiers(&mut self, held: u8, locked: u8, group: u8) {
         self.keys.modifiers(held, locked, group);
     }
-}
-
-/// The text of a map that the compositor shares; none when it is something else.
-fn shared_text(fd: OwnedFd, size: u32) -> Option<String> {
-    let size = usize::try_from(size).ok().filter(|s| *s <= MAX_TEXT)?;
-    let mut bytes = vec![0; size];
-    let file = File::from(fd);
-    // by reads, which fail where the file is shorter than it is said to be
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(size);
-    bytes.truncate(end);
-    String::from_utf8(bytes).ok()
 }
 
 impl Dispatch<WlSeat, ()> for Heard {

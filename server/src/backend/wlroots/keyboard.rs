@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::input::KeyInput;
-use crate::input::keymap::{Keymap, LOCK};
+use crate::input::keymap::Keymap;
+use crate::input::locks::Locks;
 use crate::input::typist::{KeyboardState, Step, Typist};
 use crate::input::xkb::XkbMap;
 
@@ -37,9 +38,7 @@ pub struct Board {
     bound: BTreeMap<u8, [u32; 2]>,
     typist: Typist,
     held: Vec<u8>,
-    locked: u8,
-    scroll: bool,
-    group: u8,
+    locks: Locks,
     told: (u8, u8, u8),
     /// Somebody else's map is in place: ours is sent before the next key.
     stale: bool,
@@ -56,9 +55,7 @@ impl Board {
             bound: BTreeMap::new(),
             typist,
             held: Vec::new(),
-            locked: 0,
-            scroll: false,
-            group: 0,
+            locks: Locks::default(),
             told: (0, 0, 0),
             stale: true,
         }
@@ -90,8 +87,7 @@ impl Board {
 
     /// The lock keys as RFB's LED state has them: bit 0 scroll, 1 num, 2 caps.
     pub fn leds(&self) -> u8 {
-        let on = |mask: u8, bit: u8| if self.locked & mask != 0 { bit } else { 0 };
-        u8::from(self.scroll) | on(self.base.num_lock, 2) | on(LOCK, 4)
+        self.locks.leds(self.base.num_lock)
     }
 
     /// Does what a client's key asks for.
@@ -105,7 +101,7 @@ impl Board {
         if self.stale && key.down {
             self.send_map(keys)?;
         }
-        let state = KeyboardState { mods: self.held_modifiers() | self.locked, group: self.group };
+        let state = KeyboardState { mods: self.held_modifiers() | self.locks.mods, group: self.locks.group };
         for step in self.typist.key(key, state) {
             self.step(keys, step)?;
         }
@@ -135,7 +131,7 @@ impl Board {
                 return self.send_map(keys);
             }
             Step::Down(code) if !self.held.contains(&code) => {
-                self.lock(code);
+                self.locks.press(&self.table, code, self.held_modifiers());
                 self.held.push(code);
                 keys.key(code, true);
             }
@@ -150,30 +146,12 @@ impl Board {
         Ok(())
     }
 
-    /// What a key does that goes down: locks and groups.
-    fn lock(&mut self, code: u8) {
-        let Some(key) = self.table.key(code) else { return };
-        let sym = self.table.lookup(code, self.group, self.held_modifiers() | self.locked);
-        let groups = self.table.keys.iter().map(|k| k.groups.len()).max().unwrap_or(1).clamp(1, 4);
-        let last = u8::try_from(groups - 1).unwrap_or(0);
-        match sym {
-            Some(0xff14) => self.scroll = !self.scroll,
-            // Caps Lock, Shift Lock, Num Lock, ISO Level3 and Level5 Lock
-            Some(0xffe5 | 0xffe6 | 0xff7f | 0xfe05 | 0xfe13) => self.locked ^= key.modifiers,
-            Some(0xfe08) => self.group = if self.group >= last { 0 } else { self.group + 1 },
-            Some(0xfe0a) => self.group = self.group.checked_sub(1).unwrap_or(last),
-            Some(0xfe0c) => self.group = 0,
-            Some(0xfe0e) => self.group = last,
-            _ => {}
-        }
-    }
-
     fn held_modifiers(&self) -> u8 {
         self.held.iter().filter_map(|c| self.table.key(*c)).fold(0, |mods, key| mods | key.modifiers)
     }
 
     fn tell(&mut self, keys: &mut impl Keys) {
-        let now = (self.held_modifiers(), self.locked, self.group);
+        let now = (self.held_modifiers(), self.locks.mods, self.locks.group);
         if std::mem::replace(&mut self.told, now) != now {
             keys.modifiers(now.0, now.1, now.2);
         }
@@ -188,7 +166,7 @@ impl Board {
         self.held = stay;
         keys.map(&self.base.with(self.bound.iter()))?;
         self.stale = false;
-        let now = (self.held_modifiers(), self.locked, self.group);
+        let now = (self.held_modifiers(), self.locks.mods, self.locks.group);
         keys.modifiers(0, 0, 0);
         self.told = (0, 0, 0);
         if now != self.told {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::input::keymap::SHIFT;
+use crate::input::keymap::{LOCK, SHIFT};
 
 const SHIFT_L: u32 = 0xffe1;
 const CYRILLIC_A: u32 = 0x6c1;

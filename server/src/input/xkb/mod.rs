@@ -14,15 +14,35 @@ mod types;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::fd::AsFd;
 
 use super::keymap::Keymap;
 
 /// The name that our maps bear in their symbols: compositors hand the map of the keyboard that was used last to everybody, us too.
 const OURS: &str = "farpane";
 /// The largest text that is read.
-pub const MAX_TEXT: usize = 4 << 20;
+const MAX_TEXT: usize = 4 << 20;
 /// Keys with keysyms that a map must have: programs that type text bring maps of a few keys.
 const FEWEST: usize = 40;
+
+/// The text in memory that another process shares, `size` bytes with the zero that ends it; none where it is shorter or no text.
+pub fn shared_text(fd: impl AsFd, size: u32) -> Option<String> {
+    let size = usize::try_from(size).ok().filter(|s| *s <= MAX_TEXT)?;
+    let mut bytes = vec![0; size];
+    let mut at = 0;
+    // by reads, which end where the file is shorter than it is said to be
+    while let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(&fd, rest, at as u64) {
+            Ok(0) => return None,
+            Ok(read) => at += read,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(size);
+    bytes.truncate(end);
+    String::from_utf8(bytes).ok()
+}
 
 /// Why a text is no map to type with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
