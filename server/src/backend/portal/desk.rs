@@ -53,6 +53,8 @@ pub(super) struct Memory {
     pub(super) pipewire: Arc<PipeWire>,
     /// Counts sessions, so that what an old stream says late is not taken for a new one's.
     pub(super) sessions: u64,
+    /// libei was tried and did not do: input is told to the portal.
+    pub(super) without_ei: bool,
 }
 
 impl Desk {
@@ -87,7 +89,8 @@ impl Desk {
             }
         };
         let token = TokenFile::open(self.target.token.clone(), &*self.opener);
-        let mut memory = Memory { ids: HashMap::new(), layout: Layout::default(), token, pipewire, sessions: 0 };
+        let (ids, layout) = (HashMap::new(), Layout::default());
+        let mut memory = Memory { ids, layout, token, pipewire, sessions: 0, without_ei: false };
         let mut ended = match Live::open(self, &mut memory).await {
             Ok(mut live) => {
                 let _ = opened.send(Ok(live.devices & (KEYBOARD | POINTER) != 0));

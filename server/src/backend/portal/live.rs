@@ -21,6 +21,7 @@ use super::input::{Held, SHIFT, Tell};
 use super::layout::{Monitor, place};
 use super::queue::Command;
 use super::session::{self, KEYBOARD, POINTER, REMOTE, StreamInfo, VIRTUAL};
+use super::way::Way;
 use crate::backend::pipewire::SIZE_KNOWN;
 use crate::backend::{BackendEvent, Layout, LayoutOutput, OutputId, ResizeAnswer};
 
@@ -68,7 +69,10 @@ pub(super) struct Live {
     rects: Vec<Rect>,
     held: Held,
     _clipboard: Option<Follower>,
+    way: Way,
     pub(super) devices: u32,
+    /// Something of the desktop ended with the session.
+    crashed: bool,
     wish: Option<(Size, SyncSender<ResizeAnswer>, Instant)>,
     // after the streams
     _remote: Remote,
@@ -98,6 +102,16 @@ impl Live {
                 return Err(error);
             }
         };
+        let way = match Way::open(&bus, &can, &session.path, session.devices, memory).await {
+            Ok(way) => way,
+            Err(error) => {
+                tracing::warn!(%error, "no input by libei: the session is opened again, and input told to the portal");
+                drop((screens, remote));
+                bus.close(&session.path).await;
+                // the way is another: at most once
+                return Box::pin(Self::open(desk, memory)).await;
+            }
+        };
         let clipboard = match session.clipboard {
             true => Some(Follower::start(&bus, &session.path, &desk.clipboard).await?),
             false => None,
@@ -113,7 +127,9 @@ impl Live {
             rects: Vec::new(),
             held: Held::default(),
             _clipboard: clipboard,
+            way,
             devices: session.devices,
+            crashed: false,
             wish: None,
             _remote: remote,
         };
@@ -123,7 +139,7 @@ impl Live {
             let none = CursorImage { size: Size::new(0, 0), hotspot: Point::new(0, 0), rgba: Vec::new(), serial: 0 };
             desk.send(BackendEvent::Cursor(Arc::new(none)));
         }
-        desk.send(BackendEvent::Leds(0));
+        desk.send(BackendEvent::Leds(live.way.leds().unwrap_or(0)));
         live.wake_devices().await;
         Ok(live)
     }
@@ -190,7 +206,11 @@ impl Live {
     }
 
     /// Has the compositor make its keyboard and pointer: programs learn of them before the first real key, which would be lost.
+    /// By libei they are there already.
     async fn wake_devices(&mut self) {
+        if !matches!(self.way, Way::Notify) {
+            return;
+        }
         if self.devices & KEYBOARD != 0 {
             let _ = self.tell(Tell::Keycode(SHIFT, true)).await;
             let _ = self.tell(Tell::Keycode(SHIFT, false)).await;
@@ -230,9 +250,16 @@ impl Live {
                     None => break "the session bus is gone".into(),
                 },
                 () = late => self.answer(ResizeAnswer::OutOfResources),
+                heard = self.way.hear() => match heard {
+                    Ok(()) => self.tell_leds(desk),
+                    Err(reason) => break reason,
+                },
             }
         };
-        self.judge_the_end(reason, false).await
+        let ended = self.judge_the_end(reason, false).await;
+        // a desktop that went took libei along; otherwise it is libei that does not do
+        memory.without_ei |= matches!(self.way, Way::Ended) && !self.crashed;
+        ended
     }
 
     /// Looks for a moment at what else ends: the person stopped the sharing, or the desktop went.
@@ -249,6 +276,7 @@ impl Live {
                 () = tokio::time::sleep_until(end) => break,
             }
         }
+        self.crashed = crashed;
         self.answer(ResizeAnswer::OutOfResources);
         if closed && !crashed {
             let text = "sharing was stopped at the desktop; start farpane again to ask for it anew";
@@ -263,6 +291,7 @@ impl Live {
         for tell in self.held.release_all() {
             let _ = self.tell(tell).await;
         }
+        self.way.end().await;
         self.bus.close(&self.path).await;
     }
 
@@ -270,6 +299,10 @@ impl Live {
         match command {
             Command::End => return Err(Ended::Asked),
             Command::Key(key) if self.devices & KEYBOARD != 0 => {
+                if let Some(done) = self.way.key(key).await {
+                    self.tell_leds(desk);
+                    return done.map_err(Ended::Lost);
+                }
                 if let Some(tell) = self.held.key(key) {
                     self.tell(tell).await?;
                 }
@@ -287,7 +320,12 @@ impl Live {
         Ok(())
     }
 
-    async fn tell(&self, tell: Tell) -> Result<(), Ended> {
+    async fn tell(&mut self, tell: Tell) -> Result<(), Ended> {
+        let at = if let Tell::At(i, ..) = tell { self.screens.get(i) } else { None };
+        let at = at.map(|s| (s.monitor(), s.info.mapping.as_deref()));
+        if let Some(done) = self.way.tell(tell, at).await {
+            return done.map_err(Ended::Lost);
+        }
         let (path, none): (_, Options<'_>) = (&self.path, Options::new());
         let bus = &self.bus;
         let told = match tell {
@@ -309,6 +347,13 @@ impl Live {
             },
         };
         told.map_err(|error| Ended::Lost(error.to_string()))
+    }
+
+    /// Tells which lock keys are on, when that is news.
+    fn tell_leds(&mut self, desk: &Desk) {
+        if let Some(leds) = self.way.leds() {
+            desk.send(BackendEvent::Leds(leds));
+        }
     }
 
     fn stream(&mut self, desk: &Desk, memory: &mut Memory, i: usize, event: StreamEvent) -> Result<(), Ended> {
@@ -403,7 +448,7 @@ mod tests {
     use super::*;
 
     fn info(kind: u32, id: Option<&str>) -> StreamInfo {
-        StreamInfo { node: 1, kind, id: id.map(str::to_owned), position: None, size: None }
+        StreamInfo { node: 1, kind, id: id.map(str::to_owned), position: None, size: None, mapping: None }
     }
 
     #[test]

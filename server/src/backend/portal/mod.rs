@@ -10,12 +10,14 @@
 mod bus;
 mod clipboard;
 mod desk;
+mod ei;
 mod input;
 mod layout;
 mod live;
 mod queue;
 mod session;
 mod token;
+mod way;
 
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;

@@ -80,7 +80,7 @@ impl Abilities {
         let input = match self.remote {
             None => "no RemoteDesktop, so no input".to_owned(),
             Some((version, devices)) => {
-                let libei = if version >= 2 { "libei offered, not used" } else { "no libei (needs version 2)" };
+                let libei = if version >= 2 { "libei" } else { "no libei (needs version 2)" };
                 format!("RemoteDesktop {version} ({}; {libei})", named(devices, ["keyboard", "pointer", "touch"]))
             }
         };
@@ -138,6 +138,8 @@ pub struct StreamInfo {
     pub position: Option<(i32, i32)>,
     /// How large it is, in the desktop's own units.
     pub size: Option<(i32, i32)>,
+    /// What libei calls its part of the desktop.
+    pub mapping: Option<String>,
 }
 
 /// A session that was started.
@@ -295,6 +297,10 @@ fn streams(results: &Results) -> Result<Vec<StreamInfo>, PortalError> {
             },
             position: pair(entry(properties, "position")),
             size: pair(entry(properties, "size")).filter(|(w, h)| *w > 0 && *h > 0),
+            mapping: match entry(properties, "mapping_id") {
+                Some(Value::Str(id)) => Some(id.to_string()),
+                _ => None,
+            },
         });
     }
     match found.len() {
@@ -344,6 +350,7 @@ mod tests {
             ("size", (640i32, 480i32).into()),
             ("source_type", 4u32.into()),
             ("id", "Meta-0".into()),
+            ("mapping_id", "m0".into()),
         ]
         .into();
         let found = streams(&started(vec![(42, properties), (43, HashMap::new())])).expect("two");
@@ -353,9 +360,10 @@ mod tests {
             id: Some("Meta-0".into()),
             position: Some((0, -5)),
             size: Some((640, 480)),
+            mapping: Some("m0".into()),
         };
         assert_eq!(found[0], first);
-        assert_eq!(found[1], StreamInfo { node: 43, kind: 0, id: None, position: None, size: None });
+        assert_eq!(found[1], StreamInfo { node: 43, kind: 0, id: None, position: None, size: None, mapping: None });
     }
 
     #[test]
@@ -365,10 +373,11 @@ mod tests {
             ("size", (-1i32, 5i32).into()),
             ("source_type", "monitor".into()),
             ("id", 7u32.into()),
+            ("mapping_id", 7u32.into()),
         ]
         .into();
         let found = streams(&started(vec![(42, properties)])).expect("one");
-        assert_eq!(found[0], StreamInfo { node: 42, kind: 0, id: None, position: None, size: None });
+        assert_eq!(found[0], StreamInfo { node: 42, kind: 0, id: None, position: None, size: None, mapping: None });
     }
 
     #[test]
