@@ -4,8 +4,10 @@
     fake_portal.py SETTINGS ASKED
 
 SETTINGS is a JSON file, read at each call:
-  "node": n            the PipeWire node that a session shows
-  "position": [x, y], "kind": n, "streams": n
+  "node": n            the PipeWire node that a session shows; "nodes": [n, ...] those of the first session, the second ...
+  "position": [x, y], "kind": n, "size": [w, h], "mapping": WORD
+  "more": [{...}]      more streams, each with its node, position, kind, size, mapping
+  "eis": FILE          ConnectToEIS connects to that socket of the runtime folder; without it there is no such method
   "remote": 2          version of RemoteDesktop; 0 for none
   "clipboard": 0       version of Clipboard; 0 for none
   "clipboard_enabled": true    what Start says of a clipboard that was asked for
@@ -63,6 +65,7 @@ class Session(dbus.service.Object):
     def __init__(self, path):
         super().__init__(bus, path)
         self.token = None
+        self.eis = False
 
     @dbus.service.method(SESSION)
     def Close(self):
@@ -92,6 +95,21 @@ def create(sender, options):
     return answer(sender, options, 0, {"session_handle": dbus.UInt32(7) if lie("types") else dbus.String(handle)})
 
 
+def one_stream(told, node):
+    info = {"source_type": dbus.UInt32(told("kind", 1)), "position": dbus.Struct(told("position", [0, 0]), signature="ii")}
+    if told("size"):
+        info["size"] = dbus.Struct(told("size"), signature="ii")
+    if told("mapping"):
+        info["mapping_id"] = told("mapping")
+    return dbus.Struct((dbus.UInt32(node), dbus.Dictionary(info, signature="sv")), signature="ua{sv}")
+
+
+def told_of(session, line):
+    if sessions[session].eis:
+        raise dbus.DBusException("its input goes by EIS", name="org.freedesktop.portal.Error.NotAllowed")
+    note(line)
+
+
 def start(sender, session, options):
     if lie("vanish"):
         sys.exit(0)
@@ -106,9 +124,10 @@ def start(sender, session, options):
     counted[0] += 1
     fresh = "token-%d" % counted[0]
     tokens.add(fresh)
-    info = {"source_type": dbus.UInt32(said("kind", 1)), "position": dbus.Struct(said("position", [0, 0]), signature="ii")}
-    stream = dbus.Struct((dbus.UInt32(said("node", 1)), dbus.Dictionary(info, signature="sv")), signature="ua{sv}")
-    streams = dbus.Array([] if lie("none") else [stream] * (2 if lie("twice") else 1), signature="(ua{sv})")
+    nodes = said("nodes", [])
+    stream = one_stream(said, nodes[min(counted[0], len(nodes)) - 1] if nodes else said("node", 1))
+    more = [one_stream(other.get, other["node"]) for other in said("more", [])]
+    streams = dbus.Array([] if lie("none") else [stream] * (2 if lie("twice") else 1) + more, signature="(ua{sv})")
     clipboard = {"clipboard_enabled": said("clipboard_enabled", True)} if both.is_asked(session) else {}
     results = {"streams": dbus.String("many") if lie("streams") else streams, "devices": dbus.UInt32(3), "restore_token": fresh}
     results.update(clipboard)
@@ -167,25 +186,37 @@ class Remote(dbus.service.Object):
     def Start(self, session, parent, options, sender):
         return start(sender, session, options)
 
+    @dbus.service.method(RD, in_signature="oa{sv}", out_signature="h")
+    def ConnectToEIS(self, session, options):
+        if not said("eis"):
+            raise dbus.DBusException("no such method", name="org.freedesktop.DBus.Error.UnknownMethod")
+        sessions[session].eis = True
+        eis = socket.socket(socket.AF_UNIX)
+        eis.connect(os.path.join(os.environ["XDG_RUNTIME_DIR"], said("eis")))
+        given = dbus.types.UnixFd(eis)
+        # which has a copy of its own: the caller's is to be the last
+        eis.close()
+        return given
+
     @dbus.service.method(RD, in_signature="oa{sv}iu")
     def NotifyKeyboardKeycode(self, session, options, code, state):
-        note("keycode %d %d" % (code, state))
+        told_of(session, "keycode %d %d" % (code, state))
 
     @dbus.service.method(RD, in_signature="oa{sv}iu")
     def NotifyKeyboardKeysym(self, session, options, keysym, state):
-        note("keysym %d %d" % (keysym, state))
+        told_of(session, "keysym %d %d" % (keysym, state))
 
     @dbus.service.method(RD, in_signature="oa{sv}udd")
     def NotifyPointerMotionAbsolute(self, session, options, stream, x, y):
-        note("at %d %g %g" % (stream, x, y))
+        told_of(session, "at %d %g %g" % (stream, x, y))
 
     @dbus.service.method(RD, in_signature="oa{sv}iu")
     def NotifyPointerButton(self, session, options, button, state):
-        note("button %d %d" % (button, state))
+        told_of(session, "button %d %d" % (button, state))
 
     @dbus.service.method(RD, in_signature="oa{sv}ui")
     def NotifyPointerAxisDiscrete(self, session, options, axis, steps):
-        note("wheel %d %d" % (axis, steps))
+        told_of(session, "wheel %d %d" % (axis, steps))
 
     @dbus.service.method(RD, in_signature="oa{sv}dd")
     def NotifyPointerMotion(self, session, options, dx, dy):

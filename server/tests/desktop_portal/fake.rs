@@ -9,10 +9,10 @@ use farpane_test_support::xvfb::skip;
 
 /// A desktop whose portal shows GStreamer's pictures.
 pub(super) struct Fake {
-    desktop: Option<Desktop>,
-    gst: Option<Child>,
+    pub(super) desktop: Option<Desktop>,
+    pub(super) gst: Option<Child>,
     started: u32,
-    node: u32,
+    pub(super) node: u32,
 }
 
 impl Drop for Fake {
@@ -36,7 +36,7 @@ impl Fake {
     }
 
     /// Starts a source: one that somebody has left gives the next no pictures.
-    fn new_source(&mut self) -> bool {
+    pub(super) fn new_source(&mut self) -> bool {
         let Some(desktop) = self.desktop.take() else { return false };
         let is_there = self.source_in(&desktop);
         self.desktop = Some(desktop);

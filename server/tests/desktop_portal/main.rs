@@ -3,6 +3,8 @@
 #![cfg(feature = "portal")]
 
 mod clipboard;
+mod ei;
+mod eis;
 mod fake;
 mod input;
 mod pictures;
