@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use zbus::zvariant::ObjectPath;
 
+use super::PortalError;
 use super::bus::{Bus, Options, descriptor};
 use super::desk::Memory;
 use super::ei::{Ei, EiError};
@@ -43,7 +44,11 @@ impl Way {
             Ok(reply) => reply,
             Err(error) => {
                 // the session is as it was
-                tracing::info!(%error, "no input by libei: told to the portal");
+                let reason = match error {
+                    PortalError::NoPortal(reason) | PortalError::Lost(reason) => reason,
+                    other => other.to_string(),
+                };
+                tracing::info!(reason, "no input by libei: told to the portal");
                 memory.without_ei = true;
                 return Ok(Self::Notify);
             }

@@ -324,3 +324,38 @@ impl Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// A message of the protocol: of an object, with an operation and what it is about.
+    fn message(object: u64, operation: u32, said: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + said.len()).expect("short");
+        [&object.to_ne_bytes()[..], &length.to_ne_bytes(), &operation.to_ne_bytes(), said].concat()
+    }
+
+    #[test]
+    fn whatever_is_said_in_place_of_a_greeting_ends_with_words() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut all = vec![Vec::new(), vec![0; 15], vec![0xff; 40], message(7, 0, &[]), message(0, 99, &[1; 8])];
+        for operation in 0..4 {
+            all.extend([0usize, 4, 8, 24].map(|n| message(0, operation, &vec![1; n])));
+        }
+        let whole = message(0, 0, &1u32.to_ne_bytes());
+        all.push(whole.get(..18).expect("is longer").to_vec());
+        all.push(whole.repeat(100));
+        for said in all {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+            (&theirs).write_all(&said).expect("room");
+            theirs.shutdown(std::net::Shutdown::Write).expect("open");
+            let opened = runtime.block_on(Ei::open(ours.into(), KEYBOARD | POINTER));
+            let text = opened.err().unwrap_or_else(|| panic!("{said:?} was believed")).to_string();
+            assert!(text.starts_with("the desktop") && !text.contains('\n'), "{said:?}: {text}");
+        }
+        let no_socket = std::fs::File::open("/dev/null").expect("is there");
+        let said = runtime.block_on(Ei::open(no_socket.into(), KEYBOARD)).err().expect("is none");
+        assert!(said.to_string().starts_with("the socket: "), "{said}");
+    }
+}
