@@ -14,6 +14,8 @@ const VNC_AUTH: u8 = 2;
 
 /// Goes as far as its phase and stops there.
 type Phase = fn(&mut Raw) -> Result<(), ClientError>;
+/// The same, of what is captured.
+type Play<'a> = &'a (dyn Fn(&mut Raw) -> Result<(), ClientError> + Sync);
 
 const PHASES: [(&str, Phase); 6] = [
     ("silent", |_| Ok(())),
@@ -91,7 +93,7 @@ fn many_descriptors() {
 }
 
 /// Many connections stop in each phase, all at once, while a friend logs in again and again.
-fn hold_on(castle: &Castle, phases: &[(&str, &dyn Fn(&mut Raw) -> Result<(), ClientError>)], trickles: bool) {
+fn hold_on(castle: &Castle, phases: &[(&str, Play<'_>)], trickles: bool) {
     let (each, limit) = if is_full() { (200, Duration::from_secs(121)) } else { (40, 3 * PATIENCE) };
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -137,8 +139,7 @@ fn slow_connections_in_every_phase_go_in_time_and_keep_nobody_waiting() {
     with_namespaces(name, &[], || {
         many_descriptors();
         let castle = Castle::new("slow", short(), Way::VncAuth);
-        let phases = PHASES.map(|(name, play)| (name, Box::new(play) as Box<dyn Fn(&mut Raw) -> _>));
-        let phases: Vec<_> = phases.iter().map(|(name, play)| (*name, &**play)).collect();
+        let phases: Vec<(&str, Play<'_>)> = PHASES.iter().map(|(name, play)| (*name, play as Play<'_>)).collect();
         hold_on(&castle, &phases, true);
     });
 }
@@ -151,7 +152,7 @@ fn slow_connections_in_every_phase_of_every_default_type_go_in_time_too() {
         let castle = Castle::new("types", short(), Way::X509Plain);
         let says = |bytes: &'static [u8]| move |raw: &mut Raw| raw.versions(VERSION).and_then(|()| raw.send(bytes));
         let phases = SAID.map(|(name, bytes)| (name, says(bytes)));
-        let phases: Vec<_> = phases.iter().map(|(name, play)| (*name, play as &dyn Fn(&mut Raw) -> _)).collect();
+        let phases: Vec<(&str, Play<'_>)> = phases.iter().map(|(name, play)| (*name, play as Play<'_>)).collect();
         hold_on(&castle, &phases, false);
     });
 }
