@@ -49,7 +49,11 @@ def has_eis():
     """Whether this mutter takes input by libei."""
     path = iface(MRD, "/org/gnome/Mutter/RemoteDesktop", MRD).CreateSession()
     said = iface(MRD, path, "org.freedesktop.DBus.Introspectable").Introspect()
-    iface(MRD, path, MRD + ".Session").Stop()
+    try:
+        iface(MRD, path, MRD + ".Session").Stop()
+    except dbus.DBusException as e:
+        # one that was never started need not be stopped
+        log("stop:", e)
     return "ConnectToEIS" in said
 
 
@@ -252,6 +256,7 @@ class ClipboardPart(dbus.service.Object):
         sh = dbus.ObjectPath(s.path)
 
         def changed(options):
+            log("selection", options)
             told = {"session_is_owner": dbus.Boolean(options.get("session-is-owner", False))}
             if "mime-types" in options:
                 told["mime_types"] = dbus.Struct(([str(m) for m in options["mime-types"][0]],), signature="as")

@@ -43,11 +43,10 @@ pub(super) fn is_corrupted(header: &impl Bytes) -> bool {
     words::<1>(header, 0).is_some_and(|[flags]| flags & spa::SPA_META_HEADER_FLAG_CORRUPTED != 0)
 }
 
-/// The number that the source gives its picture; sources that count none say 0.
+/// The number that the source gives its picture; sources that count none say 0 each time.
 pub(super) fn number(header: &impl Bytes) -> Option<u64> {
     let [low, high] = words::<2>(header, 24)?;
-    let number = u64::from_ne_bytes([low.to_ne_bytes(), high.to_ne_bytes()].concat().try_into().ok()?);
-    (number != 0).then_some(number)
+    Some(u64::from_ne_bytes([low.to_ne_bytes(), high.to_ne_bytes()].concat().try_into().ok()?))
 }
 
 /// Where the source says that the picture changed; none when it does not say, which a list without a rectangle means too.
@@ -184,7 +183,7 @@ mod tests {
         let mut header = vec![0; 24];
         header.extend(0x0102_0304_0506_0708u64.to_ne_bytes());
         assert_eq!(number(&header), Some(0x0102_0304_0506_0708));
-        assert_eq!(number(&vec![0; 32]), None);
+        assert_eq!(number(&vec![0; 32]), Some(0));
         assert_eq!(number(&vec![1; 31]), None);
     }
 

@@ -265,7 +265,7 @@ impl Hands {
         // PipeWire itself drops a picture when the next one is there before we are: what a source says has changed since the one before
         // means something only where its numbers show that we have that one
         let number = header.and_then(|h| meta::number(&h));
-        let follows = number.is_some_and(|n| state.number == n.checked_sub(1));
+        let follows = number.zip(state.number).is_some_and(|(n, before)| n.checked_sub(1) == Some(before));
         state.number = number;
         let Some(slot) = state.slots.iter().find(|slot| slot.token == token) else { return Verdict::Nothing };
         match look(buffer, &chunk, &agreed, slot) {

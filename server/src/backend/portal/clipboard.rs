@@ -177,6 +177,11 @@ struct Copied {
 fn copied(options: &Results) -> Copied {
     let types = match options.get("mime_types").map(|v| &**v) {
         Some(Value::Array(list)) => Some(list),
+        // mutter puts the list into a structure, and not every portal takes it out
+        Some(Value::Structure(around)) => match around.fields() {
+            [Value::Array(list)] => Some(list),
+            _ => None,
+        },
         _ => None,
     };
     let types = types.into_iter().flat_map(|list| list.inner()).take(MAX_TYPES);
@@ -332,6 +337,8 @@ mod tests {
         let types = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         let both = vec!["text/plain", "image/png"];
         assert_eq!(said(both.clone().into(), true.into()), Copied { types: types(&both), ours: true });
+        assert_eq!(said((both.clone(),).into(), true.into()), Copied { types: types(&both), ours: true });
+        assert_eq!(said((1u32, 2u32).into(), true.into()), Copied { types: Vec::new(), ours: true });
         assert_eq!(said(both.clone().into(), "yes".into()), Copied { types: types(&both), ours: false });
         assert_eq!(said("text/plain".into(), false.into()), Copied { types: Vec::new(), ours: false });
         assert_eq!(said(vec![1u32, 2].into(), 1u32.into()), Copied { types: Vec::new(), ours: false });
