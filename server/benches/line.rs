@@ -16,6 +16,8 @@ fn main() {
 
 #[cfg(all(feature = "wayland", feature = "x11"))]
 mod bench {
+    use std::collections::HashMap;
+    use std::ffi::OsString;
     use std::time::{Duration, Instant};
 
     use farpane_engine::geometry::{Rect, Size};
@@ -35,14 +37,19 @@ mod bench {
     const STILL: Duration = Duration::from_secs(10);
     const LINE: Rect = Rect { x: 100, y: 700, w: 800, h: 20 };
 
-    /// CPU time of all threads of a process so far.
-    fn cpu(pid: u32) -> Duration {
+    /// CPU time of each thread of a process so far.
+    fn cpu(pid: u32) -> HashMap<OsString, Duration> {
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("runs").flatten();
         let of = |task: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            stat.split_whitespace().next()?.parse::<u64>().ok()
+            Some((task.file_name(), Duration::from_nanos(stat.split_whitespace().next()?.parse().ok()?)))
         };
-        Duration::from_nanos(tasks.filter_map(of).sum())
+        tasks.filter_map(of).collect()
+    }
+
+    /// CPU time since then, without that of threads that have ended.
+    fn since(pid: u32, before: &HashMap<OsString, Duration>) -> Duration {
+        cpu(pid).iter().map(|(thread, now)| *now - before.get(thread).copied().unwrap_or_default()).sum()
     }
 
     trait Desktop {
@@ -125,8 +132,8 @@ mod bench {
         quiet(&mut client);
         let (ours, theirs) = (cpu(server.pid()), cpu(desktop.pid()));
         client.bytes_within(STILL).expect("goes on");
-        let still = cpu(server.pid()) - ours;
-        let still_desktop = cpu(desktop.pid()) - theirs;
+        let still = since(server.pid(), &ours);
+        let still_desktop = since(desktop.pid(), &theirs);
 
         let (ours, theirs) = (cpu(server.pid()), cpu(desktop.pid()));
         for i in 0..LINES {
@@ -142,8 +149,8 @@ mod bench {
             desktop.name(),
             still.as_secs_f64() * 100.0 / STILL.as_secs_f64(),
             still_desktop.as_secs_f64() * 100.0 / STILL.as_secs_f64(),
-            per(cpu(server.pid()) - ours),
-            per(cpu(desktop.pid()) - theirs),
+            per(since(server.pid(), &ours)),
+            per(since(desktop.pid(), &theirs)),
         );
     }
 
