@@ -14,7 +14,7 @@ use rustix::fs::SealFlags;
 /// A source of this plan, linked with a stream of ours that somebody watches.
 fn linked(session: &Session, name: &str, plan: Plan) -> (Producer, Opened, Viewer) {
     let producer = Producer::start(&session.desktop, name, plan);
-    let opened = session.open(session.node(name));
+    let opened = session.open(session.node(name), plan.modifier.is_some());
     assert_eq!(opened.stream.wait(Duration::from_secs(20)).expect("a size"), plan.size);
     let viewer = Viewer::new(&opened.stream);
     producer.until(&StreamState::Streaming);
@@ -287,6 +287,48 @@ fn a_crop_is_the_picture() {
     let shown = Shown { colour: 1, patch, meta: vec![crop], ..Shown::default() };
     show_until(&producer, &mut viewer, &shown, "the crop", |v| v.size == Size::new(16, 12));
     assert!(viewer.px.iter().all(|p| *p == 0x77));
+}
+
+/// No machine of ours has dma-bufs: sealed memory stands in for them.
+fn graphics(w: u16, h: u16) -> Plan {
+    Plan { kind: spa::SPA_DATA_DmaBuf, modifier: Some(0), ..Plan::honest(w, h) }
+}
+
+#[test]
+fn a_dma_buf_of_plain_rows_is_read_where_it_lies() {
+    let Some(session) = Session::start() else { return };
+    let (producer, opened, mut viewer) = linked(&session, "graphics", graphics(64, 48));
+    // what it says of its chunk's size means nothing
+    let shown = Shown { colour: 9, size: Some(1), ..Shown::default() };
+    show_until(&producer, &mut viewer, &shown, "the picture", |_| true);
+    assert!(viewer.px.iter().all(|p| *p == 9));
+    let counted = opened.stream.counters();
+    assert_eq!((counted.refused, counted.copied_bytes), (0, 0));
+}
+
+#[test]
+fn what_only_claims_to_be_a_dma_buf_is_refused_and_whoever_has_none_gives_shared_memory() {
+    let Some(session) = Session::start() else { return };
+    let plan = Plan { seals: SealFlags::empty(), ..graphics(64, 48) };
+    let (producer, _opened, mut viewer) = linked(&session, "claims", plan);
+    let mut reason = String::new();
+    let end = Instant::now() + super::PATIENCE;
+    while reason.is_empty() {
+        producer.show(&Shown { colour: 1, ..Shown::default() });
+        if let Some(SourceEvent::Lost(error)) = viewer.source.take(Instant::now()) {
+            reason = error.to_string();
+        }
+        assert!(Instant::now() < end, "it is believed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(reason.contains("a dma-buf that cannot be read: it is none"), "{reason}");
+    let producer = Producer::start(&session.desktop, "memory", Plan::honest(64, 48));
+    let opened = session.open(session.node("memory"), true);
+    opened.stream.wait(Duration::from_secs(20)).expect("a size");
+    let mut viewer = Viewer::new(&opened.stream);
+    producer.until(&StreamState::Streaming);
+    show_until(&producer, &mut viewer, &Shown { colour: 3, ..Shown::default() }, "the picture", |_| true);
+    assert!(viewer.px.iter().all(|p| *p == 3));
 }
 
 #[test]

@@ -47,9 +47,9 @@ impl Session {
         }
     }
 
-    fn open(&self, node: u32) -> Opened {
+    fn open(&self, node: u32, dma_bufs: bool) -> Opened {
         let (tell, events) = channel();
-        let spec = StreamSpec { node, name: "test".into(), virtual_size: None };
+        let spec = StreamSpec { node, name: "test".into(), virtual_size: None, dma_bufs };
         let stream = self.remote.open(spec, Box::new(move |event| drop(tell.send(event))));
         Opened { stream, events }
     }

@@ -18,7 +18,7 @@ use pipewire::spa::param::ParamType;
 use pipewire::spa::param::format::{FormatProperties, MediaSubtype, MediaType};
 use pipewire::spa::param::video::VideoFormat;
 use pipewire::spa::pod::serialize::PodSerializer;
-use pipewire::spa::pod::{Object, Pod, Property, Value, property};
+use pipewire::spa::pod::{Object, Pod, Property, PropertyFlags, Value, property};
 use pipewire::spa::sys as spa;
 use pipewire::spa::utils::{Direction, Fraction, Rectangle, SpaTypes};
 use pipewire::stream::{StreamFlags, StreamRc, StreamState};
@@ -37,13 +37,20 @@ pub struct Plan {
     pub map_offset: u32,
     pub seals: SealFlags,
     pub kind: u32,
+    /// It says that it has dma-bufs of this modifier, and no other pictures.
+    pub modifier: Option<i64>,
 }
 
 impl Plan {
     pub fn honest(w: u16, h: u16) -> Self {
         let (file, max_size) = (None, None);
         let seals = SealFlags::SHRINK.union(SealFlags::GROW);
-        Self { size: Size::new(w, h), file, max_size, map_offset: 0, seals, kind: spa::SPA_DATA_MemFd }
+        Self { size: Size::new(w, h), file, max_size, map_offset: 0, seals, kind: spa::SPA_DATA_MemFd, modifier: None }
+    }
+
+    /// The kind of memory that it agrees on; `kind` is what it gives.
+    fn offered(&self) -> u32 {
+        if self.modifier.is_some() { spa::SPA_DATA_DmaBuf } else { spa::SPA_DATA_MemFd }
     }
 
     fn bytes(&self) -> usize {
@@ -140,14 +147,19 @@ fn pod(kind: SpaTypes, id: ParamType, properties: Vec<Property>) -> Vec<u8> {
     PodSerializer::serialize(Cursor::new(Vec::new()), &object).expect("memory").0.into_inner()
 }
 
-fn format(size: Size) -> Vec<u8> {
-    let properties = vec![
+fn format(size: Size, modifier: Option<i64>) -> Vec<u8> {
+    let mut properties = vec![
         property!(FormatProperties::MediaType, Id, MediaType::Video),
         property!(FormatProperties::MediaSubtype, Id, MediaSubtype::Raw),
         property!(FormatProperties::VideoFormat, Id, VideoFormat::BGRx),
         property!(FormatProperties::VideoSize, Rectangle, Rectangle { width: size.w.into(), height: size.h.into() }),
         property!(FormatProperties::VideoFramerate, Fraction, Fraction { num: 0, denom: 1 }),
     ];
+    properties.extend(modifier.map(|modifier| Property {
+        key: FormatProperties::VideoModifier.as_raw(),
+        flags: PropertyFlags::MANDATORY,
+        value: Value::Long(modifier),
+    }));
     pod(SpaTypes::ObjectParamFormat, ParamType::EnumFormat, properties)
 }
 
@@ -162,7 +174,7 @@ fn buffers(plan: &Plan) -> Vec<Vec<u8>> {
             int(spa::SPA_PARAM_BUFFERS_blocks, 1),
             int(spa::SPA_PARAM_BUFFERS_size, bytes),
             int(spa::SPA_PARAM_BUFFERS_stride, i32::from(plan.size.w) * 4),
-            int(spa::SPA_PARAM_BUFFERS_dataType, 1 << spa::SPA_DATA_MemFd),
+            int(spa::SPA_PARAM_BUFFERS_dataType, 1 << plan.offered()),
         ],
     )];
     let metas = [
@@ -227,14 +239,14 @@ fn run(
         .register()
         .expect("a listener");
     let flags = StreamFlags::DRIVER | StreamFlags::ALLOC_BUFFERS;
-    let offered = format(plan.borrow().size);
+    let offered = format(plan.borrow().size, plan.borrow().modifier);
     stream.connect(Direction::Output, None, flags, &mut [Pod::from_bytes(&offered).expect("a pod")]).expect("connects");
     let (quit, mine) = (main.clone(), stream.clone());
     let _orders = orders.attach(main.loop_(), move |order| match order {
         Order::End => quit.quit(),
         Order::Resize(size) => {
             plan.borrow_mut().size = size;
-            let offered = format(size);
+            let offered = format(size, plan.borrow().modifier);
             mine.update_params(&mut [Pod::from_bytes(&offered).expect("a pod")]).expect("another size");
         }
         Order::Shrink(len) => {

@@ -29,6 +29,11 @@ impl Mapping {
                 "the file has {size} bytes (expected at least {len}, and at least 1)"
             )));
         }
+        Self::of_length(fd, len)
+    }
+
+    /// Maps the first `len` bytes of what is as long and never becomes shorter, though `fstat` does not say so: a dma-buf.
+    pub(in crate::capture) fn of_length(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
         // SAFETY: a new mapping at an address that the kernel picks, shared and read-only, touches no memory of ours; `len` is
         // within the file (checked above), so reads do not fault unless the file is cut later, which its owner does not do.
         let start = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, fd, 0) }?;

@@ -37,11 +37,16 @@ const CURSOR_SIDES: [i32; 2] = [64, 1024];
 /// Damage rectangles that there is to be room for.
 const DAMAGE_RECTS: [i32; 3] = [16, 1, 64];
 
+/// The modifier of plain rows, which this machine's processor can read.
+const LINEAR: i64 = 0;
+
 /// What was agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Negotiated {
     pub(super) size: Size,
     pub(super) fourcc: Fourcc,
+    /// Pictures lie in dma-bufs.
+    pub(super) dma_buf: bool,
 }
 
 /// A parameter, as libpipewire takes it.
@@ -61,8 +66,17 @@ impl Param {
     }
 }
 
-/// The formats that we take: of any size, or of the one that a virtual monitor is to have.
-pub(super) fn formats(size: Option<Size>) -> Param {
+/// The formats that we take, best first: of any size, or of the one that a virtual monitor is to have.
+pub(super) fn formats(size: Option<Size>, dma_bufs: bool) -> Vec<Param> {
+    let memory = formats_in(size, None);
+    match dma_bufs {
+        true => vec![formats_in(size, Some(LINEAR)), memory],
+        false => vec![memory],
+    }
+}
+
+/// The same in dma-bufs of a modifier, or in shared memory.
+fn formats_in(size: Option<Size>, modifier: Option<i64>) -> Param {
     let known = FORMATS.map(|(format, _)| Id(format.as_raw()));
     let format = ChoiceEnum::Enum { default: known[0], alternatives: known.to_vec() };
     let rectangle = |size: Size| Rectangle { width: size.w.into(), height: size.h.into() };
@@ -74,7 +88,7 @@ pub(super) fn formats(size: Option<Size>) -> Param {
             Value::Choice(ChoiceValue::Rectangle(Choice(ChoiceFlags::empty(), range)))
         }
     };
-    let properties = vec![
+    let mut properties = vec![
         property!(FormatProperties::MediaType, Id, MediaType::Video),
         property!(FormatProperties::MediaSubtype, Id, MediaSubtype::Raw),
         Property::new(
@@ -83,12 +97,21 @@ pub(super) fn formats(size: Option<Size>) -> Param {
         ),
         Property::new(FormatProperties::VideoSize.as_raw(), size),
     ];
+    // mandatory: whoever has no modifiers is to take the next format
+    properties.extend(modifier.map(|modifier| Property {
+        key: FormatProperties::VideoModifier.as_raw(),
+        flags: PropertyFlags::MANDATORY,
+        value: Value::Long(modifier),
+    }));
     Param::new(SpaTypes::ObjectParamFormat, ParamType::EnumFormat, properties)
 }
 
-/// Buffers in memory that this machine's processor reads, and the metadata that we want in them.
-pub(super) fn buffers() -> Vec<Param> {
-    let kinds = (1 << spa::SPA_DATA_MemFd) | (1 << spa::SPA_DATA_MemPtr);
+/// Buffers that this machine's processor reads, and the metadata that we want in them.
+pub(super) fn buffers(dma_buf: bool) -> Vec<Param> {
+    let kinds = match dma_buf {
+        true => 1 << spa::SPA_DATA_DmaBuf,
+        false => (1 << spa::SPA_DATA_MemFd) | (1 << spa::SPA_DATA_MemPtr),
+    };
     let kinds = ChoiceEnum::Flags { default: kinds, flags: vec![] };
     let mut all = vec![Param::new(
         SpaTypes::ObjectParamBuffers,
@@ -143,10 +166,14 @@ pub(super) fn negotiated(pod: &Pod) -> Result<Negotiated, String> {
     info.parse(pod).map_err(unreadable)?;
     let known = FORMATS.iter().find(|(format, _)| *format == info.format());
     let (_, fourcc) = known.ok_or_else(|| format!("pixels in {:?} (expected a 32-bit RGB format)", info.format()))?;
+    let dma_buf = info.flags().bits() & spa::SPA_VIDEO_FLAG_MODIFIER != 0;
+    if dma_buf && info.modifier() != LINEAR as u64 {
+        return Err(format!("pictures with modifier {:#x} (expected {LINEAR}, plain rows)", info.modifier()));
+    }
     let Rectangle { width, height } = info.size();
     let side = |v: u32| u16::try_from(v).ok().filter(|v| *v > 0);
     match (side(width), side(height)) {
-        (Some(w), Some(h)) => Ok(Negotiated { size: Size::new(w, h), fourcc: *fourcc }),
+        (Some(w), Some(h)) => Ok(Negotiated { size: Size::new(w, h), fourcc: *fourcc, dma_buf }),
         _ => Err(format!("a picture of {width}x{height} (expected 1x1 to {MOST}x{MOST})")),
     }
 }
@@ -176,7 +203,7 @@ mod tests {
     fn every_format_that_is_offered_is_understood_and_fits_a_mirror() {
         for (format, fourcc) in FORMATS {
             let got = agreed(&video(format, 640, 480)).expect("is offered");
-            assert_eq!(got, Negotiated { size: Size::new(640, 480), fourcc });
+            assert_eq!(got, Negotiated { size: Size::new(640, 480), fourcc, dma_buf: false });
             assert!(fourcc.layout().is_some());
         }
     }
@@ -198,8 +225,27 @@ mod tests {
 
     #[test]
     fn parameters_can_be_read_back() {
-        assert!(formats(None).pod().is_some_and(|p| p.is_object()));
-        assert!(formats(Some(Size::new(640, 480))).pod().is_some());
-        assert!(buffers().iter().all(|p| p.pod().is_some_and(|p| p.is_object())));
+        for dma_bufs in [false, true] {
+            let offered = [formats(None, dma_bufs), formats(Some(Size::new(640, 480)), dma_bufs), buffers(dma_bufs)];
+            assert!(offered.iter().flatten().all(|p| p.pod().is_some_and(|p| p.is_object())));
+            assert_eq!(offered[0].len(), if dma_bufs { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn a_modifier_means_dma_bufs_and_others_than_plain_rows_are_refused() {
+        let with = |modifier: i64| {
+            let mut properties = vec![
+                property!(FormatProperties::MediaType, Id, MediaType::Video),
+                property!(FormatProperties::MediaSubtype, Id, MediaSubtype::Raw),
+                property!(FormatProperties::VideoFormat, Id, VideoFormat::BGRx),
+                property!(FormatProperties::VideoSize, Rectangle, Rectangle { width: 64, height: 48 }),
+            ];
+            properties.push(Property::new(FormatProperties::VideoModifier.as_raw(), Value::Long(modifier)));
+            agreed(&format(properties))
+        };
+        assert!(with(LINEAR).is_ok_and(|agreed| agreed.dma_buf));
+        let said = with(0x0100_0000_0000_0001).expect_err("tiles");
+        assert!(said.contains("modifier 0x100000000000001"), "{said}");
     }
 }

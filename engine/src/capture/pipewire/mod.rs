@@ -77,6 +77,8 @@ pub struct StreamSpec {
     pub name: String,
     /// The size that a virtual monitor is to have; none for what has a size of its own.
     pub virtual_size: Option<Size>,
+    /// Whether dma-bufs of plain rows are wanted rather than shared memory.
+    pub dma_bufs: bool,
 }
 
 /// What happens on a stream besides pictures.

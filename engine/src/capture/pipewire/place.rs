@@ -33,7 +33,8 @@ pub(super) fn place(agreed: &Negotiated, chunk: &Chunk, max_size: usize, crop: O
     if end > max_size {
         return Err(format!("{size} with stride {stride} at byte {offset} in a buffer of {max_size} bytes"));
     }
-    if (chunk.size as usize) < len {
+    // sources say anything there of dma-bufs, whose own size counts
+    if !agreed.dma_buf && (chunk.size as usize) < len {
         return Err(format!(
             "{} bytes of picture (expected at least {len} for {size} with stride {stride})",
             chunk.size
@@ -51,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn agreed(w: u16, h: u16) -> Negotiated {
-        Negotiated { size: Size::new(w, h), fourcc: Fourcc::XRGB8888 }
+        Negotiated { size: Size::new(w, h), fourcc: Fourcc::XRGB8888, dma_buf: false }
     }
 
     fn chunk(offset: u32, size: u32, stride: i32) -> Chunk {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::ffi::Lent;
+use super::ffi::{DmaBuf, Lent};
 use super::format::Negotiated;
 use super::place::Place;
 use super::{StreamCounters, StreamEvent, StreamSpec};
@@ -180,6 +180,8 @@ pub(super) enum Phase {
 pub(super) enum Store {
     /// A sealed file, mapped: read where it lies.
     Mapped(Arc<Mapping>),
+    /// A dma-buf, mapped: read where it lies, between the two ends of an access.
+    DmaBuf(Arc<DmaBuf>),
     /// A file that could be cut under a mapping: what is wanted is copied out with `pread`, which then only comes up short.
     File(OwnedFd),
     /// Memory that libpipewire mapped: copied out while the buffer is there.

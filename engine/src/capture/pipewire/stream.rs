@@ -16,13 +16,13 @@ use pipewire::spa::sys as spa;
 use pipewire::spa::utils::Direction;
 use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
 
-use super::ffi::{self, Area, Buffer, Chunk, Lent};
+use super::ffi::{self, Area, Buffer, Chunk, DmaBuf, Lent};
 use super::meta;
 use super::place::{Place, place};
 use super::shared::{Command, MOST_REFUSED, Pending, Phase, Shared, Slot, State, Store, count, fresh};
 use super::{StreamEvent, format};
 use crate::capture::mapping::Mapping;
-use crate::frame::CursorImage;
+use crate::frame::{CursorImage, SharedMemory as _};
 use crate::geometry::{Rect, Region};
 
 /// The buffers of a stream by their numbers.
@@ -79,8 +79,8 @@ impl Live {
             .process(|stream, hands| hands.process(stream))
             .register()
             .map_err(refused)?;
-        let formats = format::formats(shared.spec.virtual_size);
-        let mut params: Vec<&Pod> = formats.pod().into_iter().collect();
+        let formats = format::formats(shared.spec.virtual_size, shared.spec.dma_bufs);
+        let mut params: Vec<&Pod> = formats.iter().filter_map(format::Param::pod).collect();
         let flags = StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT;
         stream.connect(Direction::Input, Some(shared.spec.node), flags, &mut params).map_err(refused)?;
         Ok(Self { listener: Some(listener), stream, shared, buffers })
@@ -109,7 +109,7 @@ impl Live {
 
     /// Asks for pictures of another size.
     pub(super) fn resize(&self, size: crate::geometry::Size) {
-        let formats = format::formats(Some(size));
+        let formats = format::formats(Some(size), self.shared.spec.dma_bufs);
         // sizes are agreed on only while pictures are wanted
         let idle = {
             let mut state = self.shared.state();
@@ -119,7 +119,7 @@ impl Live {
         if idle {
             self.set_active(true);
         }
-        let mut params: Vec<&Pod> = formats.pod().into_iter().collect();
+        let mut params: Vec<&Pod> = formats.iter().filter_map(format::Param::pod).collect();
         if let Err(error) = self.stream.update_params(&mut params) {
             tracing::warn!(%error, %size, "the stream takes no other size");
         }
@@ -182,7 +182,7 @@ impl Hands {
         if new {
             self.shared.tell(StreamEvent::Size(agreed.size));
         }
-        let wanted = format::buffers();
+        let wanted = format::buffers(agreed.dma_buf);
         let mut params: Vec<&Pod> = wanted.iter().filter_map(format::Param::pod).collect();
         if let Err(error) = stream.update_params(&mut params) {
             self.shared.lose(&format!("PipeWire gives no buffers: {error}"));
@@ -212,7 +212,13 @@ impl Hands {
                 Slot { token, store, base: 0, max_size }
             }
             spa::SPA_DATA_MemPtr => unusable(token, "memory that could be cut while it is read".into()),
-            spa::SPA_DATA_DmaBuf => unusable(token, "a GPU's buffer (expected shared memory)".into()),
+            spa::SPA_DATA_DmaBuf => match DmaBuf::new(area) {
+                Ok(buffer) => {
+                    let max_size = buffer.len().saturating_sub(base);
+                    Slot { token, store: Ok(Store::DmaBuf(Arc::new(buffer))), base, max_size }
+                }
+                Err(reason) => unusable(token, format!("a dma-buf that cannot be read: {reason}")),
+            },
             kind => unusable(token, format!("memory of kind {kind} (expected shared memory)")),
         }
     }

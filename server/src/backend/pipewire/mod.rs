@@ -61,7 +61,7 @@ impl PipeWireBackend {
         let remote = pipewire.connect(socket, Box::new(|_| {}))?;
         remote.find(node)?;
         let name = format!("pipewire-{node}");
-        let spec = StreamSpec { node, name: name.clone(), virtual_size: None };
+        let spec = StreamSpec { node, name: name.clone(), virtual_size: None, dma_bufs: false };
         let tell = events.clone();
         let told = move |event| tell_all(&tell, &name, node, event);
         let stream = remote.open(spec, Box::new(told));

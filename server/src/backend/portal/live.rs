@@ -159,7 +159,7 @@ impl Live {
             let remote = pipewire.connect(socket, Box::new(|_| {}))?;
             let open = |(i, (info, name)): (usize, (StreamInfo, String))| {
                 let virtual_size = (info.kind == VIRTUAL).then_some(VIRTUAL_SIZE);
-                let spec = StreamSpec { node: info.node, name: name.clone(), virtual_size };
+                let spec = StreamSpec { node: info.node, name: name.clone(), virtual_size, dma_bufs: false };
                 let told = Arc::clone(&queue);
                 let stream = remote.open(spec, Box::new(move |event| told.push(Command::Stream(number, i, event))));
                 (stream, info, name)
