@@ -47,6 +47,8 @@ pub struct Environment {
     pub opener: Arc<dyn Opener>,
     /// How the clipboard is shared.
     pub clipboard: ClipboardOptions,
+    /// Whether dma-bufs are wanted rather than shared memory.
+    pub dma_bufs: bool,
 }
 
 impl Environment {
@@ -65,6 +67,7 @@ impl Environment {
             uid,
             opener,
             clipboard: ClipboardOptions::default(),
+            dma_bufs: false,
         }
     }
 

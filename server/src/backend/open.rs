@@ -92,13 +92,16 @@ pub fn find(spec: &SourceSpec, env: &Environment) -> Result<Found, OpenError> {
         SourceSpec::Synthetic(scene) => Ok(Found::Synthetic(*scene)),
         SourceSpec::Replay(file) => Ok(Found::Replay(file.clone())),
         #[cfg(feature = "pipewire")]
-        SourceSpec::PipeWire(node) => {
-            Ok(Found::PipeWire(super::pipewire::Target { socket: env.pipewire_socket(), node: *node }))
-        }
+        SourceSpec::PipeWire(node) => Ok(Found::PipeWire(super::pipewire::Target {
+            socket: env.pipewire_socket(),
+            node: *node,
+            dma_bufs: env.dma_bufs,
+        })),
         #[cfg(feature = "portal")]
         SourceSpec::Portal => {
             let bus = env.session_bus().ok_or(OpenError::NoBus)?;
-            Ok(Found::Portal(super::portal::Target { bus, token: env.state.as_ref().map(|s| s.join("portal-token")) }))
+            let token = env.state.as_ref().map(|s| s.join("portal-token"));
+            Ok(Found::Portal(super::portal::Target { bus, token, dma_bufs: env.dma_bufs }))
         }
         #[cfg(feature = "x11")]
         SourceSpec::X11(display) => {

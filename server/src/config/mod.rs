@@ -24,8 +24,8 @@ pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
 pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
-    EncodeSection, Gatekeeping, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection, RangeError,
-    SecurityList, SessionSection, Shared,
+    CaptureSection, EncodeSection, Gatekeeping, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection,
+    RangeError, SecurityList, SessionSection, Shared,
 };
 
 /// The effective configuration.
@@ -63,6 +63,8 @@ pub struct Config {
     pub sandbox: sandbox::Mode,
     /// Sessions.
     pub session: SessionSection,
+    /// Capture.
+    pub capture: CaptureSection,
     /// Encoding.
     pub encode: EncodeSection,
     /// Connections.
@@ -91,6 +93,7 @@ impl Default for Config {
             rsa_aes: rsa_aes::Settings::default(),
             sandbox: sandbox::Mode::On,
             session: SessionSection::default(),
+            capture: CaptureSection::default(),
             encode: EncodeSection::default(),
             network: NetworkSection::default(),
             log: LogSection::default(),

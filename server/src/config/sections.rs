@@ -292,6 +292,15 @@ fn seconds(s: u64) -> Option<Duration> {
     (s > 0).then_some(Duration::from_secs(s))
 }
 
+/// `[capture]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureSection {
+    /// Whether PipeWire is asked for dma-bufs of plain rows before shared memory. The processor reads them: that is fast where graphics
+    /// memory is the machine's own, and slow on graphics cards with memory of their own.
+    pub dma_bufs: bool,
+}
+
 /// `[encode]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -32,6 +32,8 @@ enum Way {
     VncAuth,
     /// By a name and a password of the server's own users, inside TLS.
     X509Plain,
+    /// The same, beside the other types that a server offers by itself.
+    Strong,
 }
 
 impl Way {
@@ -39,7 +41,8 @@ impl Way {
     fn offer(self) -> &'static [&'static str] {
         match self {
             Way::VncAuth => &["--security", "vncauth", "--insecure-allow", "vncauth@10.91.0.1:5900"],
-            Way::X509Plain => &["--security", "channel,x509plain,ra2_256"],
+            Way::X509Plain => &["--security", "x509plain"],
+            Way::Strong => &["--security", "channel,x509plain,ra2_256"],
         }
     }
 }
@@ -83,7 +86,7 @@ impl Castle {
                 make(&["password", &password_file], 1);
                 arguments.extend(["--password-file", &password_file]);
             }
-            Way::X509Plain => make(&["user", "add", USER, "--config", &config_file], 2),
+            Way::X509Plain | Way::Strong => make(&["user", "add", USER, "--config", &config_file], 2),
         }
         let server = home.serve(FARPANE, &arguments);
         Castle { others, server, way, _home: home, folder }
@@ -93,7 +96,7 @@ impl Castle {
     fn log_in(&self, mut raw: Raw, user: &str, password: &str) -> Result<(), ClientError> {
         match self.way {
             Way::VncAuth => raw.handshake("RFB 003.008\n", Security::VncAuth(password), true).map(|_| ()),
-            Way::X509Plain => {
+            Way::X509Plain | Way::Strong => {
                 let tls = Tls::new(&self.folder.join("state/tls.crt"), "10.91.0.1", None)?;
                 raw.handshake("RFB 003.008\n", Security::X509Plain { tls: &tls, user, password }, true).map(|_| ())
             }

@@ -149,7 +149,7 @@ fn slow_connections_in_every_phase_of_every_default_type_go_in_time_too() {
     let name = "slow::slow_connections_in_every_phase_of_every_default_type_go_in_time_too";
     with_namespaces(name, &[], || {
         many_descriptors();
-        let castle = Castle::new("types", short(), Way::X509Plain);
+        let castle = Castle::new("types", short(), Way::Strong);
         let says = |bytes: &'static [u8]| move |raw: &mut Raw| raw.versions(VERSION).and_then(|()| raw.send(bytes));
         let phases = SAID.map(|(name, bytes)| (name, says(bytes)));
         let phases: Vec<(&str, Play<'_>)> = phases.iter().map(|(name, play)| (*name, play as Play<'_>)).collect();

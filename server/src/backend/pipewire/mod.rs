@@ -5,6 +5,8 @@
 //! PipeWire itself is gone: the backend then stays lost, and says so.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use farpane_engine::capture::pipewire::{PipeWire, PipeWireError, Remote, Stream, StreamEvent, StreamSpec};
@@ -25,6 +27,8 @@ pub struct Target {
     pub socket: PathBuf,
     /// The node's number.
     pub node: u32,
+    /// Whether dma-bufs are wanted rather than shared memory.
+    pub dma_bufs: bool,
 }
 
 /// Why a stream cannot be shared.
@@ -61,11 +65,29 @@ impl PipeWireBackend {
         let remote = pipewire.connect(socket, Box::new(|_| {}))?;
         remote.find(node)?;
         let name = format!("pipewire-{node}");
-        let spec = StreamSpec { node, name: name.clone(), virtual_size: None, dma_bufs: false };
-        let tell = events.clone();
-        let told = move |event| tell_all(&tell, &name, node, event);
-        let stream = remote.open(spec, Box::new(told));
-        let size = stream.wait(SIZE_KNOWN)?;
+        let open = |dma_bufs| {
+            let spec = StreamSpec { node, name: name.clone(), virtual_size: None, dma_bufs };
+            let (tell, name) = (events.clone(), name.clone());
+            let taken = Arc::new(AtomicBool::new(false));
+            let known = Arc::clone(&taken);
+            let told = move |event| {
+                // the end of a stream that was not taken is an error, and no loss
+                if known.load(Ordering::Acquire) || !matches!(event, StreamEvent::Lost(_)) {
+                    tell_all(&tell, &name, node, event);
+                }
+            };
+            let stream = remote.open(spec, Box::new(told));
+            let size = stream.wait(SIZE_KNOWN)?;
+            taken.store(true, Ordering::Release);
+            Ok::<_, PipeWireError>((stream, size))
+        };
+        let (stream, size) = match open(target.dma_bufs) {
+            Err(error) if target.dma_bufs => {
+                tracing::warn!(%error, "no dma-bufs: shared memory is asked for");
+                open(false)?
+            }
+            done => done?,
+        };
         for event in [
             BackendEvent::OutputAdded(OutputId(0), Box::new(stream.source())),
             BackendEvent::LayoutChanged(one_output(&format!("pipewire-{node}"), size)),

@@ -151,26 +151,39 @@ impl Live {
         socket: std::os::fd::OwnedFd,
         infos: &[StreamInfo],
     ) -> Result<(Remote, Vec<Screen>), PortalError> {
-        memory.sessions += 1;
-        let number = memory.sessions;
+        // one for each attempt
+        memory.sessions += 2;
+        let number = memory.sessions - 1;
         let named: Vec<(StreamInfo, String)> = infos.iter().cloned().zip(names(infos)).collect();
         let (queue, pipewire) = (Arc::clone(&desk.queue), Arc::clone(&memory.pipewire));
+        let wanted = desk.target.dma_bufs;
         let opened = tokio::task::spawn_blocking(move || {
             let remote = pipewire.connect(socket, Box::new(|_| {}))?;
-            let open = |(i, (info, name)): (usize, (StreamInfo, String))| {
-                let virtual_size = (info.kind == VIRTUAL).then_some(VIRTUAL_SIZE);
-                let spec = StreamSpec { node: info.node, name: name.clone(), virtual_size, dma_bufs: false };
-                let told = Arc::clone(&queue);
-                let stream = remote.open(spec, Box::new(move |event| told.push(Command::Stream(number, i, event))));
-                (stream, info, name)
+            let open = |number: u64, dma_bufs: bool| -> Result<Vec<(Stream, StreamInfo, String)>, PortalError> {
+                let one = |(i, (info, name)): (usize, &(StreamInfo, String))| {
+                    let virtual_size = (info.kind == VIRTUAL).then_some(VIRTUAL_SIZE);
+                    let spec = StreamSpec { node: info.node, name: name.clone(), virtual_size, dma_bufs };
+                    let told = Arc::clone(&queue);
+                    let stream = remote.open(spec, Box::new(move |event| told.push(Command::Stream(number, i, event))));
+                    (stream, info.clone(), name.clone())
+                };
+                let streams: Vec<_> = named.iter().enumerate().map(one).collect();
+                for (stream, ..) in &streams {
+                    stream.wait(SIZE_KNOWN)?;
+                }
+                Ok(streams)
             };
-            let streams: Vec<_> = named.into_iter().enumerate().map(open).collect();
-            for (stream, ..) in &streams {
-                stream.wait(SIZE_KNOWN)?;
-            }
-            Ok::<_, PortalError>((remote, streams))
+            let (number, streams) = match open(number, wanted) {
+                Err(error) if wanted => {
+                    tracing::warn!(%error, "no dma-bufs: shared memory is asked for");
+                    (number + 1, open(number + 1, false)?)
+                }
+                done => (number, done?),
+            };
+            Ok::<_, PortalError>((remote, number, streams))
         });
-        let (remote, streams) = opened.await.map_err(|error| PortalError::Lost(error.to_string()))??;
+        let (remote, number, streams) = opened.await.map_err(|error| PortalError::Lost(error.to_string()))??;
+        memory.sessions = number;
         let mut screens = Vec::with_capacity(streams.len());
         for (stream, info, name) in streams {
             let next = OutputId(u32::try_from(memory.ids.len()).unwrap_or(u32::MAX));

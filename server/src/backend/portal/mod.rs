@@ -46,6 +46,8 @@ pub struct Target {
     pub bus: PathBuf,
     /// The file for the restore token; none where there is no place for one.
     pub token: Option<PathBuf>,
+    /// Whether dma-bufs are wanted rather than shared memory.
+    pub dma_bufs: bool,
 }
 
 impl Target {

@@ -47,7 +47,7 @@ pub fn shared_text(fd: impl AsFd, size: u32) -> Option<String> {
 /// Why a text is no map to type with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XkbError {
-    /// It is longer than [`MAX_TEXT`].
+    /// It is longer than `MAX_TEXT`.
     #[error("a keyboard map of {0} bytes (expected {MAX_TEXT} at most)")]
     TooLong(usize),
     /// It is no keyboard's.
