@@ -12,11 +12,16 @@ class Mutter(Session):
 
     def __init__(self, children, monitors=("1920x1080",), largest=None):
         super().__init__(children)
+        # a machine that stands still between a key's two ends would have every program repeat the key
+        settings = children.path("home/.config/glib-2.0/settings")
+        os.makedirs(settings)
+        with open(os.path.join(settings, "keyfile"), "w") as keyfile:
+            keyfile.write("[org/gnome/desktop/peripherals/keyboard]\nrepeat=false\n")
         argv = ["mutter", "--headless", "--no-x11", "--wayland-display", "wayland-0"]
         for size in monitors:
             if size != "none":
                 argv += ["--virtual-monitor", size]
-        self.part("mutter", argv, self.shown)
+        self.part("mutter", argv, self.shown, {"GSETTINGS_BACKEND": "keyfile"})
         self.env["WAYLAND_DISPLAY"] = "wayland-0"
         # not a python3 of somebody's own, which has no python3-dbus
         self.portal(PORTAL + "desktop.test", ["/usr/bin/python3", os.path.join(HERE, "mutter_portal.py"), children.path("portal.json")],

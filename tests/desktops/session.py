@@ -15,6 +15,8 @@ BUS_CONF = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configur
     <allow eavesdrop="true"/>
     <allow own="*"/>
   </policy>
+  <!-- as session buses have it: 128 answers that are awaited, the bus' own limit, are fewer than a line that is typed at once -->
+  <limit name="max_replies_per_connection">50000</limit>
 </busconfig>
 """
 

@@ -182,6 +182,21 @@ fn ei_pointers_are_told_in_units_of_the_region_that_shows_the_monitor() {
     assert_eq!(told(&eis, want.len()), want);
 }
 
+/// Opens a desktop whose first session has input that does not do: the second shows another source. On a busy machine GStreamer's
+/// sink now and then gives nobody anything: all is started anew then.
+fn opened_again(manner: &Manner) -> Option<((Fake, Ended), Desk, Eis)> {
+    for _ in 0..5 {
+        let (mut fake, eis) = start(manner.clone())?;
+        let (first, node) = second(&mut fake);
+        let more = format!(r#", "nodes": [{node}, {}]"#, fake.node);
+        match fake.open(&by_eis(&more)) {
+            Ok(desk) => return Some(((fake, first), desk, eis)),
+            Err(error) => assert!(error.contains("agreed on no picture format"), "{error}"),
+        }
+    }
+    panic!("no picture of five sources");
+}
+
 #[test]
 fn ei_servers_that_give_nothing_are_left_for_the_portal() {
     let nonsense = vec![0x5a; 64];
@@ -190,10 +205,7 @@ fn ei_servers_that_give_nothing_are_left_for_the_portal() {
         (Manner::Bare, "the desktop gave no keyboard or pointer within 3 s"),
         (Manner::Nonsense(nonsense), "the desktop speaks nonsense: "),
     ] {
-        let Some((mut fake, eis)) = start(manner) else { return };
-        let (_first, node) = second(&mut fake);
-        let more = format!(r#", "nodes": [{node}, {}]"#, fake.node);
-        let desk = fake.open(&by_eis(&more)).expect("is allowed");
+        let Some((_sources, desk, eis)) = opened_again(&manner) else { return };
         assert!(logged().contains(why), "{why}: {}", logged());
         until("it is left", || eis.has("gone"));
         desk.tap(0x61);

@@ -20,6 +20,7 @@ pub const FILE: &str = "eis";
 const FIRST: u32 = 1;
 
 /// How it behaves.
+#[derive(Clone)]
 pub enum Manner {
     /// As it should; the second says whether it takes keysyms whatever the layout is.
     Good(bool),
