@@ -59,8 +59,13 @@ impl Desk {
     }
 
     fn open(desktop: Desktop) -> Result<Self, (OpenError, Box<Desktop>)> {
+        let env = environment(&desktop);
+        Self::open_in(desktop, &env)
+    }
+
+    fn open_in(desktop: Desktop, env: &Environment) -> Result<Self, (OpenError, Box<Desktop>)> {
         let (send, events) = unbounded_channel();
-        match open(&SourceSpec::Portal, &environment(&desktop), send) {
+        match open(&SourceSpec::Portal, env, send) {
             Ok(backend) => {
                 let mut desk = Self { backend, events, sources: Vec::new(), layout: Layout::default(), desktop };
                 desk.wait("a layout", |e| matches!(e, BackendEvent::LayoutChanged(_)).then_some(()));

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Desk, PATIENCE};
+use super::{Desk, PATIENCE, environment};
 use farpane_engine::capture::{Doorbell, Source, SourceEvent};
 use farpane_engine::damage::{CpuDamage, DamageEngine, Mirror, Progress};
 use farpane_engine::geometry::Rect;
+use farpane_test_support::desktop::Desktop;
 use farpane_test_support::painter::Painter;
 
 /// A source with the damage stage behind it, as a pipeline has them.
@@ -83,4 +84,19 @@ fn the_portal_of_the_wlroots_family_is_shared_without_input_and_compared_where_i
     // its memory is not sealed: what has changed is copied before it is looked at
     assert!(staged <= 2 * 640 * 480 * 4, "{staged} bytes were copied first");
     assert!(compared < 640 * 480 / 10, "{compared} pixels were compared");
+}
+
+#[test]
+fn dma_bufs_are_asked_for_where_they_are_wanted_and_who_has_none_gives_shared_memory() {
+    for wanted in [false, true] {
+        let Some(desktop) = Desktop::start("mutter", &["--monitor", "640x480"]) else { return };
+        let mut env = environment(&desktop);
+        env.dma_bufs = wanted;
+        let mut desk = Desk::open_in(desktop, &env).map_err(|(error, _)| error).expect("opens");
+        let dump = desk.desktop.command("pw-dump").output().expect("pw-dump runs");
+        let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+        assert!(dump.contains("\"farpane"), "{dump}");
+        assert_eq!(dump.contains("modifier"), wanted, "{dump}");
+        letter(&mut desk, "wayland-0", "Meta-0");
+    }
 }
