@@ -212,6 +212,9 @@ impl Hands {
                 Slot { token, store, base: 0, max_size }
             }
             spa::SPA_DATA_MemPtr => unusable(token, "memory that could be cut while it is read".into()),
+            spa::SPA_DATA_DmaBuf if !self.shared.state().agreed.is_some_and(|agreed| agreed.dma_buf) => {
+                unusable(token, "a GPU's buffer where shared memory was agreed on".into())
+            }
             spa::SPA_DATA_DmaBuf => match DmaBuf::new(area) {
                 Ok(buffer) => {
                     let max_size = buffer.len().saturating_sub(base);
