@@ -10,6 +10,8 @@ pub mod capture;
 pub mod damage;
 pub mod encode;
 pub mod frame;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod geometry;
 pub mod kernel;
 pub mod pipeline;

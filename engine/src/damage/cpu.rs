@@ -193,6 +193,11 @@ impl DamageEngine for CpuDamage {
         answer.and_then(|i| self.answers.remove(i)).map_or(Progress::Pending, |(_, progress)| progress)
     }
 
+    fn abandon(&mut self) {
+        self.waiting.clear();
+        self.answers.clear();
+    }
+
     fn set_scroll(&mut self, on: bool) {
         if on != self.scroll.is_some() {
             self.scroll = on.then(Box::default);

@@ -57,6 +57,11 @@ impl<E: DamageEngine> DamageEngine for Delayed<E> {
         ticket
     }
 
+    fn abandon(&mut self) {
+        self.held.clear();
+        self.inner.abandon();
+    }
+
     fn set_scroll(&mut self, on: bool) {
         self.inner.set_scroll(on);
     }

@@ -4,6 +4,8 @@ mod check;
 mod compare;
 mod cpu;
 pub mod delayed;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod live;
 mod mirror;
 mod scroll;
@@ -11,10 +13,13 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use check::FrameError;
 pub use cpu::{CpuDamage, DamageStats};
+#[cfg(feature = "gpu")]
+pub use gpu::{GpuCounters, GpuDamage};
 pub use mirror::{Mirror, MirrorData, MirrorGuard};
 
 use crate::frame::Frame;
@@ -76,6 +81,14 @@ pub trait DamageEngine: Send {
 
     /// Asks after a ticket. Each is answered with `Done` or `Failed` once.
     fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress;
+
+    /// Forgets what is in flight: nobody will ask after it, and none of it may reach the mirror any more.
+    fn abandon(&mut self);
+
+    /// Whom to tell when a ticket in flight is worth asking after; an engine that is done at once tells nobody.
+    fn set_ring(&mut self, ring: Arc<dyn Fn() + Send + Sync>) {
+        drop(ring);
+    }
 
     /// Whether anybody can make use of [`Damage::copied`]; without, an engine need not look for moves.
     fn set_scroll(&mut self, wanted: bool) {

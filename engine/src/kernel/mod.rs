@@ -4,6 +4,7 @@
 //! `x86.rs` a level that `benches/kernels` shows to be at least 1.3 times as fast; `aarch64.rs` its NEON twin, which `make aarch64` runs
 //! under emulation. Every level is tested against the definition.
 
+pub mod compact;
 pub mod convert;
 mod level;
 pub mod neighbour_steps;

@@ -47,6 +47,9 @@ impl Worker {
         damage: Box<dyn DamageEngine>,
         events: Box<dyn Fn(OutputEvent) + Send>,
     ) -> Self {
+        let mut damage = damage;
+        let bell = Arc::clone(&shared.bell);
+        damage.set_ring(Arc::new(move || bell.ring()));
         Self {
             shared,
             source,
@@ -85,7 +88,7 @@ impl Worker {
             if self.started {
                 self.source.stop();
                 self.started = false;
-                self.tickets.clear();
+                self.forget();
                 let stats = &self.shared.stats;
                 let [frames, empty_frames, compared_bytes, copied_bytes, staged_bytes] = [
                     &stats.frames,
@@ -180,13 +183,21 @@ impl Worker {
             self.source.stop();
             self.started = false;
         }
-        self.tickets.clear();
+        self.forget();
         if !self.lost {
             self.lost = true;
             (self.events)(OutputEvent::Lost(error));
         }
         self.retry_at = Some(now + RETRY);
         self.retry_at
+    }
+
+    /// Leaves what is in flight.
+    fn forget(&mut self) {
+        if !self.tickets.is_empty() {
+            self.tickets.clear();
+            self.damage.abandon();
+        }
     }
 
     fn gate_read(&self) -> std::sync::RwLockReadGuard<'_, super::output::Current> {
@@ -204,7 +215,7 @@ impl Worker {
         if fits(&self.gate_read().mirror) {
             return;
         }
-        self.tickets.clear();
+        self.forget();
         let mut gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         gate.mirror = Arc::new(Mirror::new(size, layout, now));
         gate.epoch += 1;
@@ -245,7 +256,7 @@ impl Worker {
                     tracing::error!(?ticket, "damage engine gave no answer within {DAMAGE_LIMIT:?}; back to the CPU");
                     self.damage = Box::new(CpuDamage::new());
                     self.counted = DamageStats::default();
-                    self.tickets.clear();
+                    self.forget();
                     self.source.stop();
                     self.started = false;
                     return;

@@ -2,9 +2,12 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod cells;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub use cells::diff_cells;
 
 use super::CpuLevel;
 

@@ -1,0 +1,390 @@
+//! Damage on the GPU: a frame is compared with the picture that stays on the device, and only what changed comes back into the mirror.
+//!
+//! Frames that the device cannot take, and all of them while it is lost or too slow, go through the CPU: within the frame, and in order. The
+//! mirror is the truth: after such a frame the device's picture is filled from it anew.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use farpane_shaders::{CELL, CELL_WORDS, Job, Place};
+
+use super::check::check;
+use super::source::Source;
+use super::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, MirrorData, Progress, Ticket};
+use crate::frame::{Frame, Hint};
+use crate::geometry::{Rect, Region};
+use crate::gpu::{Answer, Gpu, GpuPicture, Ring};
+use crate::tile::{CellMap, Coalesce, Extent, Grid};
+
+/// A device that takes longer than this for a frame is given up.
+const HUNG: Duration = Duration::from_millis(500);
+
+/// What a GPU does for an engine, and what it does not.
+#[derive(Debug, Default)]
+pub struct GpuCounters {
+    /// Frames that the device compared.
+    pub frames: AtomicU64,
+    /// Frames that the CPU compared instead.
+    pub cpu_frames: AtomicU64,
+    /// Bytes that came back.
+    pub read_bytes: AtomicU64,
+    /// Changed cells among them.
+    pub cells: AtomicU64,
+    /// Bytes put into memory that the GPU reads.
+    pub upload_bytes: AtomicU64,
+}
+
+impl GpuCounters {
+    #[expect(clippy::unused_self, reason = "reads as what it is")]
+    fn count(&self, what: &AtomicU64, n: u64) {
+        what.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+/// Which picture the device holds, once all that is under way is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Synced {
+    /// Address of the mirror.
+    mirror: usize,
+    /// The mirror's content when nothing was under way.
+    seq: u64,
+}
+
+/// A frame that is not done.
+enum Work {
+    /// The device has it since then. The frame is kept: its source must not draw into it, and the CPU may yet have to read it.
+    Gpu(Frame, Instant),
+    /// The CPU is to take it.
+    Cpu(Frame),
+    /// The CPU has it and waits for its fence.
+    Fenced(Ticket),
+}
+
+/// Damage engine that compares on a GPU, and on the CPU what that cannot take.
+///
+/// The result is the CPU engine's but for moves, which it does not look for. A frame in memory that the GPU does not see is put into memory
+/// that it does: one copy of what the source says has changed.
+pub struct GpuDamage {
+    gpu: Arc<Gpu>,
+    ring: Ring,
+    picture: Option<GpuPicture>,
+    synced: Option<Synced>,
+    waiting: VecDeque<(Ticket, Work)>,
+    answers: VecDeque<(Ticket, Progress)>,
+    next: u64,
+    cpu: CpuDamage,
+    region: Region,
+    jobs: Vec<Job>,
+    row: Vec<u32>,
+    cells: Cells,
+    spare: Vec<Damage>,
+    stats: DamageStats,
+    gpu_stats: Arc<GpuCounters>,
+}
+
+/// Which cells changed and where, and what makes rectangles of them.
+#[derive(Default)]
+struct Cells {
+    map: CellMap,
+    extents: Vec<Extent>,
+    coalesce: Coalesce,
+}
+
+impl GpuDamage {
+    /// An engine that has seen nothing.
+    pub fn new(gpu: Arc<Gpu>) -> Self {
+        Self {
+            gpu,
+            ring: Arc::new(|| ()),
+            picture: None,
+            synced: None,
+            waiting: VecDeque::new(),
+            answers: VecDeque::new(),
+            next: 0,
+            cpu: CpuDamage::new(),
+            region: Region::new(),
+            jobs: Vec::new(),
+            row: Vec::new(),
+            cells: Cells::default(),
+            spare: Vec::new(),
+            stats: DamageStats::default(),
+            gpu_stats: Arc::default(),
+        }
+    }
+
+    /// What its GPU does, counted as it goes.
+    pub fn counters(&self) -> Arc<GpuCounters> {
+        Arc::clone(&self.gpu_stats)
+    }
+
+    /// Gives a frame to the device; says why the CPU has to take it.
+    fn hand_over(&mut self, frame: &Frame, mirror: &Mirror, now: Instant) -> Result<(), String> {
+        if self.waiting.iter().any(|(_, work)| !matches!(work, Work::Gpu(..))) {
+            return Err("frames before it are the CPU's".into());
+        }
+        if frame.acquire.is_some() {
+            return Err("it comes with a fence".into());
+        }
+        let device = self.gpu.device(now).ok_or("no device")?;
+        let data = mirror.read();
+        let source = Source::new(&frame.memory);
+        check(frame, &data, source.len()).map_err(|error| error.to_string())?;
+        let (size, mask) = (data.size(), data.layout.mask());
+        if data.grid.is_empty() {
+            return Err("it is empty".into());
+        }
+        let idle = self.waiting.is_empty();
+        if !self.picture.as_ref().is_some_and(|picture| picture.fits(&device, size, mask)) {
+            if !idle {
+                return Err("frames before it are of another size".into());
+            }
+            self.synced = None;
+            self.picture = None;
+            self.picture = Some(GpuPicture::new(device, size, mask).map_err(|error| error.to_string())?);
+        }
+        let Some(picture) = &mut self.picture else { return Err("no picture".into()) };
+        let here = Synced { mirror: std::ptr::from_ref(mirror) as usize, seq: data.seq };
+        let known = self.synced.is_some_and(|at| at.mirror == here.mirror && (!idle || at.seq == here.seq));
+        if !known {
+            if !idle {
+                return Err("frames before it are of another mirror".into());
+            }
+            picture.set(&data.pixels);
+            self.gpu_stats.count(&self.gpu_stats.upload_bytes, data.pixels.len() as u64 * 4);
+            self.synced = Some(here);
+        }
+        let mut upload = picture.begin().ok_or("no memory to put it into")?;
+        let width = usize::from(size.w);
+        self.region.clear();
+        let mut put = 0;
+        for piece in &frame.pieces {
+            let mut part = Region::from(piece.rect);
+            if let Hint::Only(region) = &frame.hint {
+                part.intersect(region);
+            }
+            for rect in part.rects() {
+                self.row.resize(rect.w.into(), 0);
+                let left = usize::from(rect.x - piece.rect.x) * 4;
+                for y in rect.y..rect.bottom() {
+                    let down = usize::from(y - piece.rect.y);
+                    source.read(piece.offset + down * piece.stride + left, &mut self.row);
+                    upload.write(usize::from(y) * width + usize::from(rect.x), &self.row);
+                }
+            }
+            put += part.area();
+            self.region.union(&part);
+        }
+        cut(&self.region, &data.grid, &mut self.jobs);
+        drop(data);
+        picture.submit(upload, &self.jobs, &self.gpu, &self.ring);
+        self.gpu_stats.count(&self.gpu_stats.upload_bytes, put * 4);
+        self.stats.compared_px += self.region.area();
+        self.stats.source_bytes += put * 4;
+        Ok(())
+    }
+
+    /// Works off what waits, oldest first, as far as it is done.
+    fn advance(&mut self, mirror: &Mirror, now: Instant) {
+        while let Some((ticket, work)) = self.waiting.pop_front() {
+            let (ticket, progress) = match work {
+                Work::Gpu(frame, since) => match self.ask(mirror, now) {
+                    Ok(Some(damage)) => {
+                        drop(frame);
+                        self.stats.frames += 1;
+                        (ticket, Progress::Done(damage))
+                    }
+                    Ok(None) if now.saturating_duration_since(since) < HUNG => {
+                        return self.waiting.push_front((ticket, Work::Gpu(frame, since)));
+                    }
+                    Ok(None) => {
+                        tracing::warn!(gpu = %self.gpu.adapter(), "no answer within {HUNG:?}: given up");
+                        self.waiting.push_front((ticket, Work::Gpu(frame, since)));
+                        self.leave();
+                        continue;
+                    }
+                    Err(()) => {
+                        self.waiting.push_front((ticket, Work::Gpu(frame, since)));
+                        self.leave();
+                        continue;
+                    }
+                },
+                Work::Cpu(frame) => {
+                    let inner = self.cpu.submit(frame, mirror, now);
+                    self.synced = None;
+                    self.gpu_stats.count(&self.gpu_stats.cpu_frames, 1);
+                    self.waiting.push_front((ticket, Work::Fenced(inner)));
+                    continue;
+                }
+                Work::Fenced(inner) => match self.cpu.poll(inner, mirror, now) {
+                    Progress::Pending => return self.waiting.push_front((ticket, Work::Fenced(inner))),
+                    done => (ticket, done),
+                },
+            };
+            self.answers.push_back((ticket, progress));
+        }
+    }
+
+    /// Asks after the oldest frame that the device has; an error says that the device is lost.
+    fn ask(&mut self, mirror: &Mirror, now: Instant) -> Result<Option<Damage>, ()> {
+        let picture = self.picture.as_mut().ok_or(())?;
+        let mut damage = self.spare.pop().unwrap_or_default();
+        damage.changed.clear();
+        damage.copied.clear();
+        let (cells, stats, counters) = (&mut self.cells, &mut self.stats, &self.gpu_stats);
+        let answer = picture.poll(|places, tiles| {
+            let mut data = mirror.write();
+            damage.seq = data.seq;
+            if !places.is_empty() {
+                stats.changed_px += cells.scatter(places, tiles, &mut data, now);
+                data.seq += 1;
+                damage.seq = data.seq;
+                cells.coalesce.run(&data.grid, &cells.map, &cells.extents, &mut damage.changed);
+                counters.count(&counters.cells, places.len() as u64);
+            }
+        });
+        match answer {
+            Answer::Pending => {
+                self.spare.push(damage);
+                Ok(None)
+            }
+            Answer::Lost => Err(()),
+            Answer::Done { bytes } => {
+                counters.count(&counters.frames, 1);
+                counters.count(&counters.read_bytes, bytes);
+                if let Some(synced) = &mut self.synced {
+                    synced.seq = damage.seq;
+                }
+                Ok(Some(damage))
+            }
+        }
+    }
+
+    /// Leaves the device: the CPU takes what it had.
+    fn leave(&mut self) {
+        if let Some(picture) = self.picture.take() {
+            picture.give_up();
+        }
+        self.synced = None;
+        for (_, work) in &mut self.waiting {
+            let taken = std::mem::replace(work, Work::Fenced(Ticket(u64::MAX)));
+            *work = match taken {
+                Work::Gpu(frame, _) => Work::Cpu(frame),
+                other => other,
+            };
+        }
+    }
+}
+
+impl Cells {
+    /// Brings packed cells into the mirror; returns how many pixels differed.
+    fn scatter(&mut self, places: &[Place], tiles: &[u32], data: &mut MirrorData, now: Instant) -> u64 {
+        self.map.reset(&data.grid);
+        self.extents.resize(data.grid.len(), Extent::EMPTY);
+        let (cols, width) = (usize::from(data.grid.cols()), usize::from(data.size().w));
+        let seq = data.seq + 1;
+        let mut changed = 0;
+        for (place, tile) in places.iter().zip(tiles.chunks_exact(CELL_WORDS as usize)) {
+            let cell = place.cell as usize;
+            let (col, row) = (cell % cols, cell / cols);
+            let [x0, y0, x1, y1] = place.extent();
+            self.map.insert(col as u16, row as u16);
+            let mut extent = Extent::EMPTY;
+            extent.add_span(y0, x0, x1);
+            extent.add_span(y1 - 1, x0, x1);
+            self.extents[cell] = extent;
+            let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(usize::from);
+            let side = CELL as usize;
+            for y in y0..y1 {
+                let to = (row * side + y) * width + col * side;
+                data.pixels[to + x0..to + x1].copy_from_slice(&tile[y * side + x0..y * side + x1]);
+            }
+            data.cell_seq[cell] = seq;
+            data.cell_at[cell] = now;
+            changed += u64::from(place.count);
+        }
+        changed
+    }
+}
+
+/// Lists the parts of cells that a region has.
+fn cut(region: &Region, grid: &Grid, jobs: &mut Vec<Job>) {
+    jobs.clear();
+    let width = u32::from(grid.size().w);
+    for rect in region.rects() {
+        let (cols, rows) = grid.cells(rect);
+        for row in rows {
+            for col in cols.clone() {
+                let cell = grid.rect(col, row);
+                let part: Rect = rect.intersect(&cell);
+                let clip = [part.x - cell.x, part.y - cell.y, part.right() - cell.x, part.bottom() - cell.y];
+                jobs.push(Job {
+                    cell: grid.index(col, row) as u32,
+                    clip: u32::from_le_bytes(clip.map(|v| v as u8)),
+                    base: u32::from(cell.y) * width + u32::from(cell.x),
+                    stride: width,
+                });
+            }
+        }
+    }
+}
+
+impl DamageEngine for GpuDamage {
+    fn submit(&mut self, frame: Frame, mirror: &Mirror, now: Instant) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        let work = match self.hand_over(&frame, mirror, now) {
+            Ok(()) => Work::Gpu(frame, now),
+            Err(reason) => {
+                tracing::debug!(seq = frame.seq, reason, "a frame for the CPU");
+                Work::Cpu(frame)
+            }
+        };
+        self.waiting.push_back((ticket, work));
+        self.advance(mirror, now);
+        ticket
+    }
+
+    fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress {
+        self.advance(mirror, now);
+        let answer = self.answers.iter().position(|(t, _)| *t == ticket);
+        answer.and_then(|i| self.answers.remove(i)).map_or(Progress::Pending, |(_, progress)| progress)
+    }
+
+    fn abandon(&mut self) {
+        self.waiting.clear();
+        self.answers.clear();
+        self.cpu.abandon();
+        if self.picture.as_ref().is_some_and(|picture| picture.under_way() > 0) {
+            self.picture = None;
+        }
+        self.synced = None;
+    }
+
+    fn set_ring(&mut self, ring: Ring) {
+        self.ring = ring;
+    }
+
+    fn set_scroll(&mut self, wanted: bool) {
+        self.cpu.set_scroll(wanted);
+    }
+
+    fn stats(&self) -> DamageStats {
+        let (gpu, cpu) = (self.stats, self.cpu.stats());
+        DamageStats {
+            frames: gpu.frames + cpu.frames,
+            failed: gpu.failed + cpu.failed,
+            compared_px: gpu.compared_px + cpu.compared_px,
+            changed_px: gpu.changed_px + cpu.changed_px,
+            source_bytes: gpu.source_bytes + cpu.source_bytes,
+            copies: gpu.copies + cpu.copies,
+        }
+    }
+
+    fn recycle(&mut self, damage: Damage) {
+        if self.spare.len() < 4 {
+            self.spare.push(damage);
+        }
+    }
+}

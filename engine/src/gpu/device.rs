@@ -1,0 +1,219 @@
+//! An opened device and how it was chosen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use farpane_shaders::{COMPACT, TILE_DIFF};
+
+use super::program::Program;
+
+/// Which devices will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Graphics hardware: a discrete card before one that is part of the processor, before one that a hypervisor gives.
+    Hardware,
+    /// The same, and where there is none a program that plays a device. It is never fast.
+    Any,
+}
+
+/// What kind of device it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A card with memory of its own.
+    Discrete,
+    /// A part of the processor.
+    Integrated,
+    /// A hypervisor's.
+    Virtual,
+    /// A program on the processor.
+    Software,
+    /// Something else.
+    Other,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Software => "software",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// A device as its driver describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// The driver's name and version.
+    pub driver: String,
+}
+
+impl std::fmt::Display for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}; {})", self.name, self.kind, self.driver)
+    }
+}
+
+/// Why there is no device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GpuError {
+    /// Vulkan has no device at all, or is not installed.
+    #[error("no Vulkan device; is a driver installed (Debian: mesa-vulkan-drivers, or the card maker's)?")]
+    None,
+    /// There are programs that play one only.
+    #[error("no graphics hardware with Vulkan, only software: {0}")]
+    SoftwareOnly(String),
+    /// It lacks what is needed.
+    #[error("{0} will not do: {1}")]
+    Unfit(String, String),
+    /// It has not enough memory, or what it was asked for is too much for it.
+    #[error("{0} has no room for a picture of {1}: {2}")]
+    Room(String, crate::geometry::Size, String),
+}
+
+/// An opened device with its programs.
+pub struct Device {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) tile_diff: Program,
+    pub(super) compact: Program,
+    adapter: Adapter,
+    lost: Arc<AtomicBool>,
+}
+
+impl Device {
+    /// Opens the best device that will do.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(choice: Choice) -> Result<Arc<Self>, GpuError> {
+        let mut all = enumerate();
+        all.sort_by_key(|adapter| kind(adapter.get_info().device_type));
+        let mut unfit = None;
+        let mut software = None;
+        for adapter in all {
+            let described = describe(&adapter);
+            if choice == Choice::Hardware && !matches!(described.kind, Kind::Discrete | Kind::Integrated | Kind::Virtual) {
+                software.get_or_insert(described.to_string());
+                continue;
+            }
+            match Self::with(&adapter, described) {
+                Ok(device) => return Ok(Arc::new(device)),
+                Err(error) => unfit = unfit.or(Some(error)),
+            }
+        }
+        Err(unfit.or(software.map(GpuError::SoftwareOnly)).unwrap_or(GpuError::None))
+    }
+
+    fn with(adapter: &wgpu::Adapter, described: Adapter) -> Result<Self, GpuError> {
+        let unfit = |why: String| GpuError::Unfit(described.to_string(), why);
+        let has = adapter.limits();
+        let required_limits = wgpu::Limits {
+            max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+            max_buffer_size: has.max_buffer_size,
+            ..wgpu::Limits::downlevel_defaults()
+        };
+        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 5, ..required_limits };
+        let asked = wgpu::DeviceDescriptor {
+            label: Some("farpane"),
+            // what comes back is written by the GPU where the processor reads it
+            required_features: wgpu::Features::MAPPABLE_PRIMARY_BUFFERS,
+            required_limits,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&asked));
+        let (device, queue) = opened.map_err(|error| unfit(one_line(&error)))?;
+        let lost = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            tracing::debug!(?reason, message, "GPU lost");
+            flag.store(true, Ordering::Release);
+        });
+        let flag = Arc::clone(&lost);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            tracing::warn!(error = one_line(&error), "GPU");
+            flag.store(true, Ordering::Release);
+        }));
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let (tile_diff, compact) = (Program::new(&device, &TILE_DIFF), Program::new(&device, &COMPACT));
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(unfit(one_line(&error)));
+        }
+        Ok(Self { device, queue, tile_diff, compact, adapter: described, lost })
+    }
+
+    /// What it is.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// Whether it can do no more.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Waits until it has done its work up to here, or a time has passed.
+    pub(super) fn wait(&self, index: wgpu::SubmissionIndex, limit: std::time::Duration) {
+        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(limit) };
+        if let Err(error) = self.device.poll(wait) {
+            tracing::debug!(%error, "GPU");
+        }
+    }
+
+    /// Gives it up: what it has in hand is lost.
+    pub fn give_up(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.device.destroy();
+    }
+}
+
+/// All devices, best first.
+pub fn adapters() -> Vec<Adapter> {
+    let mut all: Vec<Adapter> = enumerate().iter().map(describe).collect();
+    all.sort_by_key(|adapter| adapter.kind);
+    all
+}
+
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::VULKAN))
+}
+
+fn describe(adapter: &wgpu::Adapter) -> Adapter {
+    let info = adapter.get_info();
+    let driver = [info.driver, info.driver_info].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    Adapter { name: info.name, kind: kind(info.device_type), driver }
+}
+
+const fn kind(kind: wgpu::DeviceType) -> Kind {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => Kind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => Kind::Integrated,
+        wgpu::DeviceType::VirtualGpu => Kind::Virtual,
+        wgpu::DeviceType::Cpu => Kind::Software,
+        wgpu::DeviceType::Other => Kind::Other,
+    }
+}
+
+/// An error in one line.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,292 @@
+//! The damage engine on a GPU: frames in, the mirror exact, and what happens when the device does not do its part.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use farpane_engine::damage::{Damage, DamageEngine, GpuDamage, Mirror, Progress, Ticket};
+use farpane_engine::frame::{Frame, Hint, Memory, Piece};
+use farpane_engine::geometry::{Point, Rect, Region, Size};
+use farpane_engine::gpu::Gpu;
+use farpane_engine::pixel::{Fourcc, Layout, Modifier};
+
+use super::{Noise, gpu, own_gpu};
+
+fn frame(size: Size, pieces: Vec<Piece>, memory: Vec<u32>, hint: Hint) -> Frame {
+    Frame {
+        size,
+        fourcc: Fourcc::XRGB8888,
+        modifier: Modifier::LINEAR,
+        pieces,
+        memory: Memory::Heap(memory.into()),
+        hint,
+        acquire: None,
+        seq: 0,
+        captured_at: Instant::now(),
+        release: None,
+    }
+}
+
+fn whole(size: Size, picture: &[u32]) -> Frame {
+    let piece = Piece { rect: size.rect(), offset: 0, stride: usize::from(size.w) * 4 };
+    frame(size, vec![piece], picture.to_vec(), Hint::Everything)
+}
+
+/// An engine with its mirror. Its clock stands still, so that nothing takes too long.
+struct Desk {
+    engine: GpuDamage,
+    mirror: Mirror,
+    now: Instant,
+}
+
+impl Desk {
+    fn new(gpu: &Arc<Gpu>, size: Size) -> Self {
+        let now = Instant::now();
+        Self { engine: GpuDamage::new(Arc::clone(gpu)), mirror: Mirror::new(size, Layout::BGRX, now), now }
+    }
+
+    fn submit(&mut self, frame: Frame) -> Ticket {
+        self.engine.submit(frame, &self.mirror, self.now)
+    }
+
+    fn done(&mut self, ticket: Ticket) -> Damage {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            match self.engine.poll(ticket, &self.mirror, self.now) {
+                Progress::Done(damage) => return damage,
+                Progress::Pending => {
+                    assert!(Instant::now() < end, "no answer");
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                Progress::Failed(frame) => panic!("failed: {frame:?}"),
+            }
+        }
+    }
+
+    fn feed(&mut self, frame: Frame) -> Damage {
+        let ticket = self.submit(frame);
+        self.done(ticket)
+    }
+
+    fn counted(&self) -> (u64, u64) {
+        let counters = self.engine.counters();
+        (counters.frames.load(Ordering::Relaxed), counters.cpu_frames.load(Ordering::Relaxed))
+    }
+
+    /// Demands that the mirror is a picture and that what differs from another is in the damage.
+    fn assert_shows(&self, new: &[u32], old: &[u32], damage: &Damage) {
+        let data = self.mirror.read();
+        assert!(data.pixels == new, "the mirror follows");
+        let width = usize::from(data.size().w);
+        for (i, _) in old.iter().zip(new).enumerate().filter(|(_, (o, n))| o != n) {
+            let at = Point::new((i % width) as u16, (i / width) as u16);
+            assert!(damage.changed.contains_point(at), "{at:?} differs and is not in {:?}", damage.changed);
+        }
+        assert_eq!(damage.seq, data.seq);
+    }
+}
+
+fn random_rect(size: Size, noise: &mut Noise) -> Rect {
+    let (x, y) = (noise.below(size.w.into()), noise.below(size.h.into()));
+    let (w, h) = (noise.below(usize::from(size.w) - x + 1), noise.below(usize::from(size.h) - y + 1));
+    Rect::new(x as u16, y as u16, w as u16, h as u16)
+}
+
+#[test]
+fn the_mirror_follows_pieces_hints_and_odd_memory() {
+    let Some(gpu) = gpu() else { return };
+    let mut noise = Noise(4);
+    for (w, h) in [(1, 1), (130, 70), (200, 150), (64, 64), (333, 97)] {
+        let size = Size::new(w, h);
+        let mut desk = Desk::new(gpu, size);
+        let mut shown = vec![0u32; size.area() as usize];
+        for round in 0..12 {
+            // pieces that may overlap, each with a shifted start and wide rows, noise above the mask
+            let rects = if round % 3 == 0 { vec![size.rect()] } else { (0..3).map(|_| random_rect(size, &mut noise)).collect() };
+            let hint = match round % 4 {
+                1 => {
+                    let mut region = Region::from(random_rect(size, &mut noise));
+                    region.add(&random_rect(size, &mut noise));
+                    Hint::Only(region)
+                }
+                _ => Hint::Everything,
+            };
+            let (mut memory, mut pieces) = (Vec::new(), Vec::new());
+            let mut new = shown.clone();
+            for rect in rects {
+                let (offset, stride) = (memory.len() * 4 + 4 * noise.below(5), usize::from(rect.w) * 4 + 4 * noise.below(7));
+                memory.resize((offset + stride * usize::from(rect.h)) / 4 + 1, 0xdead_beef);
+                for y in 0..rect.h {
+                    for x in 0..rect.w {
+                        let at = usize::from(rect.y + y) * usize::from(w) + usize::from(rect.x + x);
+                        let pixel = if noise.below(3) == 0 { noise.next() & 0xff_ffff } else { shown[at] };
+                        memory[offset / 4 + usize::from(y) * stride / 4 + usize::from(x)] = pixel | 0x5500_0000;
+                        let point = Point::new(rect.x + x, rect.y + y);
+                        if !matches!(&hint, Hint::Only(region) if !region.contains_point(point)) {
+                            new[at] = pixel;
+                        }
+                    }
+                }
+                pieces.push(Piece { rect, offset, stride });
+            }
+            let damage = desk.feed(frame(size, pieces, memory, hint));
+            desk.assert_shows(&new, &shown, &damage);
+            shown = new;
+        }
+        assert_eq!(desk.counted(), (12, 0), "all of them on the device");
+    }
+}
+
+#[test]
+fn what_comes_back_is_what_changed_and_a_list_of_it() {
+    let Some(gpu) = gpu() else { return };
+    let size = Size::new(640, 480);
+    let mut desk = Desk::new(gpu, size);
+    let mut picture = vec![3; size.area() as usize];
+    let first = desk.feed(whole(size, &picture));
+    assert_eq!((first.changed.area(), first.seq), (size.area(), 1));
+    let counters = desk.engine.counters();
+    let read = || (counters.read_bytes.load(Ordering::Relaxed), counters.cells.load(Ordering::Relaxed));
+    let (bytes, cells) = read();
+    assert_eq!((bytes, cells), (16 + 80 * (16 + 16384), 80));
+    let same = desk.feed(whole(size, &picture));
+    assert!(same.changed.is_empty() && same.seq == 1);
+    assert_eq!(read(), (bytes + 16, cells), "of a still picture the number of its changed cells");
+    picture[100 * 640 + 70] = 4;
+    picture[470 * 640 + 600] = 4;
+    let two = desk.feed(whole(size, &picture));
+    assert_eq!(two.changed.area(), 2);
+    assert_eq!(read(), (bytes + 32 + 2 * (16 + 16384), cells + 2));
+    assert_eq!(desk.engine.stats().changed_px, size.area() + 2);
+}
+
+#[test]
+fn two_frames_are_under_way_at_once_and_buffers_go_back_when_they_are_done() {
+    let Some(gpu) = gpu() else { return };
+    let size = Size::new(1024, 768);
+    let mut desk = Desk::new(gpu, size);
+    let given_back = Arc::new(AtomicU32::new(0));
+    let mut shown = vec![0; size.area() as usize];
+    for round in 1..6u32 {
+        let pictures: Vec<Vec<u32>> = (0..2).map(|i| (0..size.area() as u32).map(|p| p * round + i).map(|p| p & 0xff_ffff).collect()).collect();
+        let tickets: Vec<Ticket> = pictures
+            .iter()
+            .map(|picture| {
+                let mut frame = whole(size, picture);
+                let count = Arc::clone(&given_back);
+                frame.release = Some(Box::new(move || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }));
+                desk.submit(frame)
+            })
+            .collect();
+        for (ticket, picture) in tickets.into_iter().zip(pictures) {
+            let damage = desk.done(ticket);
+            desk.assert_shows(&picture, &shown, &damage);
+            shown = picture;
+        }
+        assert_eq!(given_back.load(Ordering::Relaxed), 2 * round);
+    }
+    assert_eq!(desk.counted(), (10, 0));
+}
+
+#[test]
+fn a_lost_device_costs_no_frame_and_comes_back() {
+    let Some(gpu) = own_gpu() else { return };
+    let size = Size::new(500, 300);
+    let mut desk = Desk::new(&gpu, size);
+    let mut noise = Noise(11);
+    let mut shown = vec![0; size.area() as usize];
+    let mut next = |desk: &mut Desk, lose: bool| {
+        let mut new = shown.clone();
+        (0..40).for_each(|_| new[noise.below(size.area() as usize)] = noise.next() & 0xff_ffff);
+        let ticket = desk.submit(whole(size, &new));
+        if lose {
+            gpu.device(desk.now).expect("a device").give_up();
+        }
+        let damage = desk.done(ticket);
+        desk.assert_shows(&new, &shown, &damage);
+        shown = new;
+    };
+    next(&mut desk, false);
+    assert_eq!(desk.counted(), (1, 0));
+    // with a frame in hand
+    next(&mut desk, true);
+    next(&mut desk, false);
+    assert_eq!(desk.counted(), (1, 2));
+    assert_eq!(gpu.losses(), 1);
+    let end = Instant::now() + Duration::from_secs(60);
+    while gpu.device(Instant::now()).is_none() {
+        assert!(Instant::now() < end, "it does not come back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    next(&mut desk, false);
+    next(&mut desk, false);
+    assert_eq!(desk.counted(), (3, 2));
+}
+
+#[test]
+fn a_device_that_hangs_is_left_and_the_frame_is_the_processor_s() {
+    let Some(gpu) = own_gpu() else { return };
+    let size = Size::new(3840, 2160);
+    let mut desk = Desk::new(&gpu, size);
+    let picture: Vec<u32> = (0..size.area() as u32).map(|p| p & 0xff_ffff).collect();
+    let ticket = desk.submit(whole(size, &picture));
+    // no device is done before it is asked, by a clock that is a second ahead
+    desk.now += Duration::from_secs(1);
+    let damage = desk.done(ticket);
+    desk.assert_shows(&picture, &vec![0; picture.len()], &damage);
+    assert_eq!(desk.counted(), (0, 1));
+    assert_eq!(gpu.device(desk.now).map(|_| ()), None);
+    assert_eq!(gpu.losses(), 1);
+}
+
+#[test]
+fn what_the_device_cannot_take_goes_through_the_processor_in_order() {
+    let Some(gpu) = gpu() else { return };
+    let size = Size::new(200, 100);
+    let mut desk = Desk::new(gpu, size);
+    let pictures: Vec<Vec<u32>> = (1..4).map(|v| vec![v; size.area() as usize]).collect();
+    let (ours, theirs) = rustix::pipe::pipe().expect("a pipe");
+    let first = desk.submit(whole(size, &pictures[0]));
+    let mut fenced = whole(size, &pictures[1]);
+    fenced.acquire = Some(ours);
+    let second = desk.submit(fenced);
+    let third = desk.submit(whole(size, &pictures[2]));
+    let damage = desk.done(first);
+    desk.assert_shows(&pictures[0], &[0; 20_000], &damage);
+    assert!(matches!(desk.engine.poll(third, &desk.mirror, desk.now), Progress::Pending), "it waits behind the fence");
+    rustix::io::write(&theirs, b"go").expect("a reader");
+    let damage = desk.done(second);
+    assert_eq!(damage.changed.area(), size.area());
+    desk.done(third);
+    assert!(desk.mirror.read().pixels == pictures[2]);
+    assert_eq!(desk.counted(), (1, 2));
+    // a frame of another format is handed back
+    let mut odd = whole(size, &pictures[0]);
+    odd.fourcc = Fourcc::XBGR8888;
+    let odd = desk.submit(odd);
+    assert!(matches!(desk.engine.poll(odd, &desk.mirror, desk.now), Progress::Failed(_)));
+}
+
+#[test]
+fn abandoned_frames_never_reach_the_mirror_and_another_mirror_starts_black() {
+    let Some(gpu) = gpu() else { return };
+    let size = Size::new(256, 256);
+    let mut desk = Desk::new(gpu, size);
+    let [red, blue] = [0xff_0000, 0x00_00ff].map(|v| vec![v; size.area() as usize]);
+    desk.feed(whole(size, &red));
+    desk.submit(whole(size, &blue));
+    desk.engine.abandon();
+    let damage = desk.feed(whole(size, &red));
+    assert!(damage.changed.is_empty(), "the mirror still is red");
+    desk.mirror = Mirror::new(size, Layout::BGRX, desk.now);
+    desk.engine.abandon();
+    let damage = desk.feed(whole(size, &red));
+    desk.assert_shows(&red, &vec![0; red.len()], &damage);
+    let smaller = Size::new(100, 40);
+    desk.mirror = Mirror::new(smaller, Layout::BGRX, desk.now);
+    let damage = desk.feed(whole(smaller, &[7; 4000]));
+    assert_eq!(damage.changed.area(), 4000);
+    assert_eq!(desk.counted().1, 0);
+}
