@@ -5,7 +5,8 @@ use std::path::Path;
 fn main() {
     println!("cargo::rerun-if-changed=wgsl");
     let folder = Path::new("wgsl");
-    let mut files: Vec<_> = std::fs::read_dir(folder).expect("the folder wgsl").map(|e| e.expect("a file").path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the folder wgsl").map(|e| e.expect("a file").path()).collect();
     files.sort();
     for file in files {
         let source = std::fs::read_to_string(&file).expect("UTF-8");

@@ -21,7 +21,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GROUPS = ["engine", "rfb", "channel", "server", "benches", "perf-tests", "desktop", "docs", "tools", "viewers"]
-PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-rfb": "rfb", "farpane-channel": "channel", "farpane-server": "server",
+PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-shaders": "engine", "farpane-rfb": "rfb", "farpane-channel": "channel", "farpane-server": "server",
                   "farpane-benches": "benches", "farpane-perf-tests": "perf-tests"}
 RUST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 OWN_RESULT = re.compile(r"^\w+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)

@@ -10,9 +10,9 @@ pub mod capture;
 pub mod damage;
 pub mod encode;
 pub mod frame;
+pub mod geometry;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-pub mod geometry;
 pub mod kernel;
 pub mod pipeline;
 pub mod pixel;

@@ -26,7 +26,11 @@ fn structures_lie_in_memory_as_the_shaders_have_them() {
                 other => panic!("{}: what is {other}?", shader.name),
             };
             assert_eq!(*span as usize, size, "{}: {name}", shader.name);
-            assert!(members.iter().enumerate().all(|(i, m)| m.offset == 4 * i as u32), "{}: {name}: words in a row", shader.name);
+            assert!(
+                members.iter().enumerate().all(|(i, m)| m.offset == 4 * i as u32),
+                "{}: {name}: words in a row",
+                shader.name
+            );
             seen += 1;
         }
     }

@@ -191,6 +191,10 @@ struct Counted {
 }
 
 impl DamageEngine for Counted {
+    fn abandon(&mut self) {
+        self.inner.abandon();
+    }
+
     fn submit(&mut self, frame: Frame, mirror: &Mirror, now: Instant) -> Ticket {
         let ticket = self.inner.submit(frame, mirror, now);
         self.read.store(self.inner.stats().source_bytes, SeqCst);

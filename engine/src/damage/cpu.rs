@@ -27,6 +27,23 @@ pub struct DamageStats {
     pub source_bytes: u64,
     /// Copies found.
     pub copies: u64,
+    /// What a GPU did of it.
+    pub gpu: GpuStats,
+}
+
+/// What a GPU has done for an engine, and what it did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuStats {
+    /// Frames that it compared.
+    pub frames: u64,
+    /// Frames that the CPU compared in its place.
+    pub cpu_frames: u64,
+    /// Changed cells that came back.
+    pub cells: u64,
+    /// Bytes that came back: changed cells, where they belong and how many they are.
+    pub read_bytes: u64,
+    /// Bytes put into memory that it reads.
+    pub upload_bytes: u64,
 }
 
 /// Damage engine that reads linear frames with the CPU.

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use farpane_shaders::{CELL, CELL_WORDS, Job, Place};
@@ -20,28 +19,6 @@ use crate::tile::{CellMap, Coalesce, Extent, Grid};
 
 /// A device that takes longer than this for a frame is given up.
 const HUNG: Duration = Duration::from_millis(500);
-
-/// What a GPU does for an engine, and what it does not.
-#[derive(Debug, Default)]
-pub struct GpuCounters {
-    /// Frames that the device compared.
-    pub frames: AtomicU64,
-    /// Frames that the CPU compared instead.
-    pub cpu_frames: AtomicU64,
-    /// Bytes that came back.
-    pub read_bytes: AtomicU64,
-    /// Changed cells among them.
-    pub cells: AtomicU64,
-    /// Bytes put into memory that the GPU reads.
-    pub upload_bytes: AtomicU64,
-}
-
-impl GpuCounters {
-    #[expect(clippy::unused_self, reason = "reads as what it is")]
-    fn count(&self, what: &AtomicU64, n: u64) {
-        what.fetch_add(n, Ordering::Relaxed);
-    }
-}
 
 /// Which picture the device holds, once all that is under way is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +58,6 @@ pub struct GpuDamage {
     cells: Cells,
     spare: Vec<Damage>,
     stats: DamageStats,
-    gpu_stats: Arc<GpuCounters>,
 }
 
 /// Which cells changed and where, and what makes rectangles of them.
@@ -110,13 +86,7 @@ impl GpuDamage {
             cells: Cells::default(),
             spare: Vec::new(),
             stats: DamageStats::default(),
-            gpu_stats: Arc::default(),
         }
-    }
-
-    /// What its GPU does, counted as it goes.
-    pub fn counters(&self) -> Arc<GpuCounters> {
-        Arc::clone(&self.gpu_stats)
     }
 
     /// Gives a frame to the device; says why the CPU has to take it.
@@ -152,7 +122,7 @@ impl GpuDamage {
                 return Err("frames before it are of another mirror".into());
             }
             picture.set(&data.pixels);
-            self.gpu_stats.count(&self.gpu_stats.upload_bytes, data.pixels.len() as u64 * 4);
+            self.stats.gpu.upload_bytes += data.pixels.len() as u64 * 4;
             self.synced = Some(here);
         }
         let mut upload = picture.begin().ok_or("no memory to put it into")?;
@@ -179,7 +149,7 @@ impl GpuDamage {
         cut(&self.region, &data.grid, &mut self.jobs);
         drop(data);
         picture.submit(upload, &self.jobs, &self.gpu, &self.ring);
-        self.gpu_stats.count(&self.gpu_stats.upload_bytes, put * 4);
+        self.stats.gpu.upload_bytes += put * 4;
         self.stats.compared_px += self.region.area();
         self.stats.source_bytes += put * 4;
         Ok(())
@@ -213,7 +183,7 @@ impl GpuDamage {
                 Work::Cpu(frame) => {
                     let inner = self.cpu.submit(frame, mirror, now);
                     self.synced = None;
-                    self.gpu_stats.count(&self.gpu_stats.cpu_frames, 1);
+                    self.stats.gpu.cpu_frames += 1;
                     self.waiting.push_front((ticket, Work::Fenced(inner)));
                     continue;
                 }
@@ -232,7 +202,7 @@ impl GpuDamage {
         let mut damage = self.spare.pop().unwrap_or_default();
         damage.changed.clear();
         damage.copied.clear();
-        let (cells, stats, counters) = (&mut self.cells, &mut self.stats, &self.gpu_stats);
+        let (cells, stats) = (&mut self.cells, &mut self.stats);
         let answer = picture.poll(|places, tiles| {
             let mut data = mirror.write();
             damage.seq = data.seq;
@@ -241,7 +211,7 @@ impl GpuDamage {
                 data.seq += 1;
                 damage.seq = data.seq;
                 cells.coalesce.run(&data.grid, &cells.map, &cells.extents, &mut damage.changed);
-                counters.count(&counters.cells, places.len() as u64);
+                stats.gpu.cells += places.len() as u64;
             }
         });
         match answer {
@@ -251,8 +221,8 @@ impl GpuDamage {
             }
             Answer::Lost => Err(()),
             Answer::Done { bytes } => {
-                counters.count(&counters.frames, 1);
-                counters.count(&counters.read_bytes, bytes);
+                self.stats.gpu.frames += 1;
+                self.stats.gpu.read_bytes += bytes;
                 if let Some(synced) = &mut self.synced {
                     synced.seq = damage.seq;
                 }
@@ -379,6 +349,7 @@ impl DamageEngine for GpuDamage {
             changed_px: gpu.changed_px + cpu.changed_px,
             source_bytes: gpu.source_bytes + cpu.source_bytes,
             copies: gpu.copies + cpu.copies,
+            gpu: gpu.gpu,
         }
     }
 

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use check::FrameError;
-pub use cpu::{CpuDamage, DamageStats};
+pub use cpu::{CpuDamage, DamageStats, GpuStats};
 #[cfg(feature = "gpu")]
-pub use gpu::{GpuCounters, GpuDamage};
+pub use gpu::GpuDamage;
 pub use mirror::{Mirror, MirrorData, MirrorGuard};
 
 use crate::frame::Frame;

@@ -99,7 +99,9 @@ impl Device {
         let mut software = None;
         for adapter in all {
             let described = describe(&adapter);
-            if choice == Choice::Hardware && !matches!(described.kind, Kind::Discrete | Kind::Integrated | Kind::Virtual) {
+            if choice == Choice::Hardware
+                && !matches!(described.kind, Kind::Discrete | Kind::Integrated | Kind::Virtual)
+            {
                 software.get_or_insert(described.to_string());
                 continue;
             }
@@ -190,7 +192,8 @@ fn enumerate() -> Vec<wgpu::Adapter> {
 
 fn describe(adapter: &wgpu::Adapter) -> Adapter {
     let info = adapter.get_info();
-    let driver = [info.driver, info.driver_info].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let driver =
+        [info.driver, info.driver_info].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     Adapter { name: info.name, kind: kind(info.device_type), driver }
 }
 

@@ -201,7 +201,8 @@ impl GpuPicture {
         encoder.clear_buffer(&self.records, 0, None);
         encoder.clear_buffer(&self.bitmap, 0, None);
         {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
+            let mut pass =
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
             if count > 0 {
                 // no side of a dispatch is longer than what every device takes
                 let across = count.min(1024);

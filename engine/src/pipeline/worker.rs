@@ -9,7 +9,7 @@ use super::backoff::Backoff;
 use super::output::{OutputEvent, Shared, layout_of};
 use super::stats::Stats;
 use crate::capture::{Source, SourceError, SourceEvent};
-use crate::damage::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, Progress, Ticket};
+use crate::damage::{CpuDamage, Damage, DamageEngine, DamageStats, GpuStats, Mirror, Progress, Ticket};
 use crate::geometry::Size;
 
 /// A source that failed is asked again after this long.
@@ -98,6 +98,11 @@ impl Worker {
                     &stats.staged_bytes,
                 ]
                 .map(|count| count.load(Relaxed));
+                let gpu = self.damage.stats().gpu;
+                if gpu != GpuStats::default() {
+                    let GpuStats { frames, cpu_frames, cells, read_bytes, upload_bytes } = gpu;
+                    tracing::debug!(frames, cpu_frames, cells, read_bytes, upload_bytes, "compared on the GPU");
+                }
                 tracing::debug!(
                     frames,
                     empty_frames,

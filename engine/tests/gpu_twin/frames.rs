@@ -69,20 +69,25 @@ impl Desk {
     }
 
     fn counted(&self) -> (u64, u64) {
-        let counters = self.engine.counters();
-        (counters.frames.load(Ordering::Relaxed), counters.cpu_frames.load(Ordering::Relaxed))
+        let gpu = self.engine.stats().gpu;
+        (gpu.frames, gpu.cpu_frames)
     }
 
     /// Demands that the mirror is a picture and that what differs from another is in the damage.
     fn assert_shows(&self, new: &[u32], old: &[u32], damage: &Damage) {
         let data = self.mirror.read();
         assert!(data.pixels == new, "the mirror follows");
-        let width = usize::from(data.size().w);
-        for (i, _) in old.iter().zip(new).enumerate().filter(|(_, (o, n))| o != n) {
-            let at = Point::new((i % width) as u16, (i / width) as u16);
-            assert!(damage.changed.contains_point(at), "{at:?} differs and is not in {:?}", damage.changed);
-        }
         assert_eq!(damage.seq, data.seq);
+        assert_covers(data.size(), new, old, damage);
+    }
+}
+
+/// Demands that what differs between two pictures is in the damage.
+fn assert_covers(size: Size, new: &[u32], old: &[u32], damage: &Damage) {
+    let width = usize::from(size.w);
+    for (i, _) in old.iter().zip(new).enumerate().filter(|(_, (o, n))| o != n) {
+        let at = Point::new((i % width) as u16, (i / width) as u16);
+        assert!(damage.changed.contains_point(at), "{at:?} differs and is not in {:?}", damage.changed);
     }
 }
 
@@ -102,7 +107,11 @@ fn the_mirror_follows_pieces_hints_and_odd_memory() {
         let mut shown = vec![0u32; size.area() as usize];
         for round in 0..12 {
             // pieces that may overlap, each with a shifted start and wide rows, noise above the mask
-            let rects = if round % 3 == 0 { vec![size.rect()] } else { (0..3).map(|_| random_rect(size, &mut noise)).collect() };
+            let rects = if round % 3 == 0 {
+                vec![size.rect()]
+            } else {
+                (0..3).map(|_| random_rect(size, &mut noise)).collect()
+            };
             let hint = match round % 4 {
                 1 => {
                     let mut region = Region::from(random_rect(size, &mut noise));
@@ -114,7 +123,8 @@ fn the_mirror_follows_pieces_hints_and_odd_memory() {
             let (mut memory, mut pieces) = (Vec::new(), Vec::new());
             let mut new = shown.clone();
             for rect in rects {
-                let (offset, stride) = (memory.len() * 4 + 4 * noise.below(5), usize::from(rect.w) * 4 + 4 * noise.below(7));
+                let (offset, stride) =
+                    (memory.len() * 4 + 4 * noise.below(5), usize::from(rect.w) * 4 + 4 * noise.below(7));
                 memory.resize((offset + stride * usize::from(rect.h)) / 4 + 1, 0xdead_beef);
                 for y in 0..rect.h {
                     for x in 0..rect.w {
@@ -145,18 +155,17 @@ fn what_comes_back_is_what_changed_and_a_list_of_it() {
     let mut picture = vec![3; size.area() as usize];
     let first = desk.feed(whole(size, &picture));
     assert_eq!((first.changed.area(), first.seq), (size.area(), 1));
-    let counters = desk.engine.counters();
-    let read = || (counters.read_bytes.load(Ordering::Relaxed), counters.cells.load(Ordering::Relaxed));
-    let (bytes, cells) = read();
+    let read = |desk: &Desk| (desk.engine.stats().gpu.read_bytes, desk.engine.stats().gpu.cells);
+    let (bytes, cells) = read(&desk);
     assert_eq!((bytes, cells), (16 + 80 * (16 + 16384), 80));
     let same = desk.feed(whole(size, &picture));
     assert!(same.changed.is_empty() && same.seq == 1);
-    assert_eq!(read(), (bytes + 16, cells), "of a still picture the number of its changed cells");
+    assert_eq!(read(&desk), (bytes + 16, cells), "of a still picture the number of its changed cells");
     picture[100 * 640 + 70] = 4;
     picture[470 * 640 + 600] = 4;
     let two = desk.feed(whole(size, &picture));
     assert_eq!(two.changed.area(), 2);
-    assert_eq!(read(), (bytes + 32 + 2 * (16 + 16384), cells + 2));
+    assert_eq!(read(&desk), (bytes + 32 + 2 * (16 + 16384), cells + 2));
     assert_eq!(desk.engine.stats().changed_px, size.area() + 2);
 }
 
@@ -168,7 +177,8 @@ fn two_frames_are_under_way_at_once_and_buffers_go_back_when_they_are_done() {
     let given_back = Arc::new(AtomicU32::new(0));
     let mut shown = vec![0; size.area() as usize];
     for round in 1..6u32 {
-        let pictures: Vec<Vec<u32>> = (0..2).map(|i| (0..size.area() as u32).map(|p| p * round + i).map(|p| p & 0xff_ffff).collect()).collect();
+        let pictures: Vec<Vec<u32>> =
+            (0..2).map(|i| (0..size.area() as u32).map(|p| p * round + i).map(|p| p & 0xff_ffff).collect()).collect();
         let tickets: Vec<Ticket> = pictures
             .iter()
             .map(|picture| {
@@ -180,11 +190,13 @@ fn two_frames_are_under_way_at_once_and_buffers_go_back_when_they_are_done() {
                 desk.submit(frame)
             })
             .collect();
+        // the second may be in the mirror by the time the first is asked after
         for (ticket, picture) in tickets.into_iter().zip(pictures) {
             let damage = desk.done(ticket);
-            desk.assert_shows(&picture, &shown, &damage);
+            assert_covers(size, &picture, &shown, &damage);
             shown = picture;
         }
+        assert!(desk.mirror.read().pixels == shown, "the mirror follows");
         assert_eq!(given_back.load(Ordering::Relaxed), 2 * round);
     }
     assert_eq!(desk.counted(), (10, 0));

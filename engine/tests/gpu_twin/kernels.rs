@@ -132,14 +132,12 @@ fn tile_diff_keeps_to_its_jobs_whatever_their_rows_and_parts() {
         for round in 0..12 {
             let old = noise(size, &mut rng);
             let every = [1, 2, 50, 4000][round % 4];
-            let fresh: Vec<u32> = old
-                .iter()
-                .map(|p| if rng.below(every) == 0 { rng.next() } else { *p })
-                .collect();
+            let fresh: Vec<u32> = old.iter().map(|p| if rng.below(every) == 0 { rng.next() } else { *p }).collect();
             // parts of some cells, several of one too, from any place of the new pixels and with any rows; none overlaps another
             let mut jobs = Vec::new();
             for cell in 0..grid.len() {
-                let rect = grid.rect((cell % usize::from(grid.cols())) as u16, (cell / usize::from(grid.cols())) as u16);
+                let rect =
+                    grid.rect((cell % usize::from(grid.cols())) as u16, (cell / usize::from(grid.cols())) as u16);
                 let mut y = 0;
                 while y < rect.h {
                     let rows = 1 + rng.below((rect.h - y).into()) as u16;
@@ -192,7 +190,8 @@ fn a_picture_that_the_device_has_no_room_for_is_refused_with_the_reason() {
     let Some(gpu) = gpu() else { return };
     let device = gpu.device(Instant::now()).expect("a device");
     let size = Size::new(u16::MAX, u16::MAX);
-    let error = GpuPicture::new(device, size, MASK).err().expect("no device has room for sixteen gigabytes in one buffer");
+    let error =
+        GpuPicture::new(device, size, MASK).err().expect("no device has room for sixteen gigabytes in one buffer");
     assert!(matches!(error, GpuError::Room(..)), "{error}");
     let text = error.to_string();
     assert!(text.contains("65535x65535") && !text.contains('\n'), "{text}");

@@ -11,6 +11,7 @@ mod control;
 mod demo;
 mod doorkeeper;
 mod gate;
+mod gpu;
 mod keeping;
 mod keys;
 mod logging;
@@ -185,5 +186,6 @@ pub fn probe() -> String {
         Some((source, why)) => out.push_str(&format!("auto takes {source}: {why}\n")),
         None => out.push_str("auto finds nothing to share\n"),
     }
+    gpu::lines().iter().for_each(|line| out.push_str(&format!("{line}\n")));
     out
 }

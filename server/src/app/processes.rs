@@ -25,7 +25,7 @@ use crate::session::Doorkeeper;
 
 use super::doorkeeper::{Asker, RemoteDoorkeeper};
 use super::trail::Trail;
-use super::{AppError, environment, keys, logging, state_folder};
+use super::{AppError, environment, gpu, keys, logging, state_folder};
 
 /// All that opening the desktop takes.
 pub(super) struct Opening {
@@ -281,6 +281,8 @@ pub(super) fn shut_in(config: &Config, desktop: &Found, kept: Option<&Path>) -> 
         mode: config.sandbox,
         clients: config.session.max_clients,
         read: desktop.reads(),
+        read_early: gpu::read_early(config.capture.gpu),
+        devices: gpu::devices(config.capture.gpu),
         // audit logs are opened and put aside by the helper that opens
         write: kept.map(Path::to_owned).into_iter().collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),

@@ -21,7 +21,7 @@ use super::gate::{Gate, Sessions};
 use super::processes::{Helpers, Opening, cannot_open, clipboard, look, notify_ready, shut_in};
 use super::secrets::{Secrets, Told};
 use super::trail::Trail;
-use super::{AppError, environment, logging};
+use super::{AppError, environment, gpu, logging};
 
 /// How long a desktop may take to tell its outputs.
 pub(super) const READY: Duration = Duration::from_secs(10);
@@ -181,7 +181,9 @@ async fn up(
     let name = backend.name();
     let lanes = Lanes::new(cores, config.encode.nice);
     let lanes = lanes.map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
-    let hub = Hub::start(backend, received, Arc::new(lanes), config.session.total_rate());
+    let wanted = config.capture.gpu;
+    let stage = tokio::task::spawn_blocking(move || gpu::stage(wanted)).await.map_err(AppError::failed)??;
+    let hub = Hub::start(backend, received, Arc::new(lanes), config.session.total_rate(), stage);
     if let Some(doorkeeper) = door.doorkeeper(config) {
         hub.set_doorkeeper(doorkeeper);
     }

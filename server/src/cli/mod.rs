@@ -18,7 +18,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::app::{self, AppError, Benchmark, Encoder, Recording};
 use crate::backend::SourceSpec;
-use crate::config::{LogFormat, LogLevel, LogSection, Overrides, SecurityList, nearest};
+use crate::config::{GpuUse, LogFormat, LogLevel, LogSection, Overrides, SecurityList, nearest};
 use crate::net::ListenAddr;
 use crate::security::InsecureAllow;
 
@@ -158,6 +158,9 @@ struct ServeArgs {
     /// Never send anything but exact pixels
     #[arg(long)]
     lossless: bool,
+    /// Compare pictures on a GPU: off, or force (any Vulkan device, or the server does not start) [default: off]
+    #[arg(long, value_name = "USE")]
+    gpu: Option<GpuUse>,
 }
 
 #[derive(Args, Debug)]
@@ -233,6 +236,7 @@ impl ServeArgs {
             max_fps: self.max_fps,
             max_rate_kbps: self.max_rate,
             lossless: self.lossless,
+            gpu: self.gpu,
             log_format,
             log_level,
         };

@@ -24,8 +24,8 @@ pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
 pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
-    CaptureSection, EncodeSection, Gatekeeping, ListenerSection, LogFormat, LogLevel, LogSection, NetworkSection,
-    RangeError, SecurityList, SessionSection, Shared,
+    CaptureSection, EncodeSection, Gatekeeping, GpuUse, ListenerSection, LogFormat, LogLevel, LogSection,
+    NetworkSection, RangeError, SecurityList, SessionSection, Shared,
 };
 
 /// The effective configuration.
@@ -125,6 +125,8 @@ pub struct Overrides {
     pub max_rate_kbps: Option<u64>,
     /// Only exact pixels.
     pub lossless: bool,
+    /// Whether a GPU compares pictures.
+    pub gpu: Option<GpuUse>,
     /// The log's form.
     pub log_format: Option<LogFormat>,
     /// The log's level.
@@ -153,6 +155,7 @@ impl Overrides {
         tell("session.max_fps", self.max_fps.map(|n| number(n.into())));
         tell("session.max_rate_kbps", self.max_rate_kbps.map(number));
         tell("session.lossless", self.lossless.then_some(toml::Value::Boolean(true)));
+        tell("capture.gpu", self.gpu.and_then(|gpu| toml::Value::try_from(gpu).ok()));
         tell("log.format", self.log_format.and_then(|f| word(toml::Value::try_from(f))));
         tell("log.level", self.log_level.and_then(|l| word(toml::Value::try_from(l))));
         all
@@ -291,6 +294,7 @@ impl Config {
         self.session.max_fps = over.max_fps.unwrap_or(self.session.max_fps);
         self.session.max_rate_kbps = over.max_rate_kbps.unwrap_or(self.session.max_rate_kbps);
         self.session.lossless |= over.lossless;
+        self.capture.gpu = over.gpu.unwrap_or(self.capture.gpu);
         self.log.format = over.log_format.unwrap_or(self.log.format);
         self.log.level = over.log_level.unwrap_or(self.log.level);
         self

@@ -299,6 +299,31 @@ pub struct CaptureSection {
     /// Whether PipeWire is asked for dma-bufs of plain rows before shared memory. The processor reads them: that is fast where graphics
     /// memory is the machine's own, and slow on graphics cards with memory of their own.
     pub dma_bufs: bool,
+    /// Whether a GPU compares pictures.
+    pub gpu: GpuUse,
+}
+
+/// Whether a GPU compares pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuUse {
+    /// The processor does, which is faster for all pictures that lie in its memory.
+    #[default]
+    Off,
+    /// Any Vulkan device does, a program that plays one too, or the server does not start.
+    Force,
+}
+
+impl std::str::FromStr for GpuUse {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "force" => Ok(Self::Force),
+            other => Err(format!("{other:?} (expected off or force)")),
+        }
+    }
 }
 
 /// `[encode]`.

@@ -40,7 +40,13 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 fn hub() -> Arc<Hub> {
     let (_, events) = mpsc::unbounded_channel();
-    Hub::start(Arc::new(Nothing), events, Arc::new(Lanes::new(1, 0).unwrap()), None)
+    Hub::start(
+        Arc::new(Nothing),
+        events,
+        Arc::new(Lanes::new(1, 0).unwrap()),
+        None,
+        Box::new(|| Box::new(farpane_engine::damage::CpuDamage::new())),
+    )
 }
 
 /// The asking end of a connection that a server serves.

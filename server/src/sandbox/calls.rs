@@ -95,6 +95,9 @@ const FCNTL: &[libc::c_int] = &[
 /// Commands of `ioctl`: what waits in a socket, whether a descriptor blocks, whether it is a terminal.
 const IOCTL: &[libc::Ioctl] = &[libc::FIONREAD, libc::TIOCOUTQ, libc::FIONBIO, libc::FIOCLEX, libc::TCGETS];
 
+/// Kinds of commands of `ioctl` that a GPU's driver uses: DRM, NVIDIA's, fences, dma-bufs.
+const DEVICES: &[u8] = b"dF>b";
+
 /// Commands of `prctl`: names of threads and of memory.
 const PRCTL: &[libc::c_int] = &[libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
 
@@ -187,6 +190,8 @@ pub(super) struct Also {
     pub(super) writes: bool,
     /// Listening on addresses that come later.
     pub(super) listens: bool,
+    /// Controlling devices that were opened before.
+    pub(super) devices: bool,
 }
 
 fn rules(also: Also) -> Result<Rules, BackendError> {
@@ -200,7 +205,14 @@ fn rules(also: Also) -> Result<Rules, BackendError> {
     rules.extend(masked(libc::SYS_clone, 0, bits(THREAD | NAMESPACES), bits(THREAD))?);
     rules.extend(one_of(libc::SYS_fcntl, 1, FCNTL.iter().map(|c| bits(*c)))?);
     let ioctl = IOCTL.iter().chain(also.listens.then_some(&(libc::SIOCGIFINDEX as libc::Ioctl)));
-    rules.extend(one_of(libc::SYS_ioctl, 1, ioctl.map(|c| *c & 0xffff_ffff))?);
+    let mut ioctl = one_of(libc::SYS_ioctl, 1, ioctl.map(|c| *c & 0xffff_ffff))?;
+    if also.devices {
+        for kind in DEVICES {
+            ioctl.extend(masked(libc::SYS_ioctl, 1, 0xff00, u64::from(*kind) << 8)?);
+        }
+    }
+    // one entry a call: a later one would replace it
+    rules.push((libc::SYS_ioctl, ioctl.into_iter().flat_map(|(_, rules)| rules).collect()));
     // texts on their way between programs and the clipboard
     rules.extend(one_of(libc::SYS_pipe2, 1, [bits(libc::O_CLOEXEC | libc::O_NONBLOCK)])?);
     rules.extend(one_of(libc::SYS_prctl, 0, PRCTL.iter().map(|c| bits(*c)))?);
@@ -260,9 +272,9 @@ mod tests {
 
     #[test]
     fn the_filters_compile_with_each_call_once() {
-        for which in 0..8 {
-            let [reads, writes, listens] = [1, 2, 4].map(|bit| which & bit != 0);
-            let also = Also { reads, writes, listens };
+        for which in 0..16 {
+            let [reads, writes, listens, devices] = [1, 2, 4, 8].map(|bit| which & bit != 0);
+            let also = Also { reads, writes, listens, devices };
             let rules = rules(also).expect("rules");
             let mut calls: Vec<_> = rules.iter().map(|(call, _)| *call).collect();
             calls.sort_unstable();

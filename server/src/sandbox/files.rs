@@ -72,9 +72,14 @@ pub(super) fn restrict(plan: &Plan) -> Result<Files, SandboxError> {
         .handle_access(AccessNet::from_all(ASKED))?
         .scope(Scope::from_all(ASKED))?
         .create()?;
-    for path in &plan.read {
+    for path in plan.read.iter().chain(&plan.read_early) {
         let rights = AccessFs::from_read(ASKED) & !AccessFs::Execute;
         let rights = if path.is_dir() { rights } else { rights & AccessFs::from_file(ASKED) };
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, rights))?;
+    }
+    for path in &plan.devices {
+        let rights = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+        let rights = if path.is_dir() { rights | AccessFs::ReadDir } else { rights };
         ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, rights))?;
     }
     for folder in &plan.write {

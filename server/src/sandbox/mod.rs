@@ -45,6 +45,10 @@ pub struct Plan {
     /// Folders in which files may be read, made, replaced and removed. Where there are none, and none to read, nothing at all can
     /// be opened any more.
     pub write: Vec<PathBuf>,
+    /// Files and folders that stay readable until the second step, and after it where anything does: a GPU's driver.
+    pub read_early: Vec<PathBuf>,
+    /// Devices that may be opened until then, and controlled ever after.
+    pub devices: Vec<PathBuf>,
     /// TCP ports of listeners that follow the addresses of an interface: they may be bound later.
     pub ports: Vec<u16>,
 }
@@ -145,7 +149,8 @@ pub fn enter_early(plan: &Plan) -> Result<Early, SandboxError> {
     }
     // without Landlock an open that is let through would be an open of anything
     let (reads, writes) = (files.holds() && !plan.read.is_empty(), files.holds() && !plan.write.is_empty());
-    Ok(Early { mode: plan.mode, also: Also { reads, writes, listens: !plan.ports.is_empty() }, files })
+    let also = Also { reads, writes, listens: !plan.ports.is_empty(), devices: !plan.devices.is_empty() };
+    Ok(Early { mode: plan.mode, also, files })
 }
 
 impl Early {

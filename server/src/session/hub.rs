@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use farpane_engine::damage::CpuDamage;
+use farpane_engine::damage::DamageEngine;
 use farpane_engine::frame::CursorImage;
 use farpane_engine::geometry::Point;
 use farpane_engine::pipeline::{Lanes, Output, OutputEvent, RateShare, TotalRate, View, ViewOutput};
@@ -126,7 +126,11 @@ pub struct Hub {
     log: OnceLock<Arc<dyn SessionLog>>,
     lanes: Arc<Lanes>,
     total_rate: Option<Arc<TotalRate>>,
+    stage: Stage,
 }
+
+/// Makes the damage stage of a new output.
+pub type Stage = Box<dyn Fn() -> Box<dyn DamageEngine> + Send + Sync>;
 
 /// A session's place at the hub; dropping it leaves.
 pub struct Membership {
@@ -150,7 +154,7 @@ impl Drop for Membership {
 
 impl Hub {
     /// A hub over an opened backend, fed by its events. `lanes` encode for all clients; `total_rate` bounds the bytes a second of
-    /// all of them together.
+    /// all of them together, `stage` finds what changes on each output.
     ///
     /// Must be called within a tokio runtime; the task it starts ends when the backend's channel closes or the hub goes.
     pub fn start(
@@ -158,6 +162,7 @@ impl Hub {
         mut events: mpsc::UnboundedReceiver<BackendEvent>,
         lanes: Arc<Lanes>,
         total_rate: Option<u64>,
+        stage: Stage,
     ) -> Arc<Self> {
         let total_rate = total_rate.map(TotalRate::new);
         let hub = Arc::new(Hub {
@@ -168,6 +173,7 @@ impl Hub {
             log: OnceLock::new(),
             lanes,
             total_rate,
+            stage,
         });
         let weak = Arc::downgrade(&hub);
         tokio::spawn(async move {
@@ -369,7 +375,7 @@ impl Hub {
                         hub.on_output(id, event);
                     }
                 });
-                match Output::spawn(source, Box::new(CpuDamage::new()), events, Instant::now()) {
+                match Output::spawn(source, (self.stage)(), events, Instant::now()) {
                     Ok(output) => {
                         // the one it replaces is dropped after the lock: that waits for its thread
                         let old = self.lock().outputs.insert(id, Arc::new(output));

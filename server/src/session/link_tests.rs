@@ -111,7 +111,13 @@ impl Simulation {
         let lanes = Arc::new(Lanes::new(2, 0).expect("threads"));
         let hub = {
             let _inside = runtime.enter();
-            Hub::start(Arc::new(Desktop), received, lanes, None)
+            Hub::start(
+                Arc::new(Desktop),
+                received,
+                lanes,
+                None,
+                Box::new(|| Box::new(farpane_engine::damage::CpuDamage::new())),
+            )
         };
         let layout = Layout {
             size: SCREEN,

@@ -42,7 +42,7 @@ pub use caps::{Caps, CursorKind};
 pub use gate::Notification;
 pub use gate::{Asking, Doorkeeper, Gate, Hook, Knock, Said, Verdict};
 pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
-pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached};
+pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached, Stage};
 pub use log::{EndKind, Ended, Goodbye, SessionLog};
 pub use notice::MAX_MESSAGE;
 pub use roster::{Described, Entry, SessionSummary, Standing};

@@ -29,7 +29,13 @@ impl Simulated {
         let (_, events) = unbounded_channel();
         let hub = {
             let _inside = runtime.enter();
-            Hub::start(Arc::new(Desktop), events, Arc::new(Lanes::new(1, 0).expect("threads")), None)
+            Hub::start(
+                Arc::new(Desktop),
+                events,
+                Arc::new(Lanes::new(1, 0).expect("threads")),
+                None,
+                Box::new(|| Box::new(farpane_engine::damage::CpuDamage::new())),
+            )
         };
         let began = Instant::now();
         let access = Access { permissions, ..Access::default() };

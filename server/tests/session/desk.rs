@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use farpane_engine::capture::synthetic::{self, SyntheticSource};
+use farpane_engine::damage::{CpuDamage, DamageEngine};
 use farpane_engine::geometry::Size;
 use farpane_engine::pipeline::Lanes;
 use farpane_engine::pixel::Layout as Pixels;
@@ -263,7 +264,8 @@ impl Desk {
         let lanes = Arc::new(Lanes::new(1, 0).expect("threads"));
         let hub = {
             let _inside = runtime.enter();
-            Hub::start(Arc::clone(&backend) as Arc<dyn Backend>, received, Arc::clone(&lanes), None)
+            let stage = Box::new(|| Box::new(CpuDamage::new()) as Box<dyn DamageEngine>);
+            Hub::start(Arc::clone(&backend) as Arc<dyn Backend>, received, Arc::clone(&lanes), None, stage)
         };
         let desk = Self { backend, hub, lanes, settings: Arc::new(settings), events, runtime };
         desk.show(scene);

@@ -1,0 +1,141 @@
+//! The built server with its damage stage on a GPU, a program that plays one where there is no other: what a viewer decodes is what is on
+//! the screen, and what came back from the GPU is what changed. The sandbox is on.
+
+#![cfg(all(feature = "gpu", feature = "wayland", feature = "x11"))]
+
+use std::time::{Duration, Instant};
+
+use farpane_engine::geometry::{Rect, Size};
+use farpane_test_support::painter::Painter;
+use farpane_test_support::sway::Sway;
+use farpane_test_support::xvfb::{Xvfb, skip};
+use farpane_test_support::{Client, PATIENCE, Server, encoding};
+use x11rb::connection::Connection;
+use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, ImageFormat};
+use x11rb::wrapper::ConnectionExt as _;
+
+const FARPANE: &str = env!("CARGO_BIN_EXE_farpane");
+
+/// What comes back of every frame, and of every changed cell beside.
+const HEAD: u64 = 16;
+const CELL: u64 = 16 + 64 * 64 * 4;
+
+/// A server that compares on a GPU; none where there is no GPU of any kind.
+fn share(source: &str, variables: &[(&str, &str)]) -> Option<Server> {
+    if let Err(error) = farpane_engine::gpu::Gpu::open(farpane_engine::gpu::Choice::Any) {
+        skip(&error.to_string());
+        return None;
+    }
+    let words = ["serve", "--source", source, "--gpu", "force", "--listen", "127.0.0.1:0", "--security", "none"];
+    let server = Server::start_in(FARPANE, &[&words[..], &["--log-level", "debug"]].concat(), variables);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("runs");
+    assert!(status.lines().any(|l| l.starts_with("Seccomp:") && l.ends_with('2')), "{status}");
+    Some(server)
+}
+
+fn viewer(server: &Server) -> Client {
+    let mut client = server.client().expect("is let in");
+    client.set_encodings(&[encoding::ZRLE, encoding::CURSOR, encoding::LAST_RECT]).expect("a list");
+    client.watch().expect("asks");
+    client
+}
+
+/// What the log counts of the GPU once nobody watches: frames, frames of the CPU, cells and bytes that came back.
+fn counts(server: &Server) -> [u64; 4] {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let log = server.log();
+        if let Some(line) = log.lines().find(|line| line.contains("compared on the GPU frames")) {
+            let number = |name: &str| {
+                let (_, rest) = line.split_once(&format!(" {name}=")).expect("is counted");
+                rest.split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
+            };
+            return ["frames", "cpu_frames", "cells", "read_bytes"].map(number);
+        }
+        assert!(Instant::now() < end, "nothing is counted: {log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Demands that all was compared on the GPU, and that no more came back than what changed.
+fn assert_counted(server: &Server, most_cells: u64) {
+    let [frames, cpu_frames, cells, bytes] = counts(server);
+    assert!(frames > 0 && cells <= most_cells, "{frames} frames, {cells} cells (at most {most_cells})");
+    assert_eq!(bytes, frames * HEAD + cells * CELL);
+    assert_eq!(cpu_frames, 0);
+}
+
+fn noise(x: u16, y: u16) -> u32 {
+    (u32::from(x).wrapping_mul(2_654_435_761) ^ u32::from(y).wrapping_mul(40_503)).wrapping_mul(0x9e37_79b1) >> 8
+}
+
+fn rgb(pixels: &[u32]) -> Vec<u8> {
+    pixels.iter().flat_map(|p| p.to_be_bytes().into_iter().skip(1)).collect()
+}
+
+#[test]
+fn a_viewer_of_an_x_server_shows_what_it_shows() {
+    let Some(x) = Xvfb::start("400x300x24") else { return };
+    let (c, screen) = x11rb::connect(Some(&x.display)).expect("connects");
+    let screen = c.setup().roots[screen].clone();
+    let pen = c.generate_id().expect("an id");
+    c.create_gc(pen, screen.root, &CreateGCAux::new()).expect("asks");
+    let mut shown = vec![0u32; 400 * 300];
+    let mut paint = |part: Rect, salt: u32| {
+        let mut bytes = Vec::new();
+        for y in part.y..part.bottom() {
+            for x in part.x..part.right() {
+                let pixel = noise(x, y) ^ salt;
+                shown[usize::from(y) * 400 + usize::from(x)] = pixel;
+                bytes.extend(pixel.to_le_bytes());
+            }
+        }
+        let (w, h, x, y) = (part.w, part.h, part.x as i16, part.y as i16);
+        let format = ImageFormat::Z_PIXMAP;
+        c.put_image(format, screen.root, pen, w, h, x, y, 0, screen.root_depth, &bytes).expect("asks");
+        c.sync().expect("a round trip");
+        rgb(&shown)
+    };
+    let first = paint(Size::new(400, 300).rect(), 0);
+    let Some(server) = share("x11", &[("DISPLAY", &x.display)]) else { return };
+    let mut client = viewer(&server);
+    client.wait_for_picture(&first).expect("the first picture");
+    // three inside one cell, one across two, one across four
+    for (i, at) in [(0, 10), (70, 70), (200, 140), (330, 250), (120, 120)].into_iter().enumerate() {
+        let want = paint(Rect::new(at.0, at.1, 16, 16), 0x33_0000 + i as u32);
+        client.wait_for_picture(&want).expect("what was painted");
+    }
+    drop(client);
+    assert_counted(&server, 7 * 5 + 3 + 2 + 4);
+}
+
+#[test]
+fn a_viewer_of_a_wayland_output_shows_what_it_shows() {
+    let Some(sway) = Sway::start(&["640x480"]) else { return };
+    let mut painter = Painter::open(&sway.socket(), "HEADLESS-1");
+    painter.paint(painter.size.rect(), noise);
+    let environment = sway.environment();
+    let mut variables: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("DISPLAY", ""));
+    let Some(server) = share("wlroots", &variables) else { return };
+    let mut client = viewer(&server);
+    client.wait_for_picture(&rgb(&painter.px)).expect("the first picture");
+    for i in 0..4 {
+        painter.paint(Rect::new(70 + 130 * i, 70, 20, 20), |x, y| noise(x, y) ^ 0x0055_aa00);
+        client.wait_for_picture(&rgb(&painter.px)).expect("what was painted");
+    }
+    drop(client);
+    assert_counted(&server, 80 + 2 * 4);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_said_before_anything_is_served() {
+    let nowhere = [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent")];
+    let mut command = std::process::Command::new(FARPANE);
+    command.args(["serve", "--source", "synthetic", "--gpu", "force", "--listen", "127.0.0.1:0"]).envs(nowhere);
+    let said = command.output().expect("runs");
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(!said.status.success() && text.contains("no Vulkan device"), "{}: {text}", said.status);
+    let said = std::process::Command::new(FARPANE).args(["serve", "--gpu", "yes"]).output().expect("runs");
+    assert!(String::from_utf8_lossy(&said.stderr).contains("expected off or force"));
+}
