@@ -46,7 +46,11 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
         &["rfb", "engine::pipeline", "engine::encode", "engine::damage"],
     ),
     // refdec: what is timed is decoded first
-    ("bench", &[], &["engine::capture", "engine::damage", "engine::encode", "engine::kernel", "engine::refdec"]),
+    (
+        "bench",
+        &[],
+        &["engine::capture", "engine::damage", "engine::encode", "engine::kernel", "engine::gpu", "engine::refdec"],
+    ),
     // helper: the folder of its socket
     ("control", &["session", "helper"], &[]),
     ("desktop", &["helper"], &[]),

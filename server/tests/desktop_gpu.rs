@@ -139,3 +139,28 @@ fn a_gpu_that_is_not_there_is_said_before_anything_is_served() {
     let said = std::process::Command::new(FARPANE).args(["serve", "--gpu", "yes"]).output().expect("runs");
     assert!(String::from_utf8_lossy(&said.stderr).contains("expected off or force"));
 }
+
+#[test]
+fn what_it_costs_is_measured_beside_the_processor_and_a_program_is_called_one() {
+    let gpu = match farpane_engine::gpu::Gpu::open(farpane_engine::gpu::Choice::Any) {
+        Ok(gpu) => gpu,
+        Err(error) => return skip(&error.to_string()),
+    };
+    let said = std::process::Command::new(FARPANE).args(["bench", "gpu", "--seconds", "1", "--json"]).output();
+    let said = said.expect("runs");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(report["device"], gpu.adapter().to_string());
+    assert_eq!(report["software"], gpu.adapter().kind == farpane_engine::gpu::Kind::Software);
+    let rows = report["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 15, "{}", report["missing"]);
+    for row in rows {
+        let number = |name: &str| row[name].as_f64().expect("a number");
+        let cells = (number("width") / 64.0).ceil() * (number("height") / 64.0).ceil();
+        let share = number("cells") * 100.0 / cells;
+        assert!((share - number("changed_percent")).abs() < 1.0, "{row}");
+        for name in ["upload_ms", "compare_host_ms", "compare_ms", "compact_ms", "copy_ms", "cpu_ms"] {
+            assert!(number(name) > 0.0, "{name} of {row}");
+        }
+    }
+}

@@ -8,6 +8,7 @@
 //! frame for each rectangle instead, which belongs to no stream.
 
 mod compress;
+#[cfg(feature = "jpeg")]
 mod content;
 pub mod cursor;
 pub mod deflate;

@@ -14,9 +14,11 @@
 //!
 //! The gradient filter is never sent: old noVNC stops at it, and deflate at low levels gains nothing from it.
 
+#[cfg(feature = "jpeg")]
 use super::content::{self, Cells};
 use super::deflate::{Section, Shape};
 use super::scratch::{Picture, Tools};
+#[cfg(feature = "jpeg")]
 use super::streams::push_compact;
 use super::zrle::pack;
 use super::{Encoded, Params, StreamId};
@@ -24,6 +26,7 @@ use crate::geometry::Rect;
 use crate::pixel::{Layout, PixelBytes};
 
 const FILL: u8 = 0x80;
+#[cfg(feature = "jpeg")]
 const JPEG: u8 = 0x90;
 const FILTER: u8 = 0x40;
 const PALETTE: u8 = 1;
@@ -44,7 +47,9 @@ pub(super) struct Tight<'a> {
     /// The values that are sent.
     pub(super) picture: Picture<'a>,
     /// The mirror's words of the same rectangle.
+    #[cfg_attr(not(feature = "jpeg"), expect(dead_code, reason = "JPEG is made of these"))]
     pub(super) words: Picture<'a>,
+    #[cfg_attr(not(feature = "jpeg"), expect(dead_code, reason = "JPEG is made of these"))]
     pub(super) layout: Layout,
     pub(super) form: PixelBytes,
     pub(super) params: &'a Params,

@@ -122,10 +122,12 @@ impl Device {
             ..wgpu::Limits::downlevel_defaults()
         };
         let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 5, ..required_limits };
+        let times =
+            (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS) & adapter.features();
         let asked = wgpu::DeviceDescriptor {
             label: Some("farpane"),
             // what comes back is written by the GPU where the processor reads it
-            required_features: wgpu::Features::MAPPABLE_PRIMARY_BUFFERS,
+            required_features: wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | times,
             required_limits,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -154,6 +156,13 @@ impl Device {
     /// What it is.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Whether it says how long work takes it.
+    pub(super) fn takes_times(&self) -> bool {
+        self.device
+            .features()
+            .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
     }
 
     /// Whether it can do no more.

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Told once a piece of work is done.
 pub type Ring = Arc<dyn Fn() + Send + Sync>;
 
-/// A piece of work of a device, and whom to tell.
-struct Watched(Arc<Device>, wgpu::SubmissionIndex, Ring);
+/// A piece of work of a device.
+struct Watched(Arc<Device>, wgpu::SubmissionIndex);
 
 enum State {
     Open(Arc<Device>),
@@ -48,9 +48,8 @@ impl Gpu {
         let (watch, watched) = mpsc::channel::<Watched>();
         // ends when the last handle is gone
         let run = move || {
-            while let Ok(Watched(device, index, ring)) = watched.recv() {
+            while let Ok(Watched(device, index)) = watched.recv() {
                 device.wait(index, PATIENCE);
-                ring();
             }
         };
         let started = std::thread::Builder::new().name("gpu".into()).spawn(run);
@@ -138,8 +137,9 @@ impl Gpu {
         None
     }
 
-    /// Has somebody told once a device has done its work up to here.
-    pub(super) fn watch(&self, device: &Arc<Device>, index: wgpu::SubmissionIndex, ring: &Ring) {
-        let _ = self.watch.send(Watched(Arc::clone(device), index, Arc::clone(ring)));
+    /// Waits for a device to do its work up to here, off the threads that have other things to do: whoever waits for that work's memory is
+    /// told by this.
+    pub(super) fn watch(&self, device: &Arc<Device>, index: wgpu::SubmissionIndex) {
+        let _ = self.watch.send(Watched(Arc::clone(device), index));
     }
 }

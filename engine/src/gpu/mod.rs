@@ -5,9 +5,11 @@
 
 mod device;
 mod handle;
+mod measure;
 mod picture;
 mod program;
 
 pub use device::{Adapter, Choice, Device, GpuError, Kind, adapters};
 pub use handle::{Gpu, Ring};
+pub use measure::{GpuTimes, measure};
 pub use picture::{Answer, GpuPicture, Upload};

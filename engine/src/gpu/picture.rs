@@ -25,32 +25,32 @@ const FAILED: u32 = 1 << 16;
 /// A picture that stays on a device.
 pub struct GpuPicture {
     device: Arc<Device>,
-    grid: Grid,
+    pub(super) grid: Grid,
     mask: u32,
-    resident: wgpu::Buffer,
-    records: wgpu::Buffer,
-    bitmap: wgpu::Buffer,
-    slots: Vec<Slot>,
+    pub(super) resident: wgpu::Buffer,
+    pub(super) records: wgpu::Buffer,
+    pub(super) bitmap: wgpu::Buffer,
+    pub(super) slots: Vec<Slot>,
     free: Vec<usize>,
     flight: VecDeque<usize>,
 }
 
 /// What one new picture needs on its way.
-struct Slot {
-    uniform: wgpu::Buffer,
-    jobs: wgpu::Buffer,
-    fresh: wgpu::Buffer,
+pub(super) struct Slot {
+    pub(super) uniform: wgpu::Buffer,
+    pub(super) jobs: wgpu::Buffer,
+    pub(super) fresh: wgpu::Buffer,
     head: wgpu::Buffer,
     tiles: wgpu::Buffer,
     tile_diff: wgpu::BindGroup,
-    compact: wgpu::BindGroup,
+    pub(super) compact: wgpu::BindGroup,
     mapped: Arc<AtomicU32>,
 }
 
 /// Memory for a new picture, as wide as the resident one and without gaps. Only what jobs name is looked at.
 pub struct Upload {
-    slot: usize,
-    view: wgpu::BufferViewMut,
+    pub(super) slot: usize,
+    pub(super) view: wgpu::BufferViewMut,
 }
 
 impl Upload {
@@ -215,17 +215,26 @@ impl GpuPicture {
             pass.dispatch_workgroups(cols, rows, 1);
         }
         let done = queue.submit([encoder.finish()]);
+        self.await_slot(index, ring);
+        gpu.watch(&self.device, done);
+    }
+
+    /// Has the memory of a slot whose work was handed over given back once that is done, and then tells `ring`.
+    pub(super) fn await_slot(&mut self, index: usize, ring: &Ring) {
+        let slot = &self.slots[index];
         slot.mapped.store(0, Ordering::Release);
         for (buffer, mode) in
             [(&slot.head, wgpu::MapMode::Read), (&slot.tiles, wgpu::MapMode::Read), (&slot.fresh, wgpu::MapMode::Write)]
         {
-            let mapped = Arc::clone(&slot.mapped);
+            let (mapped, ring) = (Arc::clone(&slot.mapped), Arc::clone(ring));
             buffer.slice(..).map_async(mode, move |result| {
-                mapped.fetch_add(if result.is_ok() { 1 } else { FAILED }, Ordering::AcqRel);
+                let step = if result.is_ok() { 1 } else { FAILED };
+                if mapped.fetch_add(step, Ordering::AcqRel) + step >= MAPPINGS {
+                    ring();
+                }
             });
         }
         self.flight.push_back(index);
-        gpu.watch(&self.device, done, ring);
     }
 
     /// What came of the oldest new picture under way. `read` is given the changed cells in their order, and of each 64 rows of 64 pixels.
@@ -293,14 +302,27 @@ fn head_bytes(cells: u64) -> u64 {
     4 * u64::from(HEAD_WORDS) + cells * size_of::<Place>() as u64
 }
 
+/// A whole picture without gaps, cell by cell.
+pub(super) fn whole(size: Size) -> Vec<Job> {
+    let grid = Grid::new(size);
+    let cells = (0..grid.rows()).flat_map(|row| (0..grid.cols()).map(move |col| (col, row)));
+    let job = |(col, row)| {
+        let cell = grid.rect(col, row);
+        let clip = u32::from_le_bytes([0, 0, cell.w as u8, cell.h as u8]);
+        let (base, stride) = (u32::from(cell.y) * u32::from(size.w) + u32::from(cell.x), size.w.into());
+        Job { cell: grid.index(col, row) as u32, clip, base, stride }
+    };
+    cells.map(job).collect()
+}
+
 /// A buffer in the device's own memory.
-fn plain(device: &wgpu::Device, label: &'static str, size: u64) -> wgpu::Buffer {
+pub(super) fn plain(device: &wgpu::Device, label: &'static str, size: u64) -> wgpu::Buffer {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
 }
 
 /// Makes something on a device, or says why it cannot be made.
-fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn checked<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, String> {
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let valid = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let made = make();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use farpane_engine::damage::CpuDamage;
 
 use super::AppError;
-use crate::config::GpuUse;
+use crate::config::{GpuUse, LogSection};
 use crate::session::Stage;
 
 /// Where drivers and what describes them lie, and what they read of the machine.
@@ -91,4 +91,27 @@ pub(super) fn lines() -> Vec<String> {
     }
     #[cfg(not(feature = "gpu"))]
     vec!["gpu: not in this build".into()]
+}
+
+/// Measures the best device and the processor beside it, for about so many seconds; the table, or the JSON.
+///
+/// # Errors
+/// When there is no device.
+#[cfg(feature = "gpu")]
+pub fn bench_gpu(seconds: u32, json: bool, log: LogSection) -> Result<String, AppError> {
+    use farpane_engine::gpu::{Choice, Gpu};
+
+    super::logging::start(log);
+    let gpu = Gpu::open(Choice::Any).map_err(AppError::failed)?;
+    let report = crate::bench::gpu::run(&gpu, std::time::Duration::from_secs(seconds.into()));
+    if json { report.json().map_err(AppError::failed) } else { Ok(report.to_string()) }
+}
+
+/// The same in a build without.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "gpu"))]
+pub fn bench_gpu(_seconds: u32, _json: bool, _log: LogSection) -> Result<String, AppError> {
+    Err(AppError::Usage("this farpane was built without the feature gpu".into()))
 }

@@ -36,6 +36,7 @@ pub use bench::{Benchmark, Encoder, Measured, bench};
 pub use control::control_folders;
 pub use demo::demo;
 pub use doorkeeper::run_hooks;
+pub use gpu::bench_gpu;
 pub use processes::hold_keys;
 pub use record::{Recording, record};
 pub use run::serve;

@@ -167,6 +167,8 @@ impl Found {
         clipboard: ClipboardOptions,
         events: Events,
     ) -> Result<Arc<dyn Backend>, OpenError> {
+        // scenes and recordings have none
+        let _ = &clipboard;
         match self {
             Found::Synthetic(scene) => Ok(Arc::new(SyntheticBackend::open(scene, Instant::now(), events)?)),
             Found::Replay(file) => Ok(Arc::new(ReplayBackend::open(&file, &*opener, events)?)),

@@ -6,6 +6,8 @@
 
 mod damage;
 mod encoders;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod report;
 #[cfg(test)]
 mod tests;

@@ -186,7 +186,10 @@ struct RecordArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 struct BenchArgs {
+    #[command(subcommand)]
+    of: Option<BenchOf>,
     /// The desktop to capture a picture of: auto, x11[:DISPLAY], synthetic[:WxH[@FPS][:SCENE]] or replay:FILE; where there is
     /// none, the built-in pictures do
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
@@ -200,6 +203,19 @@ struct BenchArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum BenchOf {
+    /// What comparing pictures costs on the best Vulkan device, and on the processor beside it
+    Gpu {
+        /// About how long to measure
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u32).range(1..=600))]
+        seconds: u32,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// An encoder by its name.
@@ -284,7 +300,11 @@ fn run(cli: Cli) -> Result<(), AppError> {
             let wish = Recording { source, output, file, force, seconds, frames };
             app::record(wish, log(log_format, log_level))
         }
-        Command::Bench(BenchArgs { source, encoder, seconds, json }) => {
+        Command::Bench(BenchArgs { of: Some(BenchOf::Gpu { seconds, json }), .. }) => {
+            say(app::bench_gpu(seconds, json, log(log_format, log_level))?.as_bytes());
+            Ok(())
+        }
+        Command::Bench(BenchArgs { of: None, source, encoder, seconds, json }) => {
             let wish = Benchmark { source, encoders: encoder, seconds, json };
             let measured = app::bench(&wish, log(log_format, log_level))?;
             say(measured.text.as_bytes());

@@ -1,7 +1,9 @@
 //! Finding, in folders made for it.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 
+use super::displays::Seen;
 use super::*;
 use crate::helper::InProcess;
 

@@ -1,0 +1,221 @@
+//! What the two passes cost on a device: times that the GPU itself takes, and those of the processor around them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use farpane_shaders::{Job, Picture};
+
+use super::device::{Device, GpuError};
+use super::handle::{Gpu, Ring};
+use super::picture::{GpuPicture, checked, plain, whole};
+use crate::geometry::Size;
+
+/// Stamps that one round takes: before and after the compare from the processor's memory, that from the device's own, the packing and the
+/// plain copy.
+const STAMPS: u32 = 8;
+/// How long a round may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Medians over some rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuTimes {
+    /// Rounds.
+    pub rounds: usize,
+    /// Cells that changed, and came back.
+    pub cells: u64,
+    /// The processor puts the new picture into memory that the GPU reads.
+    pub upload: Duration,
+    /// The GPU compares it from there.
+    pub compare_host: Duration,
+    /// The GPU compares it from its own memory.
+    pub compare: Duration,
+    /// The GPU packs what changed.
+    pub compact: Duration,
+    /// The GPU copies as many bytes as a picture has inside its memory: the yardstick.
+    pub copy: Duration,
+    /// The processor reads what came back.
+    pub read: Duration,
+}
+
+/// Times pictures of a size of which about so many percent of the cells change, for about so long, twice at least.
+///
+/// # Errors
+/// When the device has no room, takes no times, or is lost meanwhile.
+pub fn measure(gpu: &Gpu, size: Size, percent: u32, budget: Duration) -> Result<GpuTimes, GpuError> {
+    let begun = Instant::now();
+    let unfit = |why: &str| GpuError::Unfit(gpu.adapter().to_string(), why.to_owned());
+    let device = gpu.device(begun).ok_or_else(|| unfit("it is lost"))?;
+    let mut bench = Bench::new(&device, size)?.ok_or_else(|| unfit("it takes no times"))?;
+    let mut rounds: Vec<GpuTimes> = Vec::new();
+    while rounds.len() < 2 || begun.elapsed() < budget {
+        let flip = rounds.len() as u32 % 2 + 1;
+        rounds.push(bench.round(percent, flip).ok_or_else(|| unfit("it is lost"))?);
+    }
+    // the first round compiles and touches memory for the first time
+    rounds.remove(0);
+    let median = |of: fn(&GpuTimes) -> Duration| {
+        let mut all: Vec<Duration> = rounds.iter().map(of).collect();
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    Ok(GpuTimes {
+        rounds: rounds.len(),
+        cells: rounds.last().map_or(0, |round| round.cells),
+        upload: median(|t| t.upload),
+        compare_host: median(|t| t.compare_host),
+        compare: median(|t| t.compare),
+        compact: median(|t| t.compact),
+        copy: median(|t| t.copy),
+        read: median(|t| t.read),
+    })
+}
+
+struct Bench {
+    device: Arc<Device>,
+    picture: GpuPicture,
+    size: Size,
+    jobs: Vec<Job>,
+    /// What is uploaded.
+    fresh: Vec<u32>,
+    /// The new picture in the device's memory, and where it is copied.
+    local: wgpu::Buffer,
+    copied: wgpu::Buffer,
+    stamps: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    told: wgpu::Buffer,
+}
+
+impl Bench {
+    /// None when the device takes no times.
+    fn new(device: &Arc<Device>, size: Size) -> Result<Option<Self>, GpuError> {
+        if !device.takes_times() {
+            return Ok(None);
+        }
+        let mut picture = GpuPicture::new(Arc::clone(device), size, u32::MAX)?;
+        let fresh = vec![0; size.area() as usize];
+        picture.set(&fresh);
+        let room = |why| GpuError::Room(device.adapter().to_string(), size, why);
+        let bytes = size.area() * 4;
+        let raw = &device.device;
+        checked(raw, || {
+            let told = raw.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("told"),
+                size: u64::from(STAMPS) * 8,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            });
+            let resolved = raw.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("resolved"),
+                size: u64::from(STAMPS) * 8,
+                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::QUERY_RESOLVE,
+                mapped_at_creation: false,
+            });
+            let stamps = raw.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("stamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: STAMPS,
+            });
+            let copyable = |label| {
+                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+                raw.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size: bytes,
+                    usage,
+                    mapped_at_creation: false,
+                })
+            };
+            let (local, copied) = (copyable("local"), copyable("copied"));
+            let jobs = whole(size);
+            Self { device: Arc::clone(device), picture, size, jobs, fresh, local, copied, stamps, resolved, told }
+        })
+        .map(Some)
+        .map_err(room)
+    }
+
+    /// Changes cells, `flip` other than the round before, and takes all times; none when the device is lost.
+    fn round(&mut self, percent: u32, flip: u32) -> Option<GpuTimes> {
+        let width = usize::from(self.size.w);
+        for (i, job) in self.jobs.iter().enumerate() {
+            // spread over the picture
+            if (i as u32 * percent) % 100 < percent {
+                let [_, _, w, h] = job.clip.to_le_bytes().map(usize::from);
+                (0..h).for_each(|y| self.fresh[job.base as usize + y * width..][..w].fill(flip));
+            }
+        }
+        let begun = Instant::now();
+        let mut upload = self.picture.begin()?;
+        upload.write(0, &self.fresh);
+        let uploaded = begun.elapsed();
+        drop(upload.view);
+        let slot = &self.picture.slots[upload.slot];
+        slot.fresh.unmap();
+        let Device { device, queue, tile_diff, compact, .. } = &*self.device;
+        let GpuPicture { resident, records, bitmap, grid, .. } = &self.picture;
+        let count = self.jobs.len() as u32;
+        let (width, height, cols) = (self.size.w.into(), self.size.h.into(), u32::from(grid.cols()));
+        let shape = Picture { width, height, cols, mask: u32::MAX, jobs: count };
+        queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&shape));
+        queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(&self.jobs));
+        queue.write_buffer(&self.local, 0, bytemuck::cast_slice(&self.fresh));
+        let local = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, &self.local, resident, records, bitmap]);
+        // the compare from the processor's memory goes to a picture of its own, so that the one that counts finds changes
+        let aside = plain(device, "aside", self.size.area() * 4);
+        let host = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, &slot.fresh, &aside, records, bitmap]);
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        let across = count.min(1024);
+        let timed = |encoder: &mut wgpu::CommandEncoder, at: u32, program: &super::program::Program, group, (x, y)| {
+            let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
+                query_set: &self.stamps,
+                beginning_of_pass_write_index: Some(at),
+                end_of_pass_write_index: Some(at + 1),
+            });
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+            pass.set_pipeline(&program.pipeline);
+            pass.set_bind_group(0, group, &[]);
+            pass.dispatch_workgroups(x, y, 1);
+        };
+        let clear = |encoder: &mut wgpu::CommandEncoder| {
+            encoder.clear_buffer(records, 0, None);
+            encoder.clear_buffer(bitmap, 0, None);
+        };
+        clear(&mut encoder);
+        timed(&mut encoder, 0, tile_diff, &host, (across, count.div_ceil(across)));
+        clear(&mut encoder);
+        timed(&mut encoder, 2, tile_diff, &local, (across, count.div_ceil(across)));
+        timed(&mut encoder, 4, compact, &slot.compact, (cols, u32::from(grid.rows())));
+        encoder.write_timestamp(&self.stamps, 6);
+        encoder.copy_buffer_to_buffer(&self.local, 0, &self.copied, 0, None);
+        encoder.write_timestamp(&self.stamps, 7);
+        encoder.resolve_query_set(&self.stamps, 0..STAMPS, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.told, 0, None);
+        let done = queue.submit([encoder.finish()]);
+        let index = upload.slot;
+        let nobody: Ring = Arc::new(|| ());
+        self.picture.await_slot(index, &nobody);
+        self.told.slice(..).map_async(wgpu::MapMode::Read, |_| ());
+        self.device.wait(done, PATIENCE);
+        let (mut cells, mut read) = (0, Duration::ZERO);
+        let mut copy = Vec::new();
+        let from = Instant::now();
+        self.picture.poll(|places, tiles| {
+            cells = places.len() as u64;
+            copy.extend_from_slice(tiles);
+            read = from.elapsed();
+        });
+        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&self.told.slice(..).get_mapped_range().ok()?);
+        self.told.unmap();
+        let period = f64::from(queue.get_timestamp_period());
+        let between =
+            |at: usize| Duration::from_nanos((stamps[at + 1].saturating_sub(stamps[at]) as f64 * period) as u64);
+        (!self.device.is_lost() && copy.len() as u64 == cells * 4096).then(|| GpuTimes {
+            rounds: 1,
+            cells,
+            upload: uploaded,
+            compare_host: between(0),
+            compare: between(2),
+            compact: between(4),
+            copy: between(6),
+            read,
+        })
+    }
+}
