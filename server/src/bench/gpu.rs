@@ -107,7 +107,7 @@ fn row(gpu: &Gpu, size: Size, percent: u32, share: Duration) -> Result<GpuRow, G
 fn on_cpu(size: Size, percent: u32, share: Duration) -> Duration {
     let begun = Instant::now();
     let (cols, width) = (usize::from(size.w).div_ceil(64), usize::from(size.w));
-    let pictures: [Arc<[u32]>; 2] = [1, 2].map(|value| {
+    let [one, other]: [Arc<[u32]>; 2] = [1, 2].map(|value| {
         let changes = |i: usize| ((i / width / 64 * cols + i % width / 64) as u32 * percent) % 100 < percent;
         (0..width * usize::from(size.h)).map(|i| if changes(i) { value } else { 0 }).collect()
     });
@@ -120,7 +120,7 @@ fn on_cpu(size: Size, percent: u32, share: Duration) -> Duration {
             fourcc: Fourcc::XRGB8888,
             modifier: Modifier::LINEAR,
             pieces: vec![Piece { rect: size.rect(), offset: 0, stride: width * 4 }],
-            memory: Memory::Heap(Arc::clone(&pictures[times.len() % 2])),
+            memory: Memory::Heap(Arc::clone(if times.len() % 2 == 0 { &one } else { &other })),
             hint: Hint::Everything,
             acquire: None,
             seq: 0,
