@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::answers::Answers;
 use super::compare::{Compare, PARALLEL_PX};
 use super::scroll::{Scroll, carry_out};
 use super::source::Pixels;
@@ -59,9 +60,8 @@ pub struct GpuStats {
 /// [`DamageEngine::recycle`]; without that, one small `Vec` a frame.
 #[derive(Default)]
 pub struct CpuDamage {
-    next: u64,
     waiting: VecDeque<(Ticket, Frame)>,
-    answers: VecDeque<(Ticket, Progress)>,
+    answers: Answers,
     compare: Compare,
     coalesce: Coalesce,
     scroll: Option<Box<Scroll>>,
@@ -96,7 +96,7 @@ impl CpuDamage {
                     Progress::Failed(frame)
                 }
             };
-            self.answers.push_back((ticket, progress));
+            self.answers.put(ticket, progress);
         }
     }
 
@@ -197,8 +197,7 @@ fn readable(frame: &Frame) -> Result<bool, FrameError> {
 
 impl DamageEngine for CpuDamage {
     fn submit(&mut self, frame: Frame, mirror: &Mirror, now: Instant) -> Ticket {
-        let ticket = Ticket(self.next);
-        self.next += 1;
+        let ticket = self.answers.ticket();
         self.waiting.push_back((ticket, frame));
         self.advance(mirror, now);
         ticket
@@ -206,8 +205,7 @@ impl DamageEngine for CpuDamage {
 
     fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress {
         self.advance(mirror, now);
-        let answer = self.answers.iter().position(|(t, _)| *t == ticket);
-        answer.and_then(|i| self.answers.remove(i)).map_or(Progress::Pending, |(_, progress)| progress)
+        self.answers.take(ticket)
     }
 
     fn abandon(&mut self) {

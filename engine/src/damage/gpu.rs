@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use farpane_shaders::{CELL, CELL_WORDS, Job, Place};
 
+use super::answers::Answers;
 use super::check::check;
 use super::source::Source;
 use super::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, MirrorData, Progress, Ticket};
@@ -49,8 +50,7 @@ pub struct GpuDamage {
     picture: Option<GpuPicture>,
     synced: Option<Synced>,
     waiting: VecDeque<(Ticket, Work)>,
-    answers: VecDeque<(Ticket, Progress)>,
-    next: u64,
+    answers: Answers,
     cpu: CpuDamage,
     region: Region,
     jobs: Vec<Job>,
@@ -77,8 +77,7 @@ impl GpuDamage {
             picture: None,
             synced: None,
             waiting: VecDeque::new(),
-            answers: VecDeque::new(),
-            next: 0,
+            answers: Answers::default(),
             cpu: CpuDamage::new(),
             region: Region::new(),
             jobs: Vec::new(),
@@ -148,7 +147,7 @@ impl GpuDamage {
         }
         cut(&self.region, &data.grid, &mut self.jobs);
         drop(data);
-        picture.submit(upload, &self.jobs, &self.gpu, &self.ring);
+        picture.submit(upload, &self.jobs, &self.ring);
         self.stats.gpu.upload_bytes += put * 4;
         self.stats.compared_px += self.region.area();
         self.stats.source_bytes += put * 4;
@@ -192,7 +191,7 @@ impl GpuDamage {
                     done => (ticket, done),
                 },
             };
-            self.answers.push_back((ticket, progress));
+            self.answers.put(ticket, progress);
         }
     }
 
@@ -302,8 +301,7 @@ fn cut(region: &Region, grid: &Grid, jobs: &mut Vec<Job>) {
 
 impl DamageEngine for GpuDamage {
     fn submit(&mut self, frame: Frame, mirror: &Mirror, now: Instant) -> Ticket {
-        let ticket = Ticket(self.next);
-        self.next += 1;
+        let ticket = self.answers.ticket();
         let work = match self.hand_over(&frame, mirror, now) {
             Ok(()) => Work::Gpu(frame, now),
             Err(reason) => {
@@ -318,8 +316,7 @@ impl DamageEngine for GpuDamage {
 
     fn poll(&mut self, ticket: Ticket, mirror: &Mirror, now: Instant) -> Progress {
         self.advance(mirror, now);
-        let answer = self.answers.iter().position(|(t, _)| *t == ticket);
-        answer.and_then(|i| self.answers.remove(i)).map_or(Progress::Pending, |(_, progress)| progress)
+        self.answers.take(ticket)
     }
 
     fn abandon(&mut self) {

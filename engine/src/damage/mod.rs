@@ -1,5 +1,6 @@
 //! Damage: what differs between a frame and the output's last picture, and that picture, the mirror.
 
+mod answers;
 mod check;
 mod compare;
 mod cpu;

@@ -1,11 +1,16 @@
 //! An opened device and how it was chosen.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use farpane_shaders::{COMPACT, TILE_DIFF};
 
 use super::program::Program;
+use super::trial::try_out;
+
+/// How long the thread that waits for the GPU stays with one piece of work.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which devices will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,7 @@ pub struct Device {
     pub(super) compact: Program,
     adapter: Adapter,
     lost: Arc<AtomicBool>,
+    watch: mpsc::Sender<wgpu::SubmissionIndex>,
 }
 
 impl Device {
@@ -105,9 +111,16 @@ impl Device {
                 software.get_or_insert(described.to_string());
                 continue;
             }
-            match Self::with(&adapter, described) {
-                Ok(device) => return Ok(Arc::new(device)),
-                Err(error) => unfit = unfit.or(Some(error)),
+            let opened = Self::with(&adapter, described).and_then(|device| {
+                let device = Arc::new(device);
+                try_out(&device).map(|()| device)
+            });
+            match opened {
+                Ok(device) => return Ok(device),
+                Err(error) => {
+                    tracing::debug!(%error, "GPU left out");
+                    unfit = unfit.or(Some(error));
+                }
             }
         }
         Err(unfit.or(software.map(GpuError::SoftwareOnly)).unwrap_or(GpuError::None))
@@ -150,7 +163,16 @@ impl Device {
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(unfit(one_line(&error)));
         }
-        Ok(Self { device, queue, tile_diff, compact, adapter: described, lost })
+        let (watch, watched) = mpsc::channel::<wgpu::SubmissionIndex>();
+        let watcher = device.clone();
+        // ends with the device
+        let run = move || {
+            while let Ok(index) = watched.recv() {
+                wait(&watcher, index, PATIENCE);
+            }
+        };
+        std::thread::Builder::new().name("gpu".into()).spawn(run).map_err(|error| unfit(error.to_string()))?;
+        Ok(Self { device, queue, tile_diff, compact, adapter: described, lost, watch })
     }
 
     /// What it is.
@@ -171,11 +193,13 @@ impl Device {
     }
 
     /// Waits until it has done its work up to here, or a time has passed.
-    pub(super) fn wait(&self, index: wgpu::SubmissionIndex, limit: std::time::Duration) {
-        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(limit) };
-        if let Err(error) = self.device.poll(wait) {
-            tracing::debug!(%error, "GPU");
-        }
+    pub(super) fn wait(&self, index: wgpu::SubmissionIndex, limit: Duration) {
+        wait(&self.device, index, limit);
+    }
+
+    /// Has a thread of its own wait for its work up to here: whoever waits for that work's memory is told by this.
+    pub(super) fn watch(&self, index: wgpu::SubmissionIndex) {
+        let _ = self.watch.send(index);
     }
 
     /// Gives it up: what it has in hand is lost.
@@ -190,6 +214,12 @@ pub fn adapters() -> Vec<Adapter> {
     let mut all: Vec<Adapter> = enumerate().iter().map(describe).collect();
     all.sort_by_key(|adapter| adapter.kind);
     all
+}
+
+fn wait(device: &wgpu::Device, index: wgpu::SubmissionIndex, limit: Duration) {
+    if let Err(error) = device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(limit) }) {
+        tracing::debug!(%error, "GPU");
+    }
 }
 
 fn enumerate() -> Vec<wgpu::Adapter> {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use farpane_shaders::{Job, Picture};
 
+use super::Ring;
 use super::device::{Device, GpuError};
-use super::handle::{Gpu, Ring};
+use super::handle::Gpu;
 use super::picture::{GpuPicture, checked, plain, whole};
 use crate::geometry::Size;
 

@@ -8,8 +8,12 @@ mod handle;
 mod measure;
 mod picture;
 mod program;
+mod trial;
 
 pub use device::{Adapter, Choice, Device, GpuError, Kind, adapters};
-pub use handle::{Gpu, Ring};
+pub use handle::Gpu;
 pub use measure::{GpuTimes, measure};
 pub use picture::{Answer, GpuPicture, Upload};
+
+/// Told once a piece of work is done.
+pub type Ring = std::sync::Arc<dyn Fn() + Send + Sync>;

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use farpane_shaders::{CELL, CELL_WORDS, HEAD_WORDS, Job, Picture, Place, Record};
 
+use super::Ring;
 use super::device::{Device, GpuError, one_line};
-use super::handle::{Gpu, Ring};
 use crate::geometry::Size;
 use crate::tile::Grid;
 
@@ -175,7 +175,7 @@ impl GpuPicture {
     }
 
     /// Has the jobs of a new picture compared; `ring` is told when there is an answer.
-    pub fn submit(&mut self, upload: Upload, jobs: &[Job], gpu: &Gpu, ring: &Ring) {
+    pub fn submit(&mut self, upload: Upload, jobs: &[Job], ring: &Ring) {
         let Upload { slot: index, view } = upload;
         drop(view);
         let Device { device, queue, tile_diff, compact, .. } = &*self.device;
@@ -216,7 +216,7 @@ impl GpuPicture {
         }
         let done = queue.submit([encoder.finish()]);
         self.await_slot(index, ring);
-        gpu.watch(&self.device, done);
+        self.device.watch(done);
     }
 
     /// Has the memory of a slot whose work was handed over given back once that is done, and then tells `ring`.

@@ -34,14 +34,14 @@ fn whole(size: Size) -> Vec<Job> {
 }
 
 /// What the GPU makes of it: places and cells.
-fn on_gpu(gpu: &Gpu, picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>, Vec<u32>) {
+fn on_gpu(picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>, Vec<u32>) {
     let (tell, told) = channel();
     let ring: Ring = Arc::new(move || {
         let _ = tell.send(());
     });
     let mut upload = picture.begin().expect("memory");
     upload.write(0, fresh);
-    picture.submit(upload, jobs, gpu, &ring);
+    picture.submit(upload, jobs, &ring);
     told.recv_timeout(Duration::from_secs(60)).expect("is told");
     let mut got = None;
     let answer = picture.poll(|places, tiles| got = Some((places.to_vec(), tiles.to_vec())));
@@ -59,7 +59,7 @@ fn twins(gpu: &Gpu, size: Size, old: &[u32], jobs: &[Job], fresh: &[u32]) -> usi
     let device = gpu.device(Instant::now()).expect("a device");
     let mut picture = GpuPicture::new(device, size, MASK).expect("room");
     picture.set(old);
-    let (places, tiles) = on_gpu(gpu, &mut picture, jobs, fresh);
+    let (places, tiles) = on_gpu(&mut picture, jobs, fresh);
     for level in CpuLevel::all() {
         let mut resident = old.to_vec();
         let mut records = vec![Record::default(); grid.len()];
@@ -69,7 +69,7 @@ fn twins(gpu: &Gpu, size: Size, old: &[u32], jobs: &[Job], fresh: &[u32]) -> usi
         assert_eq!(places, want_places, "{level:?}, {size}");
         assert!(tiles == want_tiles, "{level:?}, {size}: pixels");
         // the resident pictures are the same, too
-        let (again, _) = on_gpu(gpu, &mut picture, &whole(size), &resident);
+        let (again, _) = on_gpu(&mut picture, &whole(size), &resident);
         assert_eq!(again, [], "{level:?}, {size}");
     }
     places.len()
@@ -107,7 +107,7 @@ fn tile_diff_finds_one_pixel_wherever_it_is() {
             picture.set(&old);
             let mut fresh = old.clone();
             fresh[y * 130 + x] = 6;
-            let (places, tiles) = on_gpu(gpu, &mut picture, &whole(size), &fresh);
+            let (places, tiles) = on_gpu(&mut picture, &whole(size), &fresh);
             let (col, row) = (x / 64, y / 64);
             let (left, top) = (x % 64, y % 64);
             let place = Place {
@@ -173,7 +173,7 @@ fn compact_lists_cells_in_their_order_among_many() {
         let device = gpu.device(Instant::now()).expect("a device");
         match GpuPicture::new(device, size, MASK) {
             Ok(mut picture) => {
-                let (places, _) = on_gpu(gpu, &mut picture, &whole(size), &fresh);
+                let (places, _) = on_gpu(&mut picture, &whole(size), &fresh);
                 assert_eq!(places.iter().map(|p| p.cell as usize).collect::<Vec<_>>(), changed);
             }
             // the least that Vulkan promises is what the smaller one takes

@@ -1,0 +1,52 @@
+//! Whether a device that was opened does what it should.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use farpane_shaders::{Job, Place};
+
+use super::Ring;
+use super::device::{Device, GpuError};
+use super::picture::{Answer, GpuPicture};
+use crate::geometry::Size;
+
+/// How long it may take to show that.
+const TRIAL: Duration = Duration::from_secs(10);
+
+/// Has a device compare two small pictures of which the answer is known. Drivers compile what they still have to at this.
+pub(super) fn try_out(device: &Arc<Device>) -> Result<(), GpuError> {
+    let unfit = |why: &str| GpuError::Unfit(device.adapter().to_string(), why.to_owned());
+    let size = Size::new(100, 70);
+    let mut picture = GpuPicture::new(Arc::clone(device), size, 0x00ff_ffff)?;
+    picture.set(&[5; 7000]);
+    let mut fresh = [0x1200_0005u32; 7000];
+    fresh[66 * 100 + 99] = 7;
+    let (tell, told) = mpsc::channel();
+    let ring: Ring = Arc::new(move || {
+        let _ = tell.send(());
+    });
+    let mut upload = picture.begin().ok_or_else(|| unfit("it maps no memory"))?;
+    upload.write(0, &fresh);
+    // the lower right cell and the one above it
+    let jobs = [(3, [0, 0, 36, 6], 64 * 100 + 64), (1, [0, 0, 36, 64], 64)];
+    let jobs = jobs.map(|(cell, clip, base)| Job { cell, clip: u32::from_le_bytes(clip), base, stride: 100 });
+    picture.submit(upload, &jobs, &ring);
+    let end = Instant::now() + TRIAL;
+    let mut right = false;
+    let answer = loop {
+        let _ = told.recv_timeout(Duration::from_millis(20));
+        let answer = picture.poll(|places, tiles| {
+            let place = Place { cell: 3, squares: 1 << 2, extent: u32::from_le_bytes([35, 2, 36, 3]), count: 1 };
+            let want = |i: usize| u32::from(i < 6 * 64 && i % 64 < 36) * if i == 2 * 64 + 35 { 7 } else { 5 };
+            right = places == [place] && tiles.iter().enumerate().all(|(i, pixel)| *pixel == want(i));
+        });
+        if answer != Answer::Pending || Instant::now() >= end {
+            break answer;
+        }
+    };
+    match answer {
+        Answer::Done { .. } if right => Ok(()),
+        Answer::Done { .. } => Err(unfit("it compares wrongly")),
+        Answer::Pending | Answer::Lost => Err(unfit("it answers nothing")),
+    }
+}
