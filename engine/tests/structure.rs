@@ -100,9 +100,10 @@ const ENGINE_WORDS: &[&str] = &["engine::geometry", "engine::pixel", "engine::fr
 const UNSAFE: &[&str] = &[
     "engine/src/kernel/*/x86.rs",
     "engine/src/kernel/*/aarch64.rs",
-    "engine/src/frame/memory.rs",
+    "engine/src/frame/dma_buf.rs",
+    "engine/src/frame/mapping.rs",
     "engine/src/damage/source.rs",
-    "engine/src/gpu/upload.rs",
+    "engine/src/gpu/*/ffi.rs",
     "engine/src/capture/*/ffi.rs",
     "engine/src/encode/h264/ffi.rs",
     "server/pam/src/*.rs",

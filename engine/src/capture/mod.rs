@@ -2,8 +2,6 @@
 
 #[cfg(any(feature = "wayland", feature = "x11"))]
 mod bands;
-#[cfg(any(feature = "pipewire", feature = "wayland", feature = "x11"))]
-mod mapping;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;
 pub mod replay;

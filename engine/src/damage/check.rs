@@ -50,29 +50,22 @@ pub enum FrameError {
         /// Bytes of the memory.
         len: usize,
     },
+    /// The memory is a device's, and the processor cannot read it.
+    #[error("memory that the processor cannot read: {0}")]
+    Unreadable(std::io::ErrorKind),
     /// The fence that says when the pixels may be read is broken.
     #[error("acquire fence cannot be waited for")]
     Fence,
 }
 
-/// Whether a frame can be compared with a mirror, and all its pixels lie in `len` bytes of memory.
-pub(super) fn check(frame: &Frame, data: &MirrorData, len: usize) -> Result<(), FrameError> {
-    let size = data.grid.size();
-    if frame.size != size {
-        return Err(FrameError::Size { frame: frame.size, mirror: size });
-    }
-    if frame.fourcc.layout() != Some(data.layout) {
-        return Err(FrameError::Format(frame.fourcc));
-    }
+/// Whether the CPU can compare a frame with a mirror: its pixels lie in rows inside its memory.
+pub(super) fn check(frame: &Frame, data: &MirrorData) -> Result<(), FrameError> {
+    fits(frame, data)?;
     if frame.modifier != Modifier::LINEAR {
         return Err(FrameError::Tiled(frame.modifier));
     }
+    let len = frame.memory.len();
     for &Piece { rect, offset, stride } in frame.pieces.iter().filter(|p| !p.rect.is_empty()) {
-        let right = u32::from(rect.x) + u32::from(rect.w);
-        let bottom = u32::from(rect.y) + u32::from(rect.h);
-        if right > size.w.into() || bottom > size.h.into() {
-            return Err(FrameError::Outside { rect, size });
-        }
         let row = usize::from(rect.w) * 4;
         if rect.h > 1 && stride < row {
             return Err(FrameError::Stride { rect, stride });
@@ -80,6 +73,25 @@ pub(super) fn check(frame: &Frame, data: &MirrorData, len: usize) -> Result<(), 
         let end = stride.checked_mul(usize::from(rect.h - 1)).and_then(|n| n.checked_add(row)?.checked_add(offset));
         if end.is_none_or(|end| end > len) {
             return Err(FrameError::Short { rect, offset, stride, len });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a frame shows pixels of a mirror, wherever they lie.
+pub(super) fn fits(frame: &Frame, data: &MirrorData) -> Result<(), FrameError> {
+    let size = data.grid.size();
+    if frame.size != size {
+        return Err(FrameError::Size { frame: frame.size, mirror: size });
+    }
+    if frame.fourcc.layout() != Some(data.layout) {
+        return Err(FrameError::Format(frame.fourcc));
+    }
+    for rect in frame.pieces.iter().map(|piece| piece.rect).filter(|rect| !rect.is_empty()) {
+        let right = u32::from(rect.x) + u32::from(rect.w);
+        let bottom = u32::from(rect.y) + u32::from(rect.h);
+        if right > size.w.into() || bottom > size.h.into() {
+            return Err(FrameError::Outside { rect, size });
         }
     }
     Ok(())

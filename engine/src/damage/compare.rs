@@ -56,7 +56,7 @@ pub(super) struct Compare {
 impl Compare {
     /// Checks a frame and lists what is to be compared; returns how many pixels that are.
     pub(super) fn begin(&mut self, frame: &Frame, data: &MirrorData) -> Result<u64, FrameError> {
-        check(frame, data, Source::new(&frame.memory).len())?;
+        check(frame, data)?;
         self.cut(frame);
         Ok(self.jobs.iter().map(|job| job.rect.area()).sum())
     }

@@ -1,6 +1,7 @@
 //! Damage on the CPU: done when `submit` returns. One pass compares and copies; where moves may be found, a look and the search go before it.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -43,6 +44,8 @@ pub struct GpuStats {
     pub cells: u64,
     /// Bytes that came back: changed cells, where they belong and how many they are.
     pub read_bytes: u64,
+    /// Frames that it read where their source had put them.
+    pub imported: u64,
     /// Bytes put into memory that it reads.
     pub upload_bytes: u64,
 }
@@ -112,18 +115,18 @@ impl CpuDamage {
         let compared = self.compare.begin(frame, data)?;
         self.stats.compared_px += compared;
         self.stats.source_bytes += compared * 4;
+        let pixels = Pixels::of(frame)?;
         let Self { compare, coalesce, scroll, .. } = self;
         let seq = data.seq + 1;
         let changed = match scroll.as_mut().filter(|scroll| scroll.wants(frame, data)) {
             Some(scroll) => {
-                let pixels = Pixels::of(frame);
                 let found = &mut damage;
                 let mut work = move || with_moves(&pixels, data, now, compare, coalesce, scroll, found);
                 // entered once, so that each step finds the cores awake
                 if compared >= PARALLEL_PX { rayon::scope(|_| work()) } else { work() }
             }
             None => {
-                let changed = compare.run(&Pixels::of(frame), data);
+                let changed = compare.run(&pixels, data);
                 mark(data, compare, now);
                 coalesce.run(&data.grid, &compare.map, &compare.extents, &mut damage.changed);
                 if let Some(scroll) = scroll {
@@ -186,7 +189,16 @@ fn mark(data: &mut MirrorData, compare: &Compare, now: Instant) {
 
 /// Whether the frame's pixels may be read now.
 fn readable(frame: &Frame) -> Result<bool, FrameError> {
-    let Some(fence) = &frame.acquire else { return Ok(true) };
+    frame.acquire.as_ref().map_or(Ok(true), signalled)
+}
+
+/// Whether a fence has signalled.
+#[cfg(feature = "gpu")]
+pub(super) fn is_readable(fence: &OwnedFd) -> bool {
+    signalled(fence).unwrap_or(false)
+}
+
+fn signalled(fence: &OwnedFd) -> Result<bool, FrameError> {
     let mut fds = [PollFd::new(fence, PollFlags::IN)];
     match rustix::event::poll(&mut fds, Some(&Timespec::default())) {
         Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),

@@ -4,19 +4,22 @@
 //! mirror is the truth: after such a frame the device's picture is filled from it anew.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farpane_shaders::{CELL, CELL_WORDS, Job, Place};
 
 use super::answers::Answers;
-use super::check::check;
+use super::check::{check, fits};
+use super::cpu::is_readable;
 use super::source::Source;
 use super::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, MirrorData, Progress, Ticket};
-use crate::frame::{Frame, Hint};
-use crate::geometry::{Rect, Region};
-use crate::gpu::{Answer, Gpu, GpuPicture, Ring};
-use crate::tile::{CellMap, Coalesce, Extent, Grid};
+use crate::frame::{Frame, Hint, Memory, Piece};
+use crate::geometry::Region;
+use crate::gpu::{Answer, Gpu, GpuPicture, Ring, Rows, add_jobs};
+use crate::pixel::Modifier;
+use crate::tile::{CellMap, Coalesce, Extent};
 
 /// A device that takes longer than this for a frame is given up.
 const HUNG: Duration = Duration::from_millis(500);
@@ -42,8 +45,8 @@ enum Work {
 
 /// Damage engine that compares on a GPU, and on the CPU what that cannot take.
 ///
-/// The result is the CPU engine's but for moves, which it does not look for. A frame in memory that the GPU does not see is put into memory
-/// that it does: one copy of what the source says has changed.
+/// The result is the CPU engine's but for moves, which it does not look for. A frame lies in memory that the GPU takes, or is put into memory
+/// that it sees: one copy of what the source says has changed.
 pub struct GpuDamage {
     gpu: Arc<Gpu>,
     ring: Ring,
@@ -93,13 +96,11 @@ impl GpuDamage {
         if self.waiting.iter().any(|(_, work)| !matches!(work, Work::Gpu(..))) {
             return Err("frames before it are the CPU's".into());
         }
-        if frame.acquire.is_some() {
-            return Err("it comes with a fence".into());
-        }
         let device = self.gpu.device(now).ok_or("no device")?;
         let data = mirror.read();
-        let source = Source::new(&frame.memory);
-        check(frame, &data, source.len()).map_err(|error| error.to_string())?;
+        // the device knows other forms than rows
+        let checked = if frame.modifier == Modifier::LINEAR { check(frame, &data) } else { fits(frame, &data) };
+        checked.map_err(|error| error.to_string())?;
         let (size, mask) = (data.size(), data.layout.mask());
         if data.grid.is_empty() {
             return Err("it is empty".into());
@@ -124,33 +125,52 @@ impl GpuDamage {
             self.stats.gpu.upload_bytes += data.pixels.len() as u64 * 4;
             self.synced = Some(here);
         }
-        let mut upload = picture.begin().ok_or("no memory to put it into")?;
-        let width = usize::from(size.w);
+        let fence = fence(frame);
+        self.jobs.clear();
         self.region.clear();
-        let mut put = 0;
-        for piece in &frame.pieces {
-            let mut part = Region::from(piece.rect);
-            if let Hint::Only(region) = &frame.hint {
-                part.intersect(region);
-            }
-            for rect in part.rects() {
-                self.row.resize(rect.w.into(), 0);
-                let left = usize::from(rect.x - piece.rect.x) * 4;
-                for y in rect.y..rect.bottom() {
-                    let down = usize::from(y - piece.rect.y);
-                    source.read(piece.offset + down * piece.stride + left, &mut self.row);
-                    upload.write(usize::from(y) * width + usize::from(rect.x), &self.row);
+        match picture.import(frame) {
+            Ok(import) => {
+                // of pieces that overlap the last one counts
+                for piece in frame.pieces.iter().rev() {
+                    let mut part = part(piece, &frame.hint);
+                    part.subtract(&self.region);
+                    let rows = match import.shift() {
+                        Some(shift) => Rows::of_piece(&piece.rect, shift + piece.offset, piece.stride),
+                        None => Some(picture.copied_rows()),
+                    };
+                    add_jobs(&part, &data.grid, rows.ok_or("its pixels are no whole words")?, &mut self.jobs);
+                    self.region.union(&part);
                 }
+                drop(data);
+                picture.submit_import(&import, &self.region, fence, &self.jobs, &self.ring)?;
+                self.stats.gpu.imported += 1;
             }
-            put += part.area();
-            self.region.union(&part);
+            Err(reason) if fence.is_some() || matches!(frame.memory, Memory::DmaBuf(_)) => return Err(reason),
+            Err(_) => {
+                let source = Source::open(&frame.memory).map_err(|error| error.to_string())?;
+                let mut upload = picture.begin().ok_or("no memory to put it into")?;
+                let width = usize::from(size.w);
+                for piece in &frame.pieces {
+                    let part = part(piece, &frame.hint);
+                    for rect in part.rects() {
+                        self.row.resize(rect.w.into(), 0);
+                        let left = usize::from(rect.x - piece.rect.x) * 4;
+                        for y in rect.y..rect.bottom() {
+                            let down = usize::from(y - piece.rect.y);
+                            source.read(piece.offset + down * piece.stride + left, &mut self.row);
+                            upload.write(usize::from(y) * width + usize::from(rect.x), &self.row);
+                        }
+                    }
+                    self.stats.gpu.upload_bytes += part.area() * 4;
+                    self.region.union(&part);
+                }
+                add_jobs(&self.region, &data.grid, Rows::packed(size), &mut self.jobs);
+                drop(data);
+                picture.submit(upload, &self.jobs, &self.ring);
+            }
         }
-        cut(&self.region, &data.grid, &mut self.jobs);
-        drop(data);
-        picture.submit(upload, &self.jobs, &self.ring);
-        self.stats.gpu.upload_bytes += put * 4;
         self.stats.compared_px += self.region.area();
-        self.stats.source_bytes += put * 4;
+        self.stats.source_bytes += self.region.area() * 4;
         Ok(())
     }
 
@@ -181,7 +201,6 @@ impl GpuDamage {
                 },
                 Work::Cpu(frame) => {
                     let inner = self.cpu.submit(frame, mirror, now);
-                    self.synced = None;
                     self.stats.gpu.cpu_frames += 1;
                     self.waiting.push_front((ticket, Work::Fenced(inner)));
                     continue;
@@ -277,26 +296,23 @@ impl Cells {
     }
 }
 
-/// Lists the parts of cells that a region has.
-fn cut(region: &Region, grid: &Grid, jobs: &mut Vec<Job>) {
-    jobs.clear();
-    let width = u32::from(grid.size().w);
-    for rect in region.rects() {
-        let (cols, rows) = grid.cells(rect);
-        for row in rows {
-            for col in cols.clone() {
-                let cell = grid.rect(col, row);
-                let part: Rect = rect.intersect(&cell);
-                let clip = [part.x - cell.x, part.y - cell.y, part.right() - cell.x, part.bottom() - cell.y];
-                jobs.push(Job {
-                    cell: grid.index(col, row) as u32,
-                    clip: u32::from_le_bytes(clip.map(|v| v as u8)),
-                    base: u32::from(cell.y) * width + u32::from(cell.x),
-                    stride: width,
-                });
-            }
-        }
+/// The part of a piece that may have changed.
+fn part(piece: &Piece, hint: &Hint) -> Region {
+    let mut part = Region::from(piece.rect);
+    if let Hint::Only(region) = hint {
+        part.intersect(region);
     }
+    part
+}
+
+/// What a frame's pixels wait for; none when they are there.
+fn fence(frame: &Frame) -> Option<OwnedFd> {
+    let fence = match (&frame.acquire, &frame.memory) {
+        (Some(fence), _) => fence.try_clone().ok(),
+        (None, Memory::DmaBuf(buffer)) => buffer.fence(),
+        (None, _) => None,
+    };
+    fence.filter(|fence| !is_readable(fence))
 }
 
 impl DamageEngine for GpuDamage {
@@ -320,12 +336,13 @@ impl DamageEngine for GpuDamage {
     }
 
     fn abandon(&mut self) {
+        // a source gets its memory back when nothing reads it any more
+        if let Some(picture) = self.picture.take_if(|picture| picture.under_way() > 0) {
+            picture.finish(HUNG);
+        }
         self.waiting.clear();
         self.answers.clear();
         self.cpu.abandon();
-        if self.picture.as_ref().is_some_and(|picture| picture.under_way() > 0) {
-            self.picture = None;
-        }
         self.synced = None;
     }
 
@@ -354,5 +371,11 @@ impl DamageEngine for GpuDamage {
         if self.spare.len() < 4 {
             self.spare.push(damage);
         }
+    }
+}
+
+impl Drop for GpuDamage {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }

@@ -92,13 +92,13 @@ mod tests {
                 .map(|y| {
                     let x = noise.below(w.into());
                     let mut out = vec![0; noise.below(usize::from(w) - x) + 1];
-                    Live::new(&Pixels::of(&given), &data).read(y, x, &mut out);
+                    Live::new(&Pixels::of(&given).expect("ours"), &data).read(y, x, &mut out);
                     (y, x, out)
                 })
                 .collect();
             let mut compare = Compare::default();
             compare.begin(&given, &data).expect("a frame");
-            compare.run(&Pixels::of(&given), &mut data);
+            compare.run(&Pixels::of(&given).expect("ours"), &mut data);
             for (y, x, out) in read {
                 prop_assert_eq!(&data.pixels[y * usize::from(w) + x..][..out.len()], &out[..]);
             }

@@ -5,40 +5,24 @@
 
 #![allow(unsafe_code)]
 
-use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use crate::frame::{Frame, Memory, Piece};
+use super::FrameError;
+use crate::frame::{Bytes, Frame, Memory, Piece};
 
 /// Pixels of the longest segment: one row of a cell.
 pub(super) const SEGMENT: usize = crate::tile::CELL as usize;
 
 /// A frame's memory, readable by copying only.
-pub(super) struct Source<'a> {
-    start: *const u8,
-    len: usize,
-    memory: PhantomData<&'a Memory>,
-}
-
-// SAFETY: the bytes live as long as the `Memory`, whose kinds are all `Send + Sync`; only reads are made.
-unsafe impl Send for Source<'_> {}
-
-// SAFETY: as above; reads through `&self` do not touch the struct itself.
-unsafe impl Sync for Source<'_> {}
+pub(super) struct Source<'a>(Bytes<'a>);
 
 impl<'a> Source<'a> {
     /// The bytes of a frame's memory.
-    pub(super) fn new(memory: &'a Memory) -> Self {
-        let (start, len) = match memory {
-            Memory::Heap(pixels) => (pixels.as_ptr().cast(), size_of_val::<[u32]>(pixels)),
-            Memory::Shared(shared) => (shared.as_ptr(), shared.len()),
-        };
-        Self { start, len, memory: PhantomData }
-    }
-
-    /// Readable bytes.
-    pub(super) fn len(&self) -> usize {
-        self.len
+    ///
+    /// # Errors
+    /// When the processor cannot read them.
+    pub(super) fn open(memory: &'a Memory) -> Result<Self, FrameError> {
+        memory.open().map(Self).map_err(|error| FrameError::Unreadable(error.kind()))
     }
 
     /// Copies the pixels from byte `offset` on into `out`, reading each byte once.
@@ -48,9 +32,10 @@ impl<'a> Source<'a> {
     #[inline]
     pub(super) fn read(&self, offset: usize, out: &mut [u32]) {
         let bytes = size_of_val::<[u32]>(out);
-        assert!(offset <= self.len && bytes <= self.len - offset, "segment inside the memory");
+        let Bytes { start, len, .. } = self.0;
+        assert!(offset <= len && bytes <= len - offset, "segment inside the memory");
         // SAFETY: `offset <= len`, and the memory is valid for `len` bytes (contract of `SharedMemory`).
-        let from = unsafe { self.start.add(offset) };
+        let from = unsafe { start.add(offset) };
         if let Ok(whole) = <&mut [u32; SEGMENT]>::try_from(&mut *out) {
             // SAFETY: `from` is valid for `bytes` (assert above) and `whole` is exactly that long; the two
             // cannot overlap, as `out` is borrowed alone.
@@ -72,8 +57,11 @@ pub(super) struct Pixels<'a> {
 
 impl<'a> Pixels<'a> {
     /// Those of a frame.
-    pub(super) fn of(frame: &'a Frame) -> Self {
-        Self { source: Source::new(&frame.memory), pieces: &frame.pieces }
+    ///
+    /// # Errors
+    /// When the processor cannot read them.
+    pub(super) fn of(frame: &'a Frame) -> Result<Self, FrameError> {
+        Ok(Self { source: Source::open(&frame.memory)?, pieces: &frame.pieces })
     }
 }
 
@@ -84,8 +72,7 @@ mod tests {
     #[test]
     fn segments_start_at_any_byte() {
         let memory = Memory::Heap((0..80u32).map(|i| i * 0x0101_0101).collect());
-        let source = Source::new(&memory);
-        assert_eq!(source.len(), 320);
+        let source = Source::open(&memory).expect("ours");
         let mut out = [0; 2];
         source.read(4 * 7 + 1, &mut out);
         assert_eq!(out, [0x0807_0707, 0x0908_0808]);
@@ -98,6 +85,6 @@ mod tests {
     #[should_panic(expected = "inside the memory")]
     fn reads_past_the_end_are_refused() {
         let memory = Memory::Heap(vec![0; 4].into());
-        Source::new(&memory).read(13, &mut [0]);
+        Source::open(&memory).expect("ours").read(13, &mut [0]);
     }
 }

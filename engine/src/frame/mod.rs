@@ -1,6 +1,8 @@
 //! A captured picture on its way to the damage stage, and the pointer's shape.
 
 mod cursor;
+mod dma_buf;
+mod mapping;
 mod memory;
 mod pool;
 
@@ -8,6 +10,12 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 pub use cursor::CursorImage;
+#[cfg(feature = "pipewire")]
+pub(crate) use dma_buf::cannot_shrink;
+pub use dma_buf::{DmaBuf, Plane, Reading};
+#[cfg(any(feature = "pipewire", feature = "wayland", feature = "x11"))]
+pub(crate) use mapping::Mapping;
+pub(crate) use memory::Bytes;
 pub use memory::{Memory, SharedMemory};
 pub use pool::{Pool, PoolEmpty};
 
@@ -43,7 +51,8 @@ pub struct Frame {
     pub size: Size,
     /// Pixel format of the memory.
     pub fourcc: Fourcc,
-    /// Tiling of the memory; CPU readers accept [`Modifier::LINEAR`] only.
+    /// Tiling of the memory; CPU readers accept [`Modifier::LINEAR`] only. Where it is another, pieces say what is there and a dma-buf's planes
+    /// where.
     pub modifier: Modifier,
     /// The parts of the picture that are present (1 to 4 planes or any number of fetched bands); what no piece
     /// covers is as it was in the frame before.

@@ -1,13 +1,16 @@
 //! An opened device and how it was chosen.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use farpane_shaders::{COMPACT, TILE_DIFF};
 
 use super::program::Program;
 use super::trial::try_out;
+use super::vulkan::{Paths, Vulkan, Wait, open};
+use crate::pixel::{Fourcc, Modifier};
 
 /// How long the thread that waits for the GPU stays with one piece of work.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -88,6 +91,9 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     pub(super) tile_diff: Program,
     pub(super) compact: Program,
+    pub(super) vulkan: Vulkan,
+    /// Held from the first thing that the next submission is to wait for until that.
+    submitting: Mutex<()>,
     adapter: Adapter,
     lost: Arc<AtomicBool>,
     watch: mpsc::Sender<wgpu::SubmissionIndex>,
@@ -145,8 +151,7 @@ impl Device {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let opened = pollster::block_on(adapter.request_device(&asked));
-        let (device, queue) = opened.map_err(|error| unfit(one_line(&error)))?;
+        let (device, queue, vulkan) = open(adapter, &asked).map_err(unfit)?;
         let lost = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&lost);
         device.set_device_lost_callback(move |reason, message| {
@@ -172,12 +177,37 @@ impl Device {
             }
         };
         std::thread::Builder::new().name("gpu".into()).spawn(run).map_err(|error| unfit(error.to_string()))?;
-        Ok(Self { device, queue, tile_diff, compact, adapter: described, lost, watch })
+        let submitting = Mutex::default();
+        Ok(Self { device, queue, tile_diff, compact, vulkan, submitting, adapter: described, lost, watch })
     }
 
     /// What it is.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// In which ways it reads memory of others where it lies.
+    pub fn paths(&self) -> Paths {
+        self.vulkan.paths()
+    }
+
+    /// In which forms it takes pictures of a format, where it takes them in any.
+    pub fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
+        self.vulkan.modifiers(fourcc)
+    }
+
+    /// Hands work over, which begins once a fence has signalled.
+    ///
+    /// # Errors
+    /// When the device cannot wait for that fence.
+    pub(super) fn submit(
+        &self,
+        work: impl IntoIterator<Item = wgpu::CommandBuffer>,
+        fence: Option<OwnedFd>,
+    ) -> Result<(wgpu::SubmissionIndex, Option<Wait>), String> {
+        let _alone = self.submitting.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = fence.map(|fence| self.vulkan.wait_for(&self.queue, fence)).transpose()?;
+        Ok((self.queue.submit(work), wait))
     }
 
     /// Whether it says how long work takes it.

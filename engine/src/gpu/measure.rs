@@ -8,7 +8,8 @@ use farpane_shaders::{Job, Picture};
 use super::Ring;
 use super::device::{Device, GpuError};
 use super::handle::Gpu;
-use super::picture::{GpuPicture, checked, plain, whole};
+use super::jobs::whole;
+use super::picture::{GpuPicture, checked, plain};
 use crate::geometry::Size;
 
 /// Stamps that one round takes: before and after the compare from the processor's memory, that from the device's own, the packing and the
@@ -149,7 +150,8 @@ impl Bench {
         let uploaded = begun.elapsed();
         drop(upload.view);
         let slot = &self.picture.slots[upload.slot];
-        slot.fresh.unmap();
+        let fresh = slot.fresh.as_ref()?;
+        fresh.unmap();
         let Device { device, queue, tile_diff, compact, .. } = &*self.device;
         let GpuPicture { resident, records, bitmap, grid, .. } = &self.picture;
         let count = self.jobs.len() as u32;
@@ -161,7 +163,7 @@ impl Bench {
         let local = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, &self.local, resident, records, bitmap]);
         // the compare from the processor's memory goes to a picture of its own, so that the one that counts finds changes
         let aside = plain(device, "aside", self.size.area() * 4);
-        let host = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, &slot.fresh, &aside, records, bitmap]);
+        let host = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, fresh, &aside, records, bitmap]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let across = count.min(1024);
         let timed = |encoder: &mut wgpu::CommandEncoder, at: u32, program: &super::program::Program, group, (x, y)| {
@@ -189,10 +191,10 @@ impl Bench {
         encoder.write_timestamp(&self.stamps, 7);
         encoder.resolve_query_set(&self.stamps, 0..STAMPS, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.told, 0, None);
-        let done = queue.submit([encoder.finish()]);
+        let (done, _) = self.device.submit([encoder.finish()], None).ok()?;
         let index = upload.slot;
         let nobody: Ring = Arc::new(|| ());
-        self.picture.await_slot(index, &nobody);
+        self.picture.await_slot(index, true, &nobody);
         self.told.slice(..).map_async(wgpu::MapMode::Read, |_| ());
         self.device.wait(done, PATIENCE);
         let (mut cells, mut read) = (0, Duration::ZERO);

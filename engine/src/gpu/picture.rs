@@ -1,25 +1,32 @@
 //! An output's picture in a device's memory.
 //!
-//! A new picture is put into memory that both see and that the GPU reads once, or is there already. Two passes then compare it with the
-//! resident picture, bring that up to date, and pack what changed into memory that the processor reads: what crosses the bus is what changed
-//! and a list of it.
+//! A new picture lies in memory of its source that the device has taken, or is put into memory that both see and that the GPU reads once.
+//! Two passes then compare it with the resident picture, bring that up to date, and pack what changed into memory that the processor reads:
+//! what crosses the bus is what changed and a list of it. Pictures that do not lie in rows are copied into rows first, by the device, as far
+//! as they are to be compared.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use farpane_shaders::{CELL, CELL_WORDS, HEAD_WORDS, Job, Picture, Place, Record};
 
 use super::Ring;
 use super::device::{Device, GpuError, one_line};
-use crate::geometry::Size;
+use super::imports::{Import, Imports};
+use super::jobs::Rows;
+use super::vulkan::{Owner, Wait};
+use crate::frame::Frame;
+use crate::geometry::{Region, Size};
 use crate::tile::Grid;
 
 /// New pictures that may be under way at once.
 const SLOTS: usize = 2;
-/// Mappings that a slot waits for: its list, its pixels, and its memory for the next picture.
-const MAPPINGS: u32 = 3;
-/// In [`Slot::mapped`]: one of them failed.
+/// Words to a multiple of which rows are copied out of images.
+const PITCH: u32 = 64;
+/// In [`Slot::waits`]: a mapping failed.
 const FAILED: u32 = 1 << 16;
 
 /// A picture that stays on a device.
@@ -33,18 +40,26 @@ pub struct GpuPicture {
     pub(super) slots: Vec<Slot>,
     free: Vec<usize>,
     flight: VecDeque<usize>,
+    last: Option<wgpu::SubmissionIndex>,
+    imports: Imports,
+    /// Where images are copied to.
+    local: Option<wgpu::Buffer>,
 }
 
 /// What one new picture needs on its way.
 pub(super) struct Slot {
     pub(super) uniform: wgpu::Buffer,
     pub(super) jobs: wgpu::Buffer,
-    pub(super) fresh: wgpu::Buffer,
+    /// Memory for a picture that has to be put somewhere; made when it is first wanted.
+    pub(super) fresh: Option<wgpu::Buffer>,
     head: wgpu::Buffer,
     tiles: wgpu::Buffer,
-    tile_diff: wgpu::BindGroup,
     pub(super) compact: wgpu::BindGroup,
-    mapped: Arc<AtomicU32>,
+    /// Mappings that are not there yet.
+    waits: Arc<AtomicU32>,
+    /// What the work waited for, and what it reads.
+    fence: Option<Wait>,
+    import: Option<Import>,
 }
 
 /// Memory for a new picture, as wide as the resident one and without gaps. Only what jobs name is looked at.
@@ -110,6 +125,9 @@ impl GpuPicture {
             slots: Vec::new(),
             free: Vec::new(),
             flight: VecDeque::new(),
+            last: None,
+            imports: Imports::default(),
+            local: None,
         };
         let slot = checked(&device.device, || picture.slot(cells)).map_err(room)?;
         picture.slots.push(slot);
@@ -121,10 +139,6 @@ impl GpuPicture {
     fn slot(&self, jobs: u64) -> Slot {
         let device = &self.device.device;
         let cells = self.grid.len().max(1) as u64;
-        let mapped = |label, size, usage, mapped_at_creation| {
-            let usage = usage | wgpu::BufferUsages::STORAGE;
-            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
-        };
         let uniform = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("picture"),
             size: size_of::<Picture>() as u64,
@@ -132,14 +146,12 @@ impl GpuPicture {
             mapped_at_creation: false,
         });
         let jobs = plain(device, "jobs", jobs * size_of::<Job>() as u64);
-        let fresh = mapped("fresh", self.grid.size().area().max(1) * 4, wgpu::BufferUsages::MAP_WRITE, true);
-        let head = mapped("head", head_bytes(cells), wgpu::BufferUsages::MAP_READ, false);
-        let tiles = mapped("tiles", cells * u64::from(CELL_WORDS) * 4, wgpu::BufferUsages::MAP_READ, false);
+        let head = mapped(device, "head", head_bytes(cells), wgpu::BufferUsages::MAP_READ);
+        let tiles = mapped(device, "tiles", cells * u64::from(CELL_WORDS) * 4, wgpu::BufferUsages::MAP_READ);
         let Self { resident, records, bitmap, .. } = self;
-        let tile_diff = self.device.tile_diff.bind(device, &[&uniform, &jobs, &fresh, resident, records, bitmap]);
         let compact = self.device.compact.bind(device, &[&uniform, records, bitmap, resident, &head, &tiles]);
-        let mapped = Arc::new(AtomicU32::new(MAPPINGS));
-        Slot { uniform, jobs, fresh, head, tiles, tile_diff, compact, mapped }
+        let waits = Arc::new(AtomicU32::new(0));
+        Slot { uniform, jobs, fresh: None, head, tiles, compact, waits, fence: None, import: None }
     }
 
     /// Whether it is a picture of this size and kind on this device, which is not lost.
@@ -157,39 +169,114 @@ impl GpuPicture {
         self.device.queue.write_buffer(&self.resident, 0, bytemuck::cast_slice(pixels));
     }
 
-    /// Memory for a new picture; none when all is under way, or the device is lost.
-    pub fn begin(&mut self) -> Option<Upload> {
+    /// A slot that nothing is under way in; none when all are taken, or the device has no room for another.
+    fn free_slot(&mut self) -> Option<usize> {
         if self.free.is_empty() && self.slots.len() < SLOTS {
             let slot = checked(&self.device.device, || self.slot(self.grid.len() as u64)).ok()?;
             self.free.push(self.slots.len());
             self.slots.push(slot);
         }
-        let slot = self.free.pop()?;
-        match self.slots[slot].fresh.slice(..).get_mapped_range_mut() {
-            Ok(view) => Some(Upload { slot, view }),
+        self.free.pop()
+    }
+
+    /// Memory for a new picture; none when all is under way, or the device is lost.
+    pub fn begin(&mut self) -> Option<Upload> {
+        let slot = self.free_slot()?;
+        let view = self.fresh(slot).and_then(|fresh| match fresh.slice(..).get_mapped_range_mut() {
+            Ok(view) => Some(view),
             Err(error) => {
                 tracing::debug!(%error, "no memory for a new picture");
+                None
+            }
+        });
+        match view {
+            Some(view) => Some(Upload { slot, view }),
+            None => {
+                self.free.push(slot);
                 None
             }
         }
     }
 
+    /// A slot's memory for a picture, mapped.
+    fn fresh(&mut self, slot: usize) -> Option<&wgpu::Buffer> {
+        if self.slots[slot].fresh.is_none() {
+            let (device, size) = (&self.device.device, self.grid.size().area().max(1) * 4);
+            let make = || {
+                let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::STORAGE;
+                let label = Some("fresh");
+                device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: true })
+            };
+            self.slots[slot].fresh = checked(device, make).ok();
+        }
+        self.slots[slot].fresh.as_ref()
+    }
+
+    /// Takes the memory that a frame lies in; the same memory again costs nothing.
+    ///
+    /// # Errors
+    /// When the device does not take it.
+    pub fn import(&mut self, frame: &Frame) -> Result<Import, String> {
+        self.imports.of(&self.device, frame)
+    }
+
+    /// How images lie once they are copied into rows.
+    pub fn copied_rows(&self) -> Rows {
+        Rows { origin: 0, stride: u32::from(self.grid.size().w).next_multiple_of(PITCH) }
+    }
+
     /// Has the jobs of a new picture compared; `ring` is told when there is an answer.
     pub fn submit(&mut self, upload: Upload, jobs: &[Job], ring: &Ring) {
-        let Upload { slot: index, view } = upload;
+        let Upload { slot, view } = upload;
         drop(view);
+        let Some(fresh) = self.slots[slot].fresh.clone() else { return };
+        fresh.unmap();
+        // what waits for no fence is not refused
+        let _ = self.run(slot, &fresh, None, None, jobs, ring);
+    }
+
+    /// The same for a picture that lies in memory of its source; of an image, `region` is looked at. Work begins once the fence has signalled.
+    ///
+    /// # Errors
+    /// When all is under way, there is no room, or the device cannot wait for the fence.
+    pub fn submit_import(
+        &mut self,
+        import: &Import,
+        region: &Region,
+        fence: Option<OwnedFd>,
+        jobs: &[Job],
+        ring: &Ring,
+    ) -> Result<(), String> {
+        if import.texture().is_some() && self.local.is_none() {
+            let bytes = u64::from(self.copied_rows().stride) * u64::from(self.grid.size().h.max(1)) * 4;
+            let device = &self.device.device;
+            self.local = Some(checked(device, || plain(device, "local", bytes))?);
+        }
+        let words = import.buffer().or(self.local.as_ref()).cloned().ok_or("nothing to read")?;
+        let slot = self.free_slot().ok_or("all is under way")?;
+        let done = self.run(slot, &words, Some((import, region)), fence, jobs, ring);
+        if done.is_err() {
+            self.free.push(slot);
+        }
+        done
+    }
+
+    /// Hands a slot's work over. `words` are the picture's, or where it is copied to from an image.
+    fn run(
+        &mut self,
+        index: usize,
+        words: &wgpu::Buffer,
+        import: Option<(&Import, &Region)>,
+        fence: Option<OwnedFd>,
+        jobs: &[Job],
+        ring: &Ring,
+    ) -> Result<(), String> {
         let Device { device, queue, tile_diff, compact, .. } = &*self.device;
         let wanted = size_of_val(jobs) as u64;
         if self.slots[index].jobs.size() < wanted {
-            let jobs = plain(device, "jobs", wanted.next_power_of_two());
-            let Slot { uniform, fresh, .. } = &self.slots[index];
-            let bound = [uniform, &jobs, fresh, &self.resident, &self.records, &self.bitmap];
-            let group = tile_diff.bind(device, &bound);
-            self.slots[index].tile_diff = group;
-            self.slots[index].jobs = jobs;
+            self.slots[index].jobs = plain(device, "jobs", wanted.next_power_of_two());
         }
         let slot = &self.slots[index];
-        slot.fresh.unmap();
         let size = self.grid.size();
         let (cols, rows) = (u32::from(self.grid.cols()), u32::from(self.grid.rows()));
         let count = jobs.len() as u32;
@@ -197,7 +284,14 @@ impl GpuPicture {
         let picture = Picture { width, height, cols, mask: self.mask, jobs: count };
         queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&picture));
         queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(jobs));
+        let bound = [&slot.uniform, &slot.jobs, words, &self.resident, &self.records, &self.bitmap];
+        let group = tile_diff.bind(device, &bound);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        if let Some((import, region)) = import
+            && let Some(texture) = import.texture()
+        {
+            copy_rows(&mut encoder, texture, region, words, self.copied_rows());
+        }
         encoder.clear_buffer(&self.records, 0, None);
         encoder.clear_buffer(&self.bitmap, 0, None);
         {
@@ -207,29 +301,40 @@ impl GpuPicture {
                 // no side of a dispatch is longer than what every device takes
                 let across = count.min(1024);
                 pass.set_pipeline(&tile_diff.pipeline);
-                pass.set_bind_group(0, &slot.tile_diff, &[]);
+                pass.set_bind_group(0, &group, &[]);
                 pass.dispatch_workgroups(across, count.div_ceil(across), 1);
             }
             pass.set_pipeline(&compact.pipeline);
             pass.set_bind_group(0, &slot.compact, &[]);
             pass.dispatch_workgroups(cols, rows, 1);
         }
-        let done = queue.submit([encoder.finish()]);
-        self.await_slot(index, ring);
-        self.device.watch(done);
+        let foreign = import.and_then(|(import, _)| import.foreign());
+        let hand = |to| foreign.map(|what| self.device.vulkan.hand(what, to));
+        let work = hand(Owner::Ours).into_iter().chain([encoder.finish()]).chain(hand(Owner::Theirs));
+        let (done, fence) = self.device.submit(work, fence)?;
+        self.slots[index].fence = fence;
+        self.slots[index].import = import.map(|(import, _)| import.clone());
+        self.await_slot(index, import.is_none(), ring);
+        self.device.watch(done.clone());
+        self.last = Some(done);
+        Ok(())
     }
 
     /// Has the memory of a slot whose work was handed over given back once that is done, and then tells `ring`.
-    pub(super) fn await_slot(&mut self, index: usize, ring: &Ring) {
+    pub(super) fn await_slot(&mut self, index: usize, uploaded: bool, ring: &Ring) {
         let slot = &self.slots[index];
-        slot.mapped.store(0, Ordering::Release);
-        for (buffer, mode) in
-            [(&slot.head, wgpu::MapMode::Read), (&slot.tiles, wgpu::MapMode::Read), (&slot.fresh, wgpu::MapMode::Write)]
-        {
-            let (mapped, ring) = (Arc::clone(&slot.mapped), Arc::clone(ring));
+        let read = [(&slot.head, wgpu::MapMode::Read), (&slot.tiles, wgpu::MapMode::Read)];
+        // of memory that was put elsewhere this is already mapped
+        let fresh = slot.fresh.as_ref().filter(|_| uploaded).map(|fresh| (fresh, wgpu::MapMode::Write));
+        slot.waits.store(2 + u32::from(fresh.is_some()), Ordering::Release);
+        for (buffer, mode) in read.into_iter().chain(fresh) {
+            let (waits, ring) = (Arc::clone(&slot.waits), Arc::clone(ring));
             buffer.slice(..).map_async(mode, move |result| {
-                let step = if result.is_ok() { 1 } else { FAILED };
-                if mapped.fetch_add(step, Ordering::AcqRel) + step >= MAPPINGS {
+                let last = match result {
+                    Ok(()) => waits.fetch_sub(1, Ordering::AcqRel) == 1,
+                    Err(_) => waits.fetch_or(FAILED, Ordering::AcqRel) > 0,
+                };
+                if last {
                     ring();
                 }
             });
@@ -247,14 +352,18 @@ impl GpuPicture {
             tracing::debug!(%error, "GPU");
             return Answer::Lost;
         }
-        match self.slots[index].mapped.load(Ordering::Acquire) {
-            0..MAPPINGS => return Answer::Pending,
-            MAPPINGS => {}
+        match self.slots[index].waits.load(Ordering::Acquire) {
+            0 => {}
+            1..FAILED => return Answer::Pending,
             _ => return Answer::Lost,
         }
         let Some(bytes) = self.read(index, read) else { return Answer::Lost };
         self.flight.pop_front();
         self.free.push(index);
+        self.slots[index].import = None;
+        if let Some(fence) = self.slots[index].fence.take() {
+            self.device.vulkan.done(fence);
+        }
         Answer::Done { bytes }
     }
 
@@ -292,6 +401,16 @@ impl GpuPicture {
         Some(head_bytes(count) + bytes)
     }
 
+    /// Waits until nothing reads memory of a source any more, at most for so long; a device that takes longer is given up.
+    pub fn finish(&self, limit: Duration) {
+        let Some(last) = self.last.clone().filter(|_| !self.flight.is_empty()) else { return };
+        let end = Instant::now() + limit;
+        self.device.wait(last, limit);
+        if Instant::now() >= end {
+            self.give_up();
+        }
+    }
+
     /// New pictures under way.
     pub fn under_way(&self) -> usize {
         self.flight.len()
@@ -302,17 +421,29 @@ fn head_bytes(cells: u64) -> u64 {
     4 * u64::from(HEAD_WORDS) + cells * size_of::<Place>() as u64
 }
 
-/// A whole picture without gaps, cell by cell.
-pub(super) fn whole(size: Size) -> Vec<Job> {
-    let grid = Grid::new(size);
-    let cells = (0..grid.rows()).flat_map(|row| (0..grid.cols()).map(move |col| (col, row)));
-    let job = |(col, row)| {
-        let cell = grid.rect(col, row);
-        let clip = u32::from_le_bytes([0, 0, cell.w as u8, cell.h as u8]);
-        let (base, stride) = (u32::from(cell.y) * u32::from(size.w) + u32::from(cell.x), size.w.into());
-        Job { cell: grid.index(col, row) as u32, clip, base, stride }
-    };
-    cells.map(job).collect()
+/// Has the rectangles of an image copied into rows.
+fn copy_rows(
+    encoder: &mut wgpu::CommandEncoder,
+    texture: &wgpu::Texture,
+    region: &Region,
+    words: &wgpu::Buffer,
+    rows: Rows,
+) {
+    for rect in region.rects() {
+        let [x, y, w, h] = [rect.x, rect.y, rect.w, rect.h].map(u32::from);
+        let mut from = texture.as_image_copy();
+        from.origin = wgpu::Origin3d { x, y, z: 0 };
+        let offset = 4 * (u64::from(y) * u64::from(rows.stride) + u64::from(x));
+        let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row: Some(4 * rows.stride), rows_per_image: None };
+        let to = wgpu::TexelCopyBufferInfo { buffer: words, layout };
+        encoder.copy_texture_to_buffer(from, to, wgpu::Extent3d { width: w, height: h, depth_or_array_layers: 1 });
+    }
+}
+
+/// A buffer in memory that the processor maps.
+fn mapped(device: &wgpu::Device, label: &'static str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    let usage = usage | wgpu::BufferUsages::STORAGE;
+    device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
 }
 
 /// A buffer in the device's own memory.

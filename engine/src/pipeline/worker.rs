@@ -100,8 +100,16 @@ impl Worker {
                 .map(|count| count.load(Relaxed));
                 let gpu = self.damage.stats().gpu;
                 if gpu != GpuStats::default() {
-                    let GpuStats { frames, cpu_frames, cells, read_bytes, upload_bytes } = gpu;
-                    tracing::debug!(frames, cpu_frames, cells, read_bytes, upload_bytes, "compared on the GPU");
+                    let GpuStats { frames, cpu_frames, imported, cells, read_bytes, upload_bytes } = gpu;
+                    tracing::debug!(
+                        frames,
+                        cpu_frames,
+                        imported,
+                        cells,
+                        read_bytes,
+                        upload_bytes,
+                        "compared on the GPU"
+                    );
                 }
                 tracing::debug!(
                     frames,

@@ -12,7 +12,7 @@ use farpane_engine::pixel::{Fourcc, Layout, Modifier};
 
 use super::{Noise, gpu, own_gpu};
 
-fn frame(size: Size, pieces: Vec<Piece>, memory: Vec<u32>, hint: Hint) -> Frame {
+pub fn frame(size: Size, pieces: Vec<Piece>, memory: Vec<u32>, hint: Hint) -> Frame {
     Frame {
         size,
         fourcc: Fourcc::XRGB8888,
@@ -33,23 +33,23 @@ fn whole(size: Size, picture: &[u32]) -> Frame {
 }
 
 /// An engine with its mirror. Its clock stands still, so that nothing takes too long.
-struct Desk {
-    engine: GpuDamage,
-    mirror: Mirror,
-    now: Instant,
+pub struct Desk {
+    pub engine: GpuDamage,
+    pub mirror: Mirror,
+    pub now: Instant,
 }
 
 impl Desk {
-    fn new(gpu: &Arc<Gpu>, size: Size) -> Self {
+    pub fn new(gpu: &Arc<Gpu>, size: Size) -> Self {
         let now = Instant::now();
         Self { engine: GpuDamage::new(Arc::clone(gpu)), mirror: Mirror::new(size, Layout::BGRX, now), now }
     }
 
-    fn submit(&mut self, frame: Frame) -> Ticket {
+    pub fn submit(&mut self, frame: Frame) -> Ticket {
         self.engine.submit(frame, &self.mirror, self.now)
     }
 
-    fn done(&mut self, ticket: Ticket) -> Damage {
+    pub fn done(&mut self, ticket: Ticket) -> Damage {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             match self.engine.poll(ticket, &self.mirror, self.now) {
@@ -63,18 +63,18 @@ impl Desk {
         }
     }
 
-    fn feed(&mut self, frame: Frame) -> Damage {
+    pub fn feed(&mut self, frame: Frame) -> Damage {
         let ticket = self.submit(frame);
         self.done(ticket)
     }
 
-    fn counted(&self) -> (u64, u64) {
+    pub fn counted(&self) -> (u64, u64) {
         let gpu = self.engine.stats().gpu;
         (gpu.frames, gpu.cpu_frames)
     }
 
     /// Demands that the mirror is a picture and that what differs from another is in the damage.
-    fn assert_shows(&self, new: &[u32], old: &[u32], damage: &Damage) {
+    pub fn assert_shows(&self, new: &[u32], old: &[u32], damage: &Damage) {
         let data = self.mirror.read();
         assert!(data.pixels == new, "the mirror follows");
         assert_eq!(damage.seq, data.seq);
@@ -91,7 +91,7 @@ fn assert_covers(size: Size, new: &[u32], old: &[u32], damage: &Damage) {
     }
 }
 
-fn random_rect(size: Size, noise: &mut Noise) -> Rect {
+pub fn random_rect(size: Size, noise: &mut Noise) -> Rect {
     let (x, y) = (noise.below(size.w.into()), noise.below(size.h.into()));
     let (w, h) = (noise.below(usize::from(size.w) - x + 1), noise.below(usize::from(size.h) - y + 1));
     Rect::new(x as u16, y as u16, w as u16, h as u16)

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use farpane_engine::geometry::Size;
-use farpane_engine::gpu::{Answer, Gpu, GpuError, GpuPicture, Ring};
+use farpane_engine::gpu::{Answer, Gpu, GpuError, GpuPicture, Ring, whole};
 use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::compact::pack;
 use farpane_engine::kernel::tile_diff::diff_cells;
@@ -15,23 +15,6 @@ use farpane_shaders::{Job, Picture, Place, Record};
 use super::{Noise, gpu};
 
 const MASK: u32 = 0x00ff_ffff;
-
-/// The whole picture, cell by cell.
-fn whole(size: Size) -> Vec<Job> {
-    let grid = Grid::new(size);
-    let width = u32::from(size.w);
-    let cells = (0..grid.rows()).flat_map(|row| (0..grid.cols()).map(move |col| (col, row)));
-    let job = |(col, row)| {
-        let cell = grid.rect(col, row);
-        Job {
-            cell: grid.index(col, row) as u32,
-            clip: u32::from_le_bytes([0, 0, cell.w as u8, cell.h as u8]),
-            base: u32::from(cell.y) * width + u32::from(cell.x),
-            stride: width,
-        }
-    };
-    cells.map(job).collect()
-}
 
 /// What the GPU makes of it: places and cells.
 fn on_gpu(picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>, Vec<u32>) {

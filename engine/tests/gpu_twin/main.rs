@@ -3,6 +3,7 @@
 #![cfg(feature = "gpu")]
 
 mod frames;
+mod imports;
 mod kernels;
 
 use std::sync::{Arc, OnceLock};

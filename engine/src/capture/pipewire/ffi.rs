@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 use pipewire::context::Context;
@@ -15,10 +15,8 @@ use pipewire::core::Core;
 use pipewire::spa::sys as spa;
 use pipewire::stream::Stream;
 use pipewire::sys as pw;
-use rustix::fs::SealFlags;
 
-use crate::capture::mapping::Mapping;
-use crate::frame::SharedMemory;
+use crate::frame::{DmaBuf, cannot_shrink};
 
 /// Loads one of PipeWire's modules into a context; false when it is not there.
 pub(super) fn load_module(context: &Context, name: &CStr) -> bool {
@@ -203,71 +201,9 @@ pub(super) fn is_sealed(core: &Core, area: &Area) -> bool {
     cannot_shrink(fd)
 }
 
-/// Whether a file can never become shorter.
-pub(super) fn cannot_shrink(fd: impl AsFd) -> bool {
-    rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
-}
-
-/// `DMA_BUF_IOCTL_SYNC` of linux/dma-buf.h, with its flags.
-const SYNC: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'b', 0);
-const SYNC_READ: u64 = 1;
-const SYNC_END: u64 = 4;
-/// What the kernel's file system of dma-bufs is called by `fstatfs`.
-const DMA_BUF_MAGIC: u64 = 0x444d_4142;
-
-/// A dma-buf of plain rows, mapped.
-#[derive(Debug)]
-pub(super) struct DmaBuf {
-    mapping: Mapping,
-    fd: OwnedFd,
-}
-
-impl DmaBuf {
-    /// Maps the dma-buf of an area of a buffer, all of it: dma-bufs never change their size.
-    pub(super) fn new(area: &Area) -> std::io::Result<Self> {
-        let fd = duplicate(area)?;
-        // whatever else is handed out under that name could be cut while it is read
-        let is_one = rustix::fs::fstatfs(&fd).is_ok_and(|fs| fs.f_type as u64 == DMA_BUF_MAGIC);
-        if !is_one && !cannot_shrink(&fd) {
-            return Err(std::io::Error::other("it is none, and could be cut while it is read"));
-        }
-        let len = rustix::fs::seek(&fd, rustix::fs::SeekFrom::End(0))?;
-        let len = usize::try_from(len).map_err(std::io::Error::other)?;
-        Ok(Self { mapping: Mapping::of_length(&fd, len)?, fd })
-    }
-
-    /// Waits until what the GPU draws into it is there, and has the processor's caches see it.
-    pub(super) fn begin_read(&self) -> std::io::Result<()> {
-        self.sync(SYNC_READ)
-    }
-
-    /// Ends an access.
-    pub(super) fn end_read(&self) {
-        if let Err(error) = self.sync(SYNC_READ | SYNC_END) {
-            tracing::debug!(%error, "dma-buf");
-        }
-    }
-
-    fn sync(&self, flags: u64) -> std::io::Result<()> {
-        // SAFETY: the kernel's request of this number reads one `struct dma_buf_sync`, which is 64 bits of flags, and keeps nothing.
-        let request = unsafe { rustix::ioctl::Setter::<SYNC, u64>::new(flags) };
-        // SAFETY: as above; a descriptor of another kind refuses the request.
-        match unsafe { rustix::ioctl::ioctl(&self.fd, request) } {
-            // memory in the place of a dma-buf needs no such thing
-            Ok(()) | Err(rustix::io::Errno::NOTTY) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl SharedMemory for DmaBuf {
-    fn as_ptr(&self) -> *const u8 {
-        self.mapping.as_ptr()
-    }
-
-    fn len(&self) -> usize {
-        self.mapping.len()
-    }
+/// The dma-buf of an area of a buffer.
+pub(super) fn dma_buf(area: &Area) -> std::io::Result<DmaBuf> {
+    DmaBuf::new(duplicate(area)?, Vec::new())
 }
 
 /// Memory that libpipewire has mapped for a buffer.

@@ -8,13 +8,12 @@ use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::ffi::{DmaBuf, Lent};
+use super::ffi::Lent;
 use super::format::Negotiated;
 use super::place::Place;
 use super::{StreamCounters, StreamEvent, StreamSpec};
 use crate::capture::Doorbell;
-use crate::capture::mapping::Mapping;
-use crate::frame::CursorImage;
+use crate::frame::{CursorImage, DmaBuf, Mapping};
 use crate::geometry::{Rect, Region, Size};
 
 /// Rectangles of damage that are kept apart; more become their box.

@@ -4,12 +4,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ffi::{DmaBuf, Lent};
+use super::ffi::Lent;
 use super::place::Place;
 use super::shared::{Command, Pending, Phase, Shared, State, Store, count};
-use crate::capture::mapping::Mapping;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
-use crate::frame::{Frame, Hint, Memory, Piece, Pool, SharedMemory};
+use crate::frame::{Frame, Hint, Mapping, Memory, Piece, Pool};
 use crate::geometry::{Point, Rect, Region, Size};
 use crate::pixel::{Fourcc, Modifier};
 
@@ -87,13 +86,7 @@ impl PipeWireSource {
             }
             Ok(Store::DmaBuf(buffer)) => {
                 let pieces = vec![Piece { rect: bounds, offset: slot.base + place.offset, stride: place.stride }];
-                let buffer: Arc<DmaBuf> = Arc::clone(buffer);
-                buffer.begin_read().map_err(|e| format!("a dma-buf that cannot be read: {e}"))?;
-                let memory = Memory::Shared(Arc::clone(&buffer) as Arc<dyn SharedMemory>);
-                let release = move || {
-                    buffer.end_read();
-                    release();
-                };
+                let memory = Memory::DmaBuf(Arc::clone(buffer));
                 return Ok(self.frame(place.size, fourcc, memory, pieces, damage, at, Some(Box::new(release))));
             }
             Ok(Store::Lent(lent)) => Bytes::Lent(lent),

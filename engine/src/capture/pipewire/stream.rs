@@ -16,13 +16,12 @@ use pipewire::spa::sys as spa;
 use pipewire::spa::utils::Direction;
 use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
 
-use super::ffi::{self, Area, Buffer, Chunk, DmaBuf, Lent};
+use super::ffi::{self, Area, Buffer, Chunk, Lent};
 use super::meta;
 use super::place::{Place, place};
 use super::shared::{Command, MOST_REFUSED, Pending, Phase, Shared, Slot, State, Store, count, fresh};
 use super::{StreamEvent, format};
-use crate::capture::mapping::Mapping;
-use crate::frame::{CursorImage, SharedMemory as _};
+use crate::frame::{CursorImage, Mapping, cannot_shrink};
 use crate::geometry::{Rect, Region};
 
 /// The buffers of a stream by their numbers.
@@ -215,7 +214,7 @@ impl Hands {
             spa::SPA_DATA_DmaBuf if !self.shared.state().agreed.is_some_and(|agreed| agreed.dma_buf) => {
                 unusable(token, "a GPU's buffer where shared memory was agreed on".into())
             }
-            spa::SPA_DATA_DmaBuf => match DmaBuf::new(area) {
+            spa::SPA_DATA_DmaBuf => match ffi::dma_buf(area) {
                 Ok(buffer) => {
                     let max_size = buffer.len().saturating_sub(base);
                     Slot { token, store: Ok(Store::DmaBuf(Arc::new(buffer))), base, max_size }
@@ -366,7 +365,7 @@ fn store(area: &Area) -> Result<Store, String> {
     if u64::try_from(size).unwrap_or(0) < wanted as u64 {
         return Err(format!("{wanted} bytes in a file of {size}"));
     }
-    if !ffi::cannot_shrink(&file) {
+    if !cannot_shrink(&file) {
         return Ok(Store::File(file));
     }
     // the mapping cannot fault: the file is long enough, and stays so (both just checked)

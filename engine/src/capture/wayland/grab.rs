@@ -19,9 +19,8 @@ use super::image_copy::ImageCopy;
 use super::screencopy::Screencopy;
 use super::shared::{Managers, Shared, Slot};
 use super::turn::Turn;
-use crate::capture::mapping::Mapping;
 use crate::capture::{Doorbell, SourceError};
-use crate::frame::Hint;
+use crate::frame::{Hint, Mapping};
 use crate::geometry::{Rect, Region, Size};
 
 /// Buffers of one output: one in turn, and more while frames are held.

@@ -9,9 +9,8 @@ use super::grab::{Grab, Ready, Routed};
 use super::shared::{Shared, Slot};
 use super::turn::Turn;
 use crate::capture::bands::bands;
-use crate::capture::mapping::Mapping;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
-use crate::frame::{Frame, Hint, Memory, Piece, Pool};
+use crate::frame::{Frame, Hint, Mapping, Memory, Piece, Pool};
 use crate::geometry::{Point, Rect, Size};
 use crate::pixel::{Fourcc, Modifier};
 

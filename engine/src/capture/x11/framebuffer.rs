@@ -8,8 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::X11Error;
-use crate::capture::mapping::Mapping;
-use crate::frame::Piece;
+use crate::frame::{Mapping, Piece};
 use crate::geometry::{Rect, Size};
 
 /// A framebuffer file, mapped.

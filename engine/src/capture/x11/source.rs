@@ -12,9 +12,8 @@ use x11rb::protocol::xproto::{self, ImageFormat};
 use super::shared::{Output, OutputState, Shared};
 use super::{Fetch, Monitor, X11Error};
 use crate::capture::bands::bands;
-use crate::capture::mapping::Mapping;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
-use crate::frame::{Frame, Hint, Memory, Piece};
+use crate::frame::{Frame, Hint, Mapping, Memory, Piece};
 use crate::geometry::{Rect, Region};
 use crate::pixel::Modifier;
 

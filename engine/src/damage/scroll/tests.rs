@@ -359,7 +359,7 @@ fn a_move_that_is_wrong_by_the_time_it_is_carried_out_is_pixels() {
     let mut guard = mirror.write();
     guard.pixels.clone_from(&old.pixels);
     let given = whole(size, &new.pixels);
-    let pixels = Pixels::of(&given);
+    let pixels = Pixels::of(&given).expect("ours");
     let mut compare = Compare::default();
     compare.begin(&given, &guard).expect("a frame");
     compare.look(&pixels, &guard);

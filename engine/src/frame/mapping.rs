@@ -1,16 +1,15 @@
-//! Memory shared with the X server or the compositor.
+//! Files of other processes mapped for reading, and memory that they map.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
-use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::frame::SharedMemory;
 
 /// A file mapped for reading; the other side may write to it at any time.
 #[derive(Debug)]
-pub(in crate::capture) struct Mapping {
+pub(crate) struct Mapping {
     start: *mut std::ffi::c_void,
     len: usize,
 }
@@ -22,7 +21,8 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps the first `len` bytes of a file that is at least as long.
-    pub(in crate::capture) fn new(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
+    #[cfg(any(test, feature = "pipewire", feature = "wayland", feature = "x11"))]
+    pub(crate) fn new(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
         let size = rustix::fs::fstat(&fd)?.st_size;
         if len == 0 || u64::try_from(size).unwrap_or(0) < len as u64 {
             return Err(std::io::Error::other(format!(
@@ -33,7 +33,7 @@ impl Mapping {
     }
 
     /// Maps the first `len` bytes of what is as long and never becomes shorter, though `fstat` does not say so: a dma-buf.
-    pub(in crate::capture) fn of_length(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
+    pub(crate) fn of_length(fd: impl AsFd, len: usize) -> std::io::Result<Self> {
         // SAFETY: a new mapping at an address that the kernel picks, shared and read-only, touches no memory of ours; `len` is
         // within the file (checked above), so reads do not fault unless the file is cut later, which its owner does not do.
         let start = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, fd, 0) }?;
@@ -41,7 +41,10 @@ impl Mapping {
     }
 
     /// Anonymous memory of `len` bytes that cannot be cut, mapped here, and its descriptor for the other side.
-    pub(in crate::capture) fn anonymous(len: usize) -> std::io::Result<(Self, OwnedFd)> {
+    #[cfg(any(test, feature = "wayland", feature = "x11"))]
+    pub(crate) fn anonymous(len: usize) -> std::io::Result<(Self, std::os::fd::OwnedFd)> {
+        use rustix::fs::{MemfdFlags, SealFlags};
+
         let fd = rustix::fs::memfd_create("farpane-shm", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::fs::ftruncate(&fd, len as u64)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
