@@ -9,6 +9,8 @@ use rustix::fs::{SealFlags, SeekFrom};
 
 use super::mapping::Mapping;
 use super::memory::SharedMemory;
+use crate::geometry::Size;
+use crate::pixel::Modifier;
 
 /// `DMA_BUF_IOCTL_SYNC` of linux/dma-buf.h, with its flags.
 const SYNC: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'b', 0);
@@ -26,6 +28,19 @@ pub struct Plane {
     pub offset: u64,
     /// Bytes from one row to the next.
     pub stride: u64,
+}
+
+impl Plane {
+    /// Whether a plane of a picture lies in so many bytes, as far as that can be told: of other forms than rows only drivers know.
+    pub fn holds(&self, len: usize, size: Size, modifier: Modifier) -> bool {
+        let (row, rows) = (u64::from(size.w) * 4, u64::from(size.h));
+        let end = match modifier {
+            Modifier::LINEAR if self.stride < row || rows == 0 => None,
+            Modifier::LINEAR => self.stride.checked_mul(rows - 1).and_then(|all| all.checked_add(row)),
+            _ => Some(1),
+        };
+        end.and_then(|end| end.checked_add(self.offset)).is_some_and(|end| end <= len as u64)
+    }
 }
 
 /// A dma-buf with a picture in it. What a source gives out again and again is the same value each time.
@@ -157,6 +172,24 @@ mod tests {
         let fd = memfd_create("dma-buf", MemfdFlags::ALLOW_SEALING).expect("a memfd");
         ftruncate(&fd, 4096).expect("room");
         fd
+    }
+
+    #[test]
+    fn a_plane_that_reaches_past_the_end_does_not_hold() {
+        let (size, tiles) = (Size::new(200, 150), Modifier(1 << 56 | 1));
+        let plane = |offset, stride| Plane { offset, stride };
+        let whole = 1024 * 149 + 800;
+        assert!(plane(0, 1024).holds(whole, size, Modifier::LINEAR));
+        for (lie, len) in [
+            (plane(0, 1024), whole - 1),
+            (plane(1, 1024), whole),
+            (plane(0, 796), 1 << 20),
+            (plane(u64::MAX, 1024), whole),
+            (plane(0, u64::MAX), whole),
+        ] {
+            assert!(!lie.holds(len, size, Modifier::LINEAR), "{lie:?} in {len}");
+        }
+        assert!(plane(99, 0).holds(100, size, tiles) && !plane(100, 0).holds(100, size, tiles));
     }
 
     #[test]

@@ -4,98 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use farpane_engine::damage::{Damage, DamageEngine, GpuDamage, Mirror, Progress, Ticket};
-use farpane_engine::frame::{Frame, Hint, Memory, Piece};
-use farpane_engine::geometry::{Point, Rect, Region, Size};
-use farpane_engine::gpu::Gpu;
-use farpane_engine::pixel::{Fourcc, Layout, Modifier};
+use farpane_engine::damage::{DamageEngine, Mirror, Progress, Ticket};
+use farpane_engine::frame::{Hint, Piece};
+use farpane_engine::geometry::{Point, Region, Size};
+use farpane_engine::pixel::{Fourcc, Layout};
 
-use super::{Noise, gpu, own_gpu};
-
-pub fn frame(size: Size, pieces: Vec<Piece>, memory: Vec<u32>, hint: Hint) -> Frame {
-    Frame {
-        size,
-        fourcc: Fourcc::XRGB8888,
-        modifier: Modifier::LINEAR,
-        pieces,
-        memory: Memory::Heap(memory.into()),
-        hint,
-        acquire: None,
-        seq: 0,
-        captured_at: Instant::now(),
-        release: None,
-    }
-}
-
-fn whole(size: Size, picture: &[u32]) -> Frame {
-    let piece = Piece { rect: size.rect(), offset: 0, stride: usize::from(size.w) * 4 };
-    frame(size, vec![piece], picture.to_vec(), Hint::Everything)
-}
-
-/// An engine with its mirror. Its clock stands still, so that nothing takes too long.
-pub struct Desk {
-    pub engine: GpuDamage,
-    pub mirror: Mirror,
-    pub now: Instant,
-}
-
-impl Desk {
-    pub fn new(gpu: &Arc<Gpu>, size: Size) -> Self {
-        let now = Instant::now();
-        Self { engine: GpuDamage::new(Arc::clone(gpu)), mirror: Mirror::new(size, Layout::BGRX, now), now }
-    }
-
-    pub fn submit(&mut self, frame: Frame) -> Ticket {
-        self.engine.submit(frame, &self.mirror, self.now)
-    }
-
-    pub fn done(&mut self, ticket: Ticket) -> Damage {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            match self.engine.poll(ticket, &self.mirror, self.now) {
-                Progress::Done(damage) => return damage,
-                Progress::Pending => {
-                    assert!(Instant::now() < end, "no answer");
-                    std::thread::sleep(Duration::from_micros(200));
-                }
-                Progress::Failed(frame) => panic!("failed: {frame:?}"),
-            }
-        }
-    }
-
-    pub fn feed(&mut self, frame: Frame) -> Damage {
-        let ticket = self.submit(frame);
-        self.done(ticket)
-    }
-
-    pub fn counted(&self) -> (u64, u64) {
-        let gpu = self.engine.stats().gpu;
-        (gpu.frames, gpu.cpu_frames)
-    }
-
-    /// Demands that the mirror is a picture and that what differs from another is in the damage.
-    pub fn assert_shows(&self, new: &[u32], old: &[u32], damage: &Damage) {
-        let data = self.mirror.read();
-        assert!(data.pixels == new, "the mirror follows");
-        assert_eq!(damage.seq, data.seq);
-        assert_covers(data.size(), new, old, damage);
-    }
-}
-
-/// Demands that what differs between two pictures is in the damage.
-fn assert_covers(size: Size, new: &[u32], old: &[u32], damage: &Damage) {
-    let width = usize::from(size.w);
-    for (i, _) in old.iter().zip(new).enumerate().filter(|(_, (o, n))| o != n) {
-        let at = Point::new((i % width) as u16, (i / width) as u16);
-        assert!(damage.changed.contains_point(at), "{at:?} differs and is not in {:?}", damage.changed);
-    }
-}
-
-pub fn random_rect(size: Size, noise: &mut Noise) -> Rect {
-    let (x, y) = (noise.below(size.w.into()), noise.below(size.h.into()));
-    let (w, h) = (noise.below(usize::from(size.w) - x + 1), noise.below(usize::from(size.h) - y + 1));
-    Rect::new(x as u16, y as u16, w as u16, h as u16)
-}
+use super::desk::{Desk, Noise, assert_covers, frame, gpu, own_gpu, random_rect, whole};
 
 #[test]
 fn the_mirror_follows_pieces_hints_and_odd_memory() {

@@ -7,8 +7,7 @@ use farpane_engine::damage::DamageEngine;
 use farpane_engine::frame::{Frame, Hint, Memory, Piece, SharedMemory};
 use farpane_engine::geometry::{Point, Rect, Region, Size};
 
-use super::frames::{Desk, frame, random_rect};
-use super::{Noise, gpu};
+use super::desk::{Desk, Noise, frame, gpu, random_rect};
 
 /// Memory that is written while frames show it.
 struct Live(Vec<AtomicU32>);

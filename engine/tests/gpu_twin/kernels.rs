@@ -12,7 +12,7 @@ use farpane_engine::kernel::tile_diff::diff_cells;
 use farpane_engine::tile::Grid;
 use farpane_shaders::{Job, Picture, Place, Record};
 
-use super::{Noise, gpu};
+use super::desk::{Noise, gpu};
 
 const MASK: u32 = 0x00ff_ffff;
 

@@ -240,9 +240,14 @@ impl Vulkan {
     ) -> Result<Image, String> {
         let known = formats(fourcc).filter(|_| self.paths.modifiers);
         let (format, shown) = known.ok_or("it takes no images of others")?;
-        let most = self.largest(format, modifier.0).ok_or("the modifier is not the device's")?;
+        // drivers that know one modifier may not look at which is asked for
+        let able = self.modifiers(fourcc).contains(&modifier);
+        let most = self.largest(format, modifier.0).filter(|_| able).ok_or("the modifier is not the device's")?;
         if u32::from(size.w) > most.width || u32::from(size.h) > most.height {
             return Err(format!("larger than {}x{}", most.width, most.height));
+        }
+        if from.planes().is_empty() || !from.planes().iter().all(|p| p.holds(from.len(), size, modifier)) {
+            return Err("a plane lies outside of the memory".into());
         }
         let plane = |p: &crate::frame::Plane| vk::SubresourceLayout {
             offset: p.offset,
