@@ -20,6 +20,7 @@ build: ## the release binary, target/release/farpane
 deps: ## install what building and testing need
 	@packaging/install-packages build test
 	@packaging/install-viewers
+	@packaging/install-guest
 
 test: deps ## install what the tests need and run all of them
 	tests/run.py --profile $(PROFILE)

@@ -5,8 +5,9 @@
 
 Everything is compiled once, by one `cargo test --no-run` over the whole workspace; then each test program is run by itself.
 Groups, in this order: engine, rfb, channel, server, benches and perf-tests (unit, property, golden, protocol; in parallel threads), desktop (test
-programs whose names start with `desktop` or `x11`; one test at a time, each on private X servers), examples in the docs,
-tools (the harness's own tests) and viewers (tests/viewers/run.py).
+programs whose names start with `desktop` or `x11`; one test at a time, each on private X servers), guest (those whose names start
+with `guest`; in a guest with a DRM card, dma-bufs and fences: tests/guest/README.md), examples in the docs, tools (the harness's
+own tests) and viewers (tests/viewers/run.py).
 
 The table at the end says how long each group took and how many tests passed, failed and were ignored or skipped. With
 FARPANE_REQUIRE_ALL=1 a test that is ignored or skipped is a failure. The last line is `N passed, M failed`.
@@ -20,9 +21,10 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ["engine", "rfb", "channel", "server", "benches", "perf-tests", "desktop", "docs", "tools", "viewers"]
+GROUPS = ["engine", "rfb", "channel", "server", "benches", "perf-tests", "desktop", "guest", "docs", "tools", "viewers"]
 PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-shaders": "engine", "farpane-rfb": "rfb", "farpane-channel": "channel", "farpane-server": "server",
                   "farpane-benches": "benches", "farpane-perf-tests": "perf-tests"}
+GUEST = os.path.join(TOP, "tests", "guest", "run-in-guest")
 RUST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 OWN_RESULT = re.compile(r"^\w+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 
@@ -30,7 +32,23 @@ OWN_RESULT = re.compile(r"^\w+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$"
 def group_of(package, target):
     if target.startswith(("desktop", "x11")):
         return "desktop"
+    if target.startswith("guest"):
+        return "guest"
     return PACKAGE_GROUPS.get(package, "server")
+
+
+def command_of(group, program, limit):
+    """How a test program of a group is run. One test at a time where they share screens or devices."""
+    if group == "guest":
+        # the guest ends by itself, so that its last words are not lost
+        return [GUEST, "--vulkan", "--timeout", str(limit - 60), "--", program, "--test-threads=1"]
+    return [program] + (["--test-threads=1"] if group == "desktop" else [])
+
+
+def guest_lacks():
+    """Why there is no guest on this machine; nothing when there is one."""
+    done = subprocess.run([GUEST, "--check"], capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode else None
 
 
 def compile_all(profile):
@@ -67,6 +85,11 @@ class Tally:
     def __init__(self):
         self.passed = self.failed = self.left_out = 0
         self.seconds = 0.0
+
+    def leave_out(self, name, why):
+        """Counts a program that cannot be run here as one skipped test."""
+        print("\n%s skipped: %s" % (name, why), flush=True)
+        self.left_out += 1
 
     def add(self, name, command, folder, env, result, limit):
         """Runs one program and adds up its result lines; a program that ends badly without one is one failure."""
@@ -113,11 +136,13 @@ def main():
         print("\n".join("%-8s %s" % p[:2] for p in programs))
         return 0
     tallies = {group: Tally() for group in GROUPS if group in chosen}
+    lacks = guest_lacks() if "guest" in tallies else None
     for group, name, program, folder in programs:
-        if group in tallies:
-            threads = ["--test-threads=1"] if group == "desktop" else []
+        if group == "guest" and group in tallies and lacks:
+            tallies[group].leave_out(name, lacks)
+        elif group in tallies:
             # what cargo would set beside what it compiled in
-            tallies[group].add(name, [program] + threads, folder, dict(env, CARGO_MANIFEST_DIR=folder), RUST_RESULT, 1200)
+            tallies[group].add(name, command_of(group, program, 1200), folder, dict(env, CARGO_MANIFEST_DIR=folder), RUST_RESULT, 1200)
     if "docs" in tallies:
         tallies["docs"].add("examples in the docs", ["cargo", "test", "--workspace", "--doc", "--profile", args.profile], TOP,
                             env, RUST_RESULT, 1200)

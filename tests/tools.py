@@ -52,6 +52,28 @@ def desktop_programs_run_by_themselves():
     assert run.group_of("farpane-channel", "farpane_channel") == "channel"
 
 
+def guest_programs_run_in_the_guest_alone():
+    assert run.group_of("farpane-engine", "guest_devices") == "guest" == run.group_of("farpane-server", "guest_kms")
+    inside = run.command_of("guest", "/some/guest_devices", 1200)
+    assert inside[0] == run.GUEST and os.access(run.GUEST, os.X_OK) and inside[inside.index("--") + 1] == "/some/guest_devices", inside
+    assert int(inside[inside.index("--timeout") + 1]) < 1200, "the guest ends before it is killed"
+    assert run.GUEST not in run.command_of("engine", "/some/golden", 1200) + run.command_of("desktop", "/some/x11", 1200)
+
+
+def a_missing_guest_is_one_clear_line():
+    with tempfile.TemporaryDirectory(prefix="farpane-test-") as folder:
+        env = {name: value for name, value in os.environ.items() if name != "FARPANE_GUEST_KERNEL"}
+        done = subprocess.run([run.GUEST, "--", "true"], env=dict(env, FARPANE_GUEST_CACHE=folder), capture_output=True, text=True)
+        assert done.returncode == 125 and "packaging/install-guest" in done.stderr, done
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+    done = subprocess.run([run.GUEST, "--nonsense", "true"], capture_output=True, text=True)
+    assert done.returncode == 125 and "--nonsense" in done.stderr, done
+    got = run.Tally()
+    with contextlib.redirect_stdout(io.StringIO()):
+        got.leave_out("planted", "no guest")
+    assert (got.passed, got.failed, got.left_out) == (0, 0, 1)
+
+
 def waiting_ends_at_the_deadline():
     began = time.monotonic()
     try:
