@@ -91,7 +91,7 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     pub(super) tile_diff: Program,
     pub(super) compact: Program,
-    pub(super) vulkan: Vulkan,
+    pub(super) vulkan: Arc<Vulkan>,
     /// Held from the first thing that the next submission is to wait for until that.
     submitting: Mutex<()>,
     adapter: Adapter,
@@ -178,6 +178,7 @@ impl Device {
         };
         std::thread::Builder::new().name("gpu".into()).spawn(run).map_err(|error| unfit(error.to_string()))?;
         let submitting = Mutex::default();
+        let vulkan = Arc::new(vulkan);
         Ok(Self { device, queue, tile_diff, compact, vulkan, submitting, adapter: described, lost, watch })
     }
 
@@ -234,8 +235,19 @@ impl Device {
 
     /// Gives it up: what it has in hand is lost.
     pub fn give_up(&self) {
-        self.lost.store(true, Ordering::Release);
-        self.device.destroy();
+        if self.lost.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // whoever lets go of a device last waits for its work, which may never be done: this thread is the last one
+        let (device, queue, vulkan) = (self.device.clone(), self.queue.clone(), Arc::clone(&self.vulkan));
+        let gone = move || {
+            let _ = device.poll(wgpu::PollType::wait_indefinitely());
+            device.destroy();
+            drop((queue, vulkan));
+        };
+        if let Err(error) = std::thread::Builder::new().name("gpu-gone".into()).spawn(gone) {
+            tracing::warn!(%error, "a GPU that was given up is waited for");
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(in crate::gpu) struct Vulkan {
     host: Option<(ash::ext::external_memory_host::Device, usize)>,
     memory_fd: Option<ash::khr::external_memory_fd::Device>,
     semaphore_fd: Option<ash::khr::external_semaphore_fd::Device>,
-    semaphores: Mutex<Vec<vk::Semaphore>>,
+    semaphores: Mutex<Semaphores>,
     // dropped last: it keeps the raw device
     device: wgpu::Device,
 }
@@ -50,6 +50,13 @@ impl std::fmt::Debug for Vulkan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vulkan").field("paths", &self.paths).finish_non_exhaustive()
     }
+}
+
+/// All that were made, and those of them that nothing waits for.
+#[derive(Default)]
+struct Semaphores {
+    all: Vec<vk::Semaphore>,
+    spare: Vec<vk::Semaphore>,
 }
 
 /// A semaphore that a submission waits for.
@@ -375,12 +382,18 @@ impl Vulkan {
         let import = self.semaphore_fd.as_ref().ok_or("it cannot wait for fences")?;
         // SAFETY: the guard is dropped at the end of this function.
         let below = unsafe { queue.as_hal::<Api>() }.ok_or("the device is gone")?;
-        let spare = self.semaphores.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let semaphore = match spare {
+        let mut semaphores = self.semaphores.lock().unwrap_or_else(PoisonError::into_inner);
+        let semaphore = match semaphores.spare.pop() {
             Some(semaphore) => semaphore,
-            // SAFETY: a plain semaphore of this device.
-            None => unsafe { self.raw.create_semaphore(&vk::SemaphoreCreateInfo::default(), None) }.map_err(refused)?,
+            None => {
+                let plain = vk::SemaphoreCreateInfo::default();
+                // SAFETY: a plain semaphore of this device.
+                let made = unsafe { self.raw.create_semaphore(&plain, None) }.map_err(refused)?;
+                semaphores.all.push(made);
+                made
+            }
         };
+        drop(semaphores);
         let fd = fence.into_raw_fd();
         let asked = vk::ImportSemaphoreFdInfoKHR::default()
             .semaphore(semaphore)
@@ -400,7 +413,7 @@ impl Vulkan {
 
     /// The submission that waited for it is done.
     pub(in crate::gpu) fn done(&self, wait: Wait) {
-        self.semaphores.lock().unwrap_or_else(PoisonError::into_inner).push(wait.0);
+        self.semaphores.lock().unwrap_or_else(PoisonError::into_inner).spare.push(wait.0);
     }
 
     fn parts(&self) -> Parts {
@@ -475,11 +488,11 @@ impl Vulkan {
             |kind: &u32| bits & 1 << kind != 0 && all.memory_types[*kind as usize].property_flags.contains(wanted);
         let kind = (0..all.memory_type_count).find(fits).ok_or("no memory type fits")?;
         let mut alone = vk::MemoryDedicatedAllocateInfo::default().image(parts.image);
-        let mut asked =
-            vk::MemoryAllocateInfo::default().allocation_size(len).memory_type_index(kind).push_next(import);
-        if dedicated {
-            asked = asked.push_next(&mut alone);
-        }
+        let mut asked = vk::MemoryAllocateInfo::default().memory_type_index(kind).push_next(import);
+        asked = match dedicated {
+            true => asked.allocation_size(needs.size).push_next(&mut alone),
+            false => asked.allocation_size(len),
+        };
         // SAFETY: the structures are whole; what is imported is at least `len` long, which its driver checks for descriptors and which
         // for pointers are whole mapped pages.
         parts.memory = unsafe { self.raw.allocate_memory(&asked, None) }.map_err(refused)?;
@@ -510,8 +523,9 @@ impl Vulkan {
 
 impl Drop for Vulkan {
     fn drop(&mut self) {
-        for semaphore in self.semaphores.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // SAFETY: it is of this device, which `device` keeps, and no submission waits for it any more.
+        for semaphore in self.semaphores.get_mut().unwrap_or_else(PoisonError::into_inner).all.drain(..) {
+            // SAFETY: it is of this device, which `device` keeps, and no submission waits for it any more: a device's last owner is a
+            // thread that has waited for its work (`Device::give_up`), or nothing was under way.
             unsafe { self.raw.destroy_semaphore(semaphore, None) };
         }
     }
