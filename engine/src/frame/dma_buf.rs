@@ -3,14 +3,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{SealFlags, SeekFrom};
 
 use super::mapping::Mapping;
 use super::memory::SharedMemory;
 use crate::geometry::Size;
-use crate::pixel::Modifier;
+use crate::pixel::{Fourcc, Modifier};
 
 /// `DMA_BUF_IOCTL_SYNC` of linux/dma-buf.h, with its flags.
 const SYNC: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'b', 0);
@@ -40,6 +40,45 @@ impl Plane {
             _ => Some(1),
         };
         end.and_then(|end| end.checked_add(self.offset)).is_some_and(|end| end <= len as u64)
+    }
+}
+
+/// What takes pictures that lie in dma-bufs: a device that outputs share.
+pub trait Importer: Send + Sync {
+    /// The forms in which it takes pictures of a format; none while it takes none.
+    fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier>;
+}
+
+/// Which dma-bufs are asked for.
+#[derive(Clone, Default)]
+pub enum DmaBufs {
+    /// None: pictures lie in shared memory.
+    #[default]
+    None,
+    /// Those of plain rows, which the processor reads.
+    Plain,
+    /// Those that a device takes.
+    Taken(Arc<dyn Importer>),
+}
+
+impl DmaBufs {
+    /// The forms in which pictures of a format are asked for.
+    pub fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Plain => vec![Modifier::LINEAR],
+            Self::Taken(importer) => importer.modifiers(fourcc),
+        }
+    }
+}
+
+impl std::fmt::Debug for DmaBufs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Plain => "Plain",
+            Self::Taken(_) => "Taken",
+        })
     }
 }
 
@@ -202,7 +241,7 @@ mod tests {
         let buffer = DmaBuf::new(fd, vec![]).expect("sealed");
         assert_eq!((buffer.len(), buffer.fence().map(|_| ())), (4096, None));
         let mut out = [0; 2];
-        assert!(Memory::DmaBuf(std::sync::Arc::new(buffer)).read(4, &mut out));
+        assert!(Memory::DmaBuf(Arc::new(buffer)).read(4, &mut out));
         assert_eq!(out, [0, 0x0403_0201]);
     }
 }

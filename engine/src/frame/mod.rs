@@ -12,7 +12,7 @@ use std::time::Instant;
 pub use cursor::CursorImage;
 #[cfg(feature = "pipewire")]
 pub(crate) use dma_buf::cannot_shrink;
-pub use dma_buf::{DmaBuf, Plane, Reading};
+pub use dma_buf::{DmaBuf, DmaBufs, Importer, Plane, Reading};
 #[cfg(any(feature = "pipewire", feature = "wayland", feature = "x11"))]
 pub(crate) use mapping::Mapping;
 pub(crate) use memory::Bytes;

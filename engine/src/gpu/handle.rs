@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::device::{Adapter, Choice, Device, GpuError};
+use crate::frame::Importer;
+use crate::pixel::{Fourcc, Modifier};
 
 /// A lost device is opened again no sooner than this after the last time,
 const AGAIN: Duration = Duration::from_secs(2);
@@ -26,6 +28,16 @@ pub struct Gpu {
     adapter: Adapter,
     state: Arc<Mutex<State>>,
     losses: AtomicU64,
+}
+
+impl Importer for Gpu {
+    fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
+        let Some(device) = self.device(Instant::now()) else { return Vec::new() };
+        // rows are taken as buffers by devices that know no other form
+        let rows = device.paths().dma_buf.then_some(Modifier::LINEAR);
+        let images = device.modifiers(fourcc).into_iter().filter(|modifier| Some(*modifier) != rows);
+        images.chain(rows).collect()
+    }
 }
 
 impl Gpu {
