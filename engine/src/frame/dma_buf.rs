@@ -62,6 +62,11 @@ pub enum DmaBufs {
 }
 
 impl DmaBufs {
+    /// Whether none are asked for.
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// The forms in which pictures of a format are asked for.
     pub fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         match self {

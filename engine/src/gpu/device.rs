@@ -9,7 +9,7 @@ use farpane_shaders::{COMPACT, TILE_DIFF};
 
 use super::program::Program;
 use super::trial::try_out;
-use super::vulkan::{Paths, Vulkan, Wait, open};
+use super::vulkan::{Paths, Vulkan, Wait, open, paths};
 use crate::pixel::{Fourcc, Modifier};
 
 /// How long the thread that waits for the GPU stays with one piece of work.
@@ -60,6 +60,8 @@ pub struct Adapter {
     pub kind: Kind,
     /// The driver's name and version.
     pub driver: String,
+    /// In which ways it reads memory of others where it lies.
+    pub paths: Paths,
 }
 
 impl std::fmt::Display for Adapter {
@@ -187,11 +189,6 @@ impl Device {
         &self.adapter
     }
 
-    /// In which ways it reads memory of others where it lies.
-    pub fn paths(&self) -> Paths {
-        self.vulkan.paths()
-    }
-
     /// In which forms it takes pictures of a format, where it takes them in any.
     pub fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         self.vulkan.modifiers(fourcc)
@@ -275,7 +272,7 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
     let info = adapter.get_info();
     let driver =
         [info.driver, info.driver_info].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-    Adapter { name: info.name, kind: kind(info.device_type), driver }
+    Adapter { name: info.name, kind: kind(info.device_type), driver, paths: paths(adapter) }
 }
 
 const fn kind(kind: wgpu::DeviceType) -> Kind {
