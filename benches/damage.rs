@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use farpane_benches::Content;
+use farpane_benches::{Content, frame, with_window};
 use farpane_engine::damage::{CpuDamage, Damage, DamageEngine, Mirror, Progress};
-use farpane_engine::frame::{Frame, Hint, Memory, Piece};
+use farpane_engine::frame::Frame;
 use farpane_engine::geometry::{Rect, Region, Size};
-use farpane_engine::pixel::{Fourcc, Layout, Modifier};
+use farpane_engine::pixel::Layout;
 use rayon::prelude::*;
 
 const SIZES: [(&str, Size); 3] =
@@ -46,33 +46,6 @@ fn changed(size: Size, picture: &[u32], rect: &Rect) -> Vec<u32> {
         out[at..at + usize::from(rect.w)].iter_mut().for_each(|p| *p ^= 0x00ff_ffff);
     }
     out
-}
-
-/// The picture with a window of text standing in it.
-fn with_window(size: Size, picture: &[u32], rect: &Rect) -> Vec<u32> {
-    let mut out = picture.to_vec();
-    for y in 0..rect.h {
-        let at = usize::from(rect.y + y) * usize::from(size.w) + usize::from(rect.x);
-        for (x, pixel) in out[at..at + usize::from(rect.w)].iter_mut().enumerate() {
-            *pixel = Layout::BGRX.pixel(Content::Text.colour(x as u32, u32::from(y)));
-        }
-    }
-    out
-}
-
-fn frame(size: Size, memory: &Arc<[u32]>) -> Frame {
-    Frame {
-        size,
-        fourcc: Fourcc::XRGB8888,
-        modifier: Modifier::LINEAR,
-        pieces: vec![Piece { rect: size.rect(), offset: 0, stride: usize::from(size.w) * 4 }],
-        memory: Memory::Heap(memory.clone()),
-        hint: Hint::Everything,
-        acquire: None,
-        seq: 0,
-        captured_at: Instant::now(),
-        release: None,
-    }
 }
 
 fn feed(engine: &mut CpuDamage, mirror: &Mirror, frame: Frame) -> Damage {
@@ -249,8 +222,8 @@ fn damage(c: &mut Criterion) {
         });
         let photo = photo(size);
         let window = Rect::new(size.w / 4, size.h / 4, size.w / 2, size.h / 2);
-        let before = with_window(size, &photo, &window).into();
-        let after = with_window(size, &photo, &window.translate(17, 9)).into();
+        let before = with_window(size, &photo, &window, Content::Text, 0).into();
+        let after = with_window(size, &photo, &window.translate(17, 9), Content::Text, 0).into();
         let dragged = Case { label, size, pictures: [&before, &after], scroll: true };
         dragged.run(c, "window_dragged", Cores::All, &|d| {
             assert!(d.copied.iter().any(|copy| copy.to.area() > window.area() * 9 / 10), "{:?}", d.copied);

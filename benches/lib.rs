@@ -1,8 +1,10 @@
 //! Inputs shared by the benches.
 
 use farpane_engine::damage::Mirror;
-use farpane_engine::geometry::Size;
-use farpane_engine::pixel::Layout;
+use farpane_engine::frame::{Frame, Hint, Memory, Piece};
+use farpane_engine::geometry::{Rect, Size};
+use farpane_engine::pixel::{Fourcc, Layout, Modifier};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a made picture shows.
@@ -47,6 +49,34 @@ pub fn mirror(size: Size, content: Content) -> Mirror {
         *pixel = Layout::BGRX.pixel(content.colour((i % width) as u32, (i / width) as u32));
     }
     mirror
+}
+
+/// A whole picture as a frame of which nothing is claimed.
+pub fn frame(size: Size, memory: &Arc<[u32]>) -> Frame {
+    Frame {
+        size,
+        fourcc: Fourcc::XRGB8888,
+        modifier: Modifier::LINEAR,
+        pieces: vec![Piece { rect: size.rect(), offset: 0, stride: usize::from(size.w) * 4 }],
+        memory: Memory::Heap(memory.clone()),
+        hint: Hint::Everything,
+        acquire: None,
+        seq: 0,
+        captured_at: Instant::now(),
+        release: None,
+    }
+}
+
+/// The picture with a window standing in it, whose content is scrolled up by so many rows.
+pub fn with_window(size: Size, picture: &[u32], rect: &Rect, content: Content, scrolled: u32) -> Vec<u32> {
+    let mut out = picture.to_vec();
+    for y in 0..rect.h {
+        let at = usize::from(rect.y + y) * usize::from(size.w) + usize::from(rect.x);
+        for (x, pixel) in out[at..at + usize::from(rect.w)].iter_mut().enumerate() {
+            *pixel = Layout::BGRX.pixel(content.colour(x as u32, u32::from(y) + scrolled));
+        }
+    }
+    out
 }
 
 fn hash(x: u32, y: u32, seed: u32) -> u32 {

@@ -15,6 +15,8 @@
 //! the cells that differed and the places where something was moved to. So whatever the source did meanwhile and whatever a search believed,
 //! the mirror and the damage are true of what that pass read.
 
+#[cfg(feature = "gpu")]
+use farpane_shaders::Place;
 use rayon::prelude::*;
 
 use super::check::{FrameError, check};
@@ -85,6 +87,37 @@ impl Compare {
         } else {
             bits.chunks_mut(words).take(count).enumerate().for_each(band);
         }
+        self.bound(data);
+    }
+
+    /// In place of a check and a look, where a GPU has found the cells that differ: takes their pixels from `pieces`, one for each place.
+    #[cfg(feature = "gpu")]
+    pub(super) fn take_over(&mut self, frame: &Frame, data: &MirrorData, places: &[Place], pieces: &[Piece]) {
+        self.cut(frame);
+        let Self { map, extents, .. } = self;
+        map.reset(&data.grid);
+        extents.clear();
+        extents.resize(data.grid.len(), Extent::EMPTY);
+        for (place, piece) in places.iter().zip(pieces) {
+            let [x0, y0, x1, y1] = place.extent();
+            let extent = &mut extents[place.cell as usize];
+            extent.add_span(y0, x0, x1);
+            extent.add_span(y1 - 1, x0, x1);
+            map.insert(piece.rect.x / CELL, piece.rect.y / CELL);
+        }
+        // as large as after a look, so that the same is found
+        self.bound(data);
+        self.jobs.clear();
+        self.jobs.extend(places.iter().zip(pieces).map(|(place, &piece)| {
+            let [x0, y0, x1, y1] = place.extent().map(u16::from);
+            let Rect { x, y, .. } = piece.rect;
+            Job { rect: Rect::from_corners(x + x0, y + y0, x + x1, y + y1), piece }
+        }));
+    }
+
+    /// Grows the extents of the cells in the map to all that the jobs have of them.
+    fn bound(&mut self, data: &MirrorData) {
+        let Self { jobs, map, extents, .. } = self;
         for job in jobs {
             let (cols, rows) = data.grid.cells(&job.rect);
             for (col, row) in rows.flat_map(|row| cols.clone().map(move |col| (col, row))) {

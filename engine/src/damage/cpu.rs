@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+#[cfg(feature = "gpu")]
+use farpane_shaders::Place;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::answers::Answers;
 use super::compare::{Compare, PARALLEL_PX};
+#[cfg(feature = "gpu")]
+use super::packed::Packed;
 use super::scroll::{Scroll, carry_out};
 use super::source::Pixels;
 use super::{Damage, DamageEngine, FrameError, Mirror, MirrorData, Progress, Ticket};
@@ -68,6 +72,8 @@ pub struct CpuDamage {
     compare: Compare,
     coalesce: Coalesce,
     scroll: Option<Box<Scroll>>,
+    #[cfg(feature = "gpu")]
+    packed: Packed,
     spare: Vec<Damage>,
     stats: DamageStats,
 }
@@ -121,9 +127,10 @@ impl CpuDamage {
         let changed = match scroll.as_mut().filter(|scroll| scroll.wants(frame, data)) {
             Some(scroll) => {
                 let found = &mut damage;
-                let mut work = move || with_moves(&pixels, data, now, compare, coalesce, scroll, found);
-                // entered once, so that each step finds the cores awake
-                if compared >= PARALLEL_PX { rayon::scope(|_| work()) } else { work() }
+                on_cores(compared, move || {
+                    compare.look(&pixels, data);
+                    with_moves(&pixels, data, now, compare, coalesce, scroll, found)
+                })
             }
             None => {
                 let changed = compare.run(&pixels, data);
@@ -143,9 +150,42 @@ impl CpuDamage {
         }
         Ok(damage)
     }
+
+    /// A frame that a GPU has compared went by without a search, and so much had changed.
+    #[cfg(feature = "gpu")]
+    pub(super) fn let_by(&mut self, changed_px: u64) {
+        if let Some(scroll) = &mut self.scroll {
+            scroll.let_by(changed_px);
+        }
+    }
+
+    /// Looks for moves in the cells of a frame that a GPU has found changed and packed, and brings the mirror, which is still without them,
+    /// up to date; returns the pixels that differed once what moved had been moved. None, and nothing done, where no search is due.
+    #[cfg(feature = "gpu")]
+    pub(super) fn search_packed(
+        &mut self,
+        frame: &Frame,
+        places: &[Place],
+        tiles: &[u32],
+        data: &mut MirrorData,
+        now: Instant,
+        found: &mut Damage,
+    ) -> Option<u64> {
+        let Self { compare, coalesce, scroll, packed, .. } = self;
+        let scroll = scroll.as_mut().filter(|scroll| scroll.is_due(&frame.hint, data))?;
+        let pixels = packed.list(&data.grid, places, tiles);
+        compare.take_over(frame, data, places, pixels.pieces);
+        let px = tiles.len() as u64;
+        Some(on_cores(px, move || with_moves(&pixels, data, now, compare, coalesce, scroll, found)))
+    }
 }
 
-/// Looks for moves, carries them out in the mirror and brings it up to date; returns the pixels that differed then.
+/// Works where so many pixels are looked at: among the cores when these are many, entered once, so that each step finds them awake.
+fn on_cores<R: Send>(px: u64, work: impl FnOnce() -> R + Send) -> R {
+    if px >= PARALLEL_PX { rayon::scope(|_| work()) } else { work() }
+}
+
+/// After a look: looks for moves, carries them out in the mirror and brings it up to date; returns the pixels that differed then.
 fn with_moves(
     frame: &Pixels<'_>,
     data: &mut MirrorData,
@@ -156,7 +196,6 @@ fn with_moves(
     damage: &mut Damage,
 ) -> u64 {
     let Damage { changed, copied, .. } = damage;
-    compare.look(frame, data);
     scroll.find(frame, data, compare, coalesce, copied);
     carry_out(&mut data.pixels, data.grid.size().w.into(), copied);
     let mut count = compare.run_rest(frame, data, copied);

@@ -54,8 +54,9 @@ pub enum Takes {
 
 /// Damage engine that compares on a GPU, and on the CPU what that cannot take.
 ///
-/// The result is the CPU engine's but for moves, which it does not look for. A frame lies in memory that the GPU takes, or is put into memory
-/// that it sees: one copy of what the source says has changed.
+/// The result is the CPU engine's. A frame lies in memory that the GPU takes, or is put into memory that it sees: one copy of what the source
+/// says has changed. Moves are looked for on the CPU in the cells that come back, as the mirror still holds the old picture then; the device's
+/// picture is the new one already.
 pub struct GpuDamage {
     gpu: Arc<Gpu>,
     takes: Takes,
@@ -192,7 +193,7 @@ impl GpuDamage {
     fn advance(&mut self, mirror: &Mirror, now: Instant) {
         while let Some((ticket, work)) = self.waiting.pop_front() {
             let (ticket, progress) = match work {
-                Work::Gpu(frame, since) => match self.ask(mirror, now) {
+                Work::Gpu(frame, since) => match self.ask(&frame, mirror, now) {
                     Ok(Some(damage)) => {
                         drop(frame);
                         self.stats.frames += 1;
@@ -229,22 +230,28 @@ impl GpuDamage {
     }
 
     /// Asks after the oldest frame that the device has; an error says that the device is lost.
-    fn ask(&mut self, mirror: &Mirror, now: Instant) -> Result<Option<Damage>, ()> {
-        let picture = self.picture.as_mut().ok_or(())?;
+    fn ask(&mut self, frame: &Frame, mirror: &Mirror, now: Instant) -> Result<Option<Damage>, ()> {
         let mut damage = self.spare.pop().unwrap_or_default();
         damage.changed.clear();
         damage.copied.clear();
-        let (cells, stats) = (&mut self.cells, &mut self.stats);
-        let answer = picture.poll(|places, tiles| {
+        let Self { cells, cpu, stats, .. } = self;
+        let answer = self.picture.as_mut().ok_or(())?.poll(|places, tiles| {
             let mut data = mirror.write();
             damage.seq = data.seq;
-            if !places.is_empty() {
-                stats.changed_px += cells.scatter(places, tiles, &mut data, now);
-                data.seq += 1;
-                damage.seq = data.seq;
-                cells.coalesce.run(&data.grid, &cells.map, &cells.extents, &mut damage.changed);
-                stats.gpu.cells += places.len() as u64;
+            if places.is_empty() {
+                return;
             }
+            let searched = cpu.search_packed(frame, places, tiles, &mut data, now, &mut damage);
+            stats.changed_px += searched.unwrap_or_else(|| {
+                let changed = cells.scatter(places, tiles, &mut data, now);
+                cells.coalesce.run(&data.grid, &cells.map, &cells.extents, &mut damage.changed);
+                cpu.let_by(damage.changed.area());
+                changed
+            });
+            data.seq += 1;
+            damage.seq = data.seq;
+            stats.copies += damage.copied.len() as u64;
+            stats.gpu.cells += places.len() as u64;
         });
         match answer {
             Answer::Pending => {

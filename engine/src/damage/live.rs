@@ -3,7 +3,7 @@
 //! What is read twice may be two things, as the source may be written to meanwhile: nothing that is learnt here is trusted.
 
 use super::MirrorData;
-use super::source::Pixels;
+use super::source::{Pixels, SEGMENT};
 use crate::frame::Piece;
 
 /// A frame over the mirror.
@@ -12,12 +12,14 @@ pub(super) struct Live<'a> {
     mask: u32,
     mirror: &'a [u32],
     width: usize,
+    cols: usize,
 }
 
 impl<'a> Live<'a> {
     /// A frame that has been checked against the mirror.
     pub(super) fn new(frame: &'a Pixels<'a>, data: &'a MirrorData) -> Self {
-        Self { frame, mask: data.layout.mask(), mirror: &data.pixels, width: data.size().w.into() }
+        let (width, cols) = (data.size().w.into(), data.grid.cols().into());
+        Self { frame, mask: data.layout.mask(), mirror: &data.pixels, width, cols }
     }
 
     /// Fills `out` with the pixels of row `y` from column `x` on.
@@ -42,6 +44,11 @@ impl<'a> Live<'a> {
     /// The piece that has the pixel in row `y` and column `x`, if any, and how far to the right that holds. Of several the last one,
     /// as in the compare.
     fn piece(&self, y: usize, x: usize, end: usize) -> (Option<&Piece>, usize) {
+        if let Some(by_cell) = self.frame.by_cell {
+            let (col, row) = (x / SEGMENT, y / SEGMENT);
+            let piece = by_cell[row * self.cols + col].checked_sub(1).map(|i| &self.frame.pieces[i as usize]);
+            return (piece, end.min((col + 1) * SEGMENT));
+        }
         let mut stop = end;
         for piece in self.frame.pieces.iter().rev() {
             let rect = &piece.rect;

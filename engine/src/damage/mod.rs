@@ -9,6 +9,8 @@ pub mod delayed;
 mod gpu;
 mod live;
 mod mirror;
+#[cfg(feature = "gpu")]
+mod packed;
 mod scroll;
 mod source;
 #[cfg(test)]

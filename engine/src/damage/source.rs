@@ -25,6 +25,12 @@ impl<'a> Source<'a> {
         memory.open().map(Self).map_err(|error| FrameError::Unreadable(error.kind()))
     }
 
+    /// Those of pixels that are ours.
+    #[cfg(any(feature = "gpu", test))]
+    pub(super) fn of(pixels: &'a [u32]) -> Self {
+        Self(pixels.into())
+    }
+
     /// Copies the pixels from byte `offset` on into `out`, reading each byte once.
     ///
     /// # Panics
@@ -53,6 +59,8 @@ impl<'a> Source<'a> {
 pub(super) struct Pixels<'a> {
     pub(super) source: Source<'a>,
     pub(super) pieces: &'a [Piece],
+    /// Where each piece is a cell: one more than the place in `pieces` of each cell's, 0 for those that have none.
+    pub(super) by_cell: Option<&'a [u32]>,
 }
 
 impl<'a> Pixels<'a> {
@@ -61,7 +69,7 @@ impl<'a> Pixels<'a> {
     /// # Errors
     /// When the processor cannot read them.
     pub(super) fn of(frame: &'a Frame) -> Result<Self, FrameError> {
-        Ok(Self { source: Source::open(&frame.memory)?, pieces: &frame.pieces })
+        Ok(Self { source: Source::open(&frame.memory)?, pieces: &frame.pieces, by_cell: None })
     }
 }
 

@@ -91,7 +91,13 @@ pub(crate) struct Bytes<'a> {
     memory: PhantomData<&'a Memory>,
 }
 
-// SAFETY: the bytes live as long as the `Memory`, whose kinds are all `Send + Sync`; only reads are made.
+impl<'a> From<&'a [u32]> for Bytes<'a> {
+    fn from(words: &'a [u32]) -> Self {
+        Self { start: words.as_ptr().cast(), len: size_of_val(words), _access: None, memory: PhantomData }
+    }
+}
+
+// SAFETY: the bytes live as long as the `Memory`, whose kinds are all `Send + Sync`, or the words; only reads are made.
 unsafe impl Send for Bytes<'_> {}
 
 // SAFETY: as above; reads through `&self` do not touch the struct itself.

@@ -45,13 +45,10 @@ pub struct GpuTimes {
 /// When the device has no room, takes no times, or is lost meanwhile.
 pub fn measure(gpu: &Gpu, size: Size, percent: u32, budget: Duration) -> Result<GpuTimes, GpuError> {
     let begun = Instant::now();
-    let unfit = |why: &str| GpuError::Unfit(gpu.adapter().to_string(), why.to_owned());
-    let device = gpu.device(begun).ok_or_else(|| unfit("it is lost"))?;
-    let mut bench = Bench::new(&device, size)?.ok_or_else(|| unfit("it takes no times"))?;
+    let mut bench = Rounds::new(gpu, size)?;
     let mut rounds: Vec<GpuTimes> = Vec::new();
     while rounds.len() < 2 || begun.elapsed() < budget {
-        let flip = rounds.len() as u32 % 2 + 1;
-        rounds.push(bench.round(percent, flip).ok_or_else(|| unfit("it is lost"))?);
+        rounds.push(bench.take(percent)?);
     }
     // the first round compiles and touches memory for the first time
     rounds.remove(0);
@@ -72,13 +69,18 @@ pub fn measure(gpu: &Gpu, size: Size, percent: u32, budget: Duration) -> Result<
     })
 }
 
-struct Bench {
+/// Takes the times of pictures of a size, one after the other.
+///
+/// Memory: on the device six pictures, three of them in memory that the processor sees; one here.
+pub struct Rounds {
     device: Arc<Device>,
     picture: GpuPicture,
     size: Size,
     jobs: Vec<Job>,
     /// What is uploaded.
     fresh: Vec<u32>,
+    /// What the cells that change next are filled with.
+    flip: u32,
     /// The new picture in the device's memory, and where it is copied.
     local: wgpu::Buffer,
     copied: wgpu::Buffer,
@@ -87,13 +89,18 @@ struct Bench {
     told: wgpu::Buffer,
 }
 
-impl Bench {
-    /// None when the device takes no times.
-    fn new(device: &Arc<Device>, size: Size) -> Result<Option<Self>, GpuError> {
+impl Rounds {
+    /// Prepares a device for them.
+    ///
+    /// # Errors
+    /// When it has no room, takes no times, or is lost.
+    pub fn new(gpu: &Gpu, size: Size) -> Result<Self, GpuError> {
+        let unfit = |why: &str| GpuError::Unfit(gpu.adapter().to_string(), why.to_owned());
+        let device = gpu.device(Instant::now()).ok_or_else(|| unfit("it is lost"))?;
         if !device.takes_times() {
-            return Ok(None);
+            return Err(unfit("it takes no times"));
         }
-        let mut picture = GpuPicture::new(Arc::clone(device), size, u32::MAX)?;
+        let mut picture = GpuPicture::new(Arc::clone(&device), size, u32::MAX)?;
         let fresh = vec![0; size.area() as usize];
         picture.set(&fresh);
         let room = |why| GpuError::Room(device.adapter().to_string(), size, why);
@@ -127,15 +134,23 @@ impl Bench {
                 })
             };
             let (local, copied) = (copyable("local"), copyable("copied"));
-            let jobs = whole(size);
-            Self { device: Arc::clone(device), picture, size, jobs, fresh, local, copied, stamps, resolved, told }
+            let (device, jobs) = (Arc::clone(&device), whole(size));
+            Self { device, picture, size, jobs, fresh, flip: 0, local, copied, stamps, resolved, told }
         })
-        .map(Some)
         .map_err(room)
     }
 
-    /// Changes cells, `flip` other than the round before, and takes all times; none when the device is lost.
-    fn round(&mut self, percent: u32, flip: u32) -> Option<GpuTimes> {
+    /// Changes about so many percent of the cells and takes all times. The first one compiles and touches memory for the first time.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub fn take(&mut self, percent: u32) -> Result<GpuTimes, GpuError> {
+        self.flip = self.flip % 2 + 1;
+        self.round(percent).ok_or_else(|| GpuError::Unfit(self.device.adapter().to_string(), "it is lost".into()))
+    }
+
+    fn round(&mut self, percent: u32) -> Option<GpuTimes> {
+        let flip = self.flip;
         let width = usize::from(self.size.w);
         for (i, job) in self.jobs.iter().enumerate() {
             // spread over the picture

@@ -17,7 +17,7 @@ pub use device::{Adapter, Choice, Device, GpuError, Kind, adapters};
 pub use handle::Gpu;
 pub use imports::Import;
 pub use jobs::{Rows, add_jobs, whole};
-pub use measure::{GpuTimes, measure};
+pub use measure::{GpuTimes, Rounds, measure};
 pub use picture::{Answer, GpuPicture, Upload};
 pub use vulkan::Paths;
 

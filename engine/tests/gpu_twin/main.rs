@@ -6,3 +6,4 @@ mod desk;
 mod frames;
 mod imports;
 mod kernels;
+mod moves;

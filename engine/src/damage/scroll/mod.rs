@@ -80,12 +80,17 @@ pub(super) struct Scroll {
 impl Scroll {
     /// Whether this frame is worth a look before the mirror is brought up to date.
     pub(super) fn wants(&self, frame: &Frame, data: &MirrorData) -> bool {
-        let large = match &frame.hint {
+        frame.pieces.len() <= MOST_PIECES && self.is_due(&frame.hint, data)
+    }
+
+    /// The same for a picture whose parts are found at once, however many it has.
+    pub(super) fn is_due(&self, hint: &Hint, data: &MirrorData) -> bool {
+        let large = match hint {
             Hint::Everything => true,
             Hint::Only(region) => region.area() >= SEARCH_PX,
         };
         // before the first frame there was nothing
-        large && self.rest == 0 && data.seq > 0 && frame.pieces.len() <= MOST_PIECES
+        large && self.rest == 0 && data.seq > 0
     }
 
     /// A region to work with between searches.
