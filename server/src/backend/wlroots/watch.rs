@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use farpane_engine::capture::wayland::{Monitor, WaylandDisplay, WaylandEvent};
-use farpane_engine::frame::CursorImage;
+use farpane_engine::frame::{CursorImage, DmaBufs};
 use farpane_engine::geometry::{Point, Size};
 
 use super::Parts;
@@ -88,7 +88,8 @@ impl Desk {
         let (number, commands) = (self.connections, self.commands.clone());
         // where nobody receives any more, the backend is gone
         let tell = move |event| drop(commands.send(Command::Display(number, event)));
-        let display = WaylandDisplay::new(connection, Box::new(tell)).map_err(|source| self.target.cannot(source))?;
+        let display = WaylandDisplay::new(connection, DmaBufs::None, Box::new(tell));
+        let display = display.map_err(|source| self.target.cannot(source))?;
         let protocol = display.route().protocol();
         tracing::debug!(compositor = %self.target.name, protocol, "capturing");
         Ok(display)
