@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use farpane_benches::{Content, frame, mirror, with_window};
-use farpane_engine::damage::{CpuDamage, Damage, DamageEngine, GpuDamage, Mirror, Progress};
+use farpane_engine::damage::{CpuDamage, Damage, DamageEngine, GpuDamage, Mirror, Progress, Takes};
 use farpane_engine::geometry::{Rect, Size};
 use farpane_engine::gpu::{Answer, Choice, Gpu, GpuPicture, GpuTimes, Kind, Ring, Rounds, whole};
 use farpane_engine::kernel::CpuLevel;
@@ -311,7 +311,7 @@ impl Turns<'_> {
     /// Both engines' desks, once both have given the same damage and pictures to and fro.
     fn verified(&self, host: &Host, check: impl Fn(&Damage)) -> (Desk<CpuDamage>, Option<Desk<GpuDamage>>) {
         let mut cpu = self.desk(CpuDamage::new());
-        let mut gpu = host.gpu.as_ref().map(|gpu| self.desk(GpuDamage::new(Arc::clone(gpu))));
+        let mut gpu = host.gpu.as_ref().map(|gpu| self.desk(GpuDamage::new(Arc::clone(gpu), Takes::All)));
         for picture in [self.pictures[1], self.pictures[0]] {
             let (want, _) = cpu.feed(self.size, picture);
             check(&want);

@@ -102,6 +102,7 @@ const UNSAFE: &[&str] = &[
     "engine/src/kernel/*/aarch64.rs",
     "engine/src/frame/dma_buf.rs",
     "engine/src/frame/mapping.rs",
+    "engine/src/frame/memory.rs",
     "engine/src/damage/source.rs",
     "engine/src/gpu/*/ffi.rs",
     "engine/src/capture/*/ffi.rs",

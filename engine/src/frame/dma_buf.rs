@@ -47,6 +47,13 @@ impl Plane {
 pub trait Importer: Send + Sync {
     /// The forms in which it takes pictures of a format; none while it takes none.
     fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier>;
+
+    /// Makes a dma-buf that others draw a picture into and the device then takes, in one of these forms; says in which. What lies in it at first
+    /// is nobody's picture.
+    ///
+    /// # Errors
+    /// When the device has no memory, knows none of the forms, or hands no memory out; the text says what is the matter.
+    fn allocate(&self, size: Size, fourcc: Fourcc, among: &[Modifier]) -> Result<(DmaBuf, Modifier), String>;
 }
 
 /// Which dma-bufs are asked for.

@@ -10,6 +10,8 @@ use farpane_shaders::{COMPACT, TILE_DIFF};
 use super::program::Program;
 use super::trial::try_out;
 use super::vulkan::{Paths, Vulkan, Wait, open, paths};
+use crate::frame::DmaBuf;
+use crate::geometry::Size;
 use crate::pixel::{Fourcc, Modifier};
 
 /// How long the thread that waits for the GPU stays with one piece of work.
@@ -84,7 +86,7 @@ pub enum GpuError {
     Unfit(String, String),
     /// It has not enough memory, or what it was asked for is too much for it.
     #[error("{0} has no room for a picture of {1}: {2}")]
-    Room(String, crate::geometry::Size, String),
+    Room(String, Size, String),
 }
 
 /// An opened device with its programs.
@@ -192,6 +194,14 @@ impl Device {
     /// In which forms it takes pictures of a format, where it takes them in any.
     pub fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         self.vulkan.modifiers(fourcc)
+    }
+
+    /// Makes a dma-buf for a picture, in one of these forms that it takes; says in which.
+    ///
+    /// # Errors
+    /// When it has no memory, knows none of the forms, or hands no memory out.
+    pub fn allocate(&self, size: Size, fourcc: Fourcc, among: &[Modifier]) -> Result<(DmaBuf, Modifier), String> {
+        self.vulkan.new_dma_buf(size, fourcc, among)
     }
 
     /// Hands work over, which begins once a fence has signalled.

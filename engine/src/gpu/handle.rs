@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::device::{Adapter, Choice, Device, GpuError};
-use crate::frame::Importer;
+use crate::frame::{DmaBuf, Importer};
+use crate::geometry::Size;
 use crate::pixel::{Fourcc, Modifier};
 
 /// A lost device is opened again no sooner than this after the last time,
@@ -37,6 +38,11 @@ impl Importer for Gpu {
         let rows = device.adapter().paths.dma_buf.then_some(Modifier::LINEAR);
         let images = device.modifiers(fourcc).into_iter().filter(|modifier| Some(*modifier) != rows);
         images.chain(rows).collect()
+    }
+
+    fn allocate(&self, size: Size, fourcc: Fourcc, among: &[Modifier]) -> Result<(DmaBuf, Modifier), String> {
+        let device = self.device(Instant::now()).ok_or("no device")?;
+        device.allocate(size, fourcc, among)
     }
 }
 

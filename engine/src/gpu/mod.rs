@@ -3,6 +3,7 @@
 //! A new picture is compared where it lies, in the memory of its source too where the device can take that, and only what changed comes back. Nothing here waits for the GPU: work is handed over and
 //! asked after. A device that is lost, or too slow, is left, and opened anew in the background.
 
+mod allocate;
 mod device;
 mod handle;
 mod imports;

@@ -7,7 +7,7 @@ use super::producer::{Plan, Producer, Shown};
 use super::{Opened, Session, Viewer};
 use farpane_engine::capture::pipewire::StreamEvent;
 use farpane_engine::capture::{Source, SourceEvent};
-use farpane_engine::frame::{DmaBufs, Hint, Importer, Memory, Plane};
+use farpane_engine::frame::{DmaBuf, DmaBufs, Hint, Importer, Memory, Plane};
 use farpane_engine::geometry::{Rect, Region, Size};
 use farpane_engine::pixel::{Fourcc, Modifier};
 use pipewire::spa::sys as spa;
@@ -317,6 +317,10 @@ struct Device;
 impl Importer for Device {
     fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         if fourcc == Fourcc::XRGB8888 { vec![Modifier(TILES), Modifier::LINEAR] } else { Vec::new() }
+    }
+
+    fn allocate(&self, _: Size, _: Fourcc, _: &[Modifier]) -> Result<(DmaBuf, Modifier), String> {
+        Err("streams bring their own".into())
     }
 }
 

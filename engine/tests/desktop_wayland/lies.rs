@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use farpane_engine::capture::Source;
 use farpane_engine::capture::wayland::{WaylandDisplay, WaylandError, connect_over};
+use farpane_engine::frame::DmaBufs;
 use farpane_engine::geometry::Size;
 use wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_frame_v1::FailureReason;
 
@@ -103,7 +104,7 @@ fn a_socket_that_answers_nothing_or_nonsense_is_refused() {
             host.write_all(&[0xff; 64]).expect("room");
         }
         let connection = connect_over(OwnedFd::from(guest)).expect("a connection");
-        let error = WaylandDisplay::new(connection, Box::new(|_| ())).expect_err("no compositor");
+        let error = WaylandDisplay::new(connection, DmaBufs::None, Box::new(|_| ())).expect_err("no compositor");
         match nonsense {
             false => assert!(matches!(error, WaylandError::Silent(_)), "{error}"),
             true => assert!(matches!(error, WaylandError::Gone(_)), "{error}"),

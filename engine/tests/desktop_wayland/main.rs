@@ -2,6 +2,7 @@
 //! ext-image-copy-capture and can lie.
 #![cfg(feature = "wayland")]
 
+mod drawn;
 mod fake;
 mod honest;
 mod lies;

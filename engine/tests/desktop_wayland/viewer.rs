@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use farpane_engine::capture::wayland::{Monitor, WaylandDisplay, WaylandEvent, WaylandSource, connect_over};
 use farpane_engine::capture::{Doorbell, Source, SourceEvent};
-use farpane_engine::frame::{Frame, Hint};
+use farpane_engine::frame::{DmaBufs, Frame, Hint};
 use farpane_engine::geometry::{Region, Size};
 
 use super::PATIENCE;
@@ -22,11 +22,15 @@ pub struct Desk {
 
 impl Desk {
     pub fn open(socket: &Path) -> Self {
+        Self::open_with(socket, DmaBufs::None)
+    }
+
+    pub fn open_with(socket: &Path, dma_bufs: DmaBufs) -> Self {
         let stream = UnixStream::connect(socket).expect("the compositor listens");
         let connection = connect_over(OwnedFd::from(stream)).expect("a connection");
         let (tx, events) = channel();
         let tell = Box::new(move |event| drop(tx.send(event)));
-        Self { display: WaylandDisplay::new(connection, tell).expect("can be captured"), events }
+        Self { display: WaylandDisplay::new(connection, dma_bufs, tell).expect("can be captured"), events }
     }
 
     pub fn monitor(&self, name: &str) -> Monitor {

@@ -146,6 +146,9 @@ pub struct Mapped {
     len: usize,
 }
 
+// SAFETY: the mapping belongs to no thread, and there are no references into it.
+unsafe impl Send for Mapped {}
+
 impl Mapped {
     pub fn new(fd: &OwnedFd) -> Self {
         let len = rustix::fs::seek(fd, rustix::fs::SeekFrom::End(0)).expect("its length") as usize;

@@ -144,6 +144,8 @@ impl Found {
             Found::PipeWire(_) => true,
             #[cfg(feature = "portal")]
             Found::Portal(_) => true,
+            #[cfg(feature = "wayland")]
+            Found::Wlroots(_) => true,
             _ => false,
         }
     }
@@ -152,10 +154,15 @@ impl Found {
     /// itself from.
     pub fn reads(&self) -> Vec<PathBuf> {
         #[cfg(feature = "pipewire")]
-        if self.gives_dma_bufs() {
-            return super::pipewire::library_folders(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default());
+        let loaded =
+            || super::pipewire::library_folders(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default());
+        match self {
+            #[cfg(feature = "pipewire")]
+            Found::PipeWire(_) => loaded(),
+            #[cfg(feature = "portal")]
+            Found::Portal(_) => loaded(),
+            _ => Vec::new(),
         }
-        Vec::new()
     }
 
     /// Opens it. Its first events are in the channel or on their way when this returns.
@@ -188,7 +195,7 @@ impl Found {
             Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
             #[cfg(feature = "wayland")]
             Found::Wlroots(target) => {
-                Ok(Arc::new(super::wlroots::WlrootsBackend::open(target, opener, clipboard, events)?))
+                Ok(Arc::new(super::wlroots::WlrootsBackend::open(target, opener, clipboard, dma_bufs, events)?))
             }
         }
     }

@@ -223,7 +223,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::frame::Importer;
+    use crate::frame::{DmaBuf, Importer};
 
     fn format(properties: Vec<Property>) -> Param {
         Param::new(SpaTypes::ObjectParamFormat, ParamType::Format, properties)
@@ -293,6 +293,10 @@ mod tests {
                 Fourcc::XBGR2101010 => vec![Modifier::LINEAR],
                 _ => Vec::new(),
             }
+        }
+
+        fn allocate(&self, _: Size, _: Fourcc, _: &[Modifier]) -> Result<(DmaBuf, Modifier), String> {
+            Err("streams bring their own".into())
         }
     }
 

@@ -1,10 +1,14 @@
 //! What a buffer has to look like, judged before any memory is shared.
 
+use std::sync::Arc;
+
 use wayland_client::protocol::wl_shm;
 
+use super::dma_buf::Forms;
 use crate::capture::SourceError;
+use crate::frame::DmaBufs;
 use crate::geometry::Size;
-use crate::pixel::Fourcc;
+use crate::pixel::{Fourcc, Modifier};
 
 /// The longest side of a picture.
 const MAX_SIDE: u32 = 16_384;
@@ -22,14 +26,37 @@ const FORMATS: [wl_shm::Format; 6] = [
 ];
 
 /// A form that can be read: its pixels lie inside its bytes, and a mirror can hold them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     /// As the compositor writes it, before any turn.
     pub(super) size: Size,
-    /// Bytes from row to row.
-    pub(super) stride: u32,
-    pub(super) format: wl_shm::Format,
     pub(super) fourcc: Fourcc,
+    pub(super) kind: Kind,
+}
+
+/// What memory a buffer is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Rows of shared memory, which are `stride` bytes apart.
+    Shm { stride: u32, format: wl_shm::Format },
+    /// A dma-buf with one of these modifiers.
+    DmaBuf(Arc<[Modifier]>),
+}
+
+/// Whether a format is one that a mirror can hold.
+pub(super) fn is_known(wanted: Fourcc) -> bool {
+    FORMATS.into_iter().any(|f| fourcc(f.into()) == wanted)
+}
+
+/// A size that the compositor says.
+fn checked(width: u32, height: u32) -> Result<Size, SourceError> {
+    if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+        return Err(unsupported(format!(
+            "the compositor says that its picture is {width}x{height} (expected 1x1 to {MAX_SIDE}x{MAX_SIDE})"
+        )));
+    }
+    // both sides are at most 16,384
+    Ok(Size::new(width as u16, height as u16))
 }
 
 /// The format's code in DRM's numbers; two formats of `wl_shm` have numbers of their own.
@@ -53,11 +80,7 @@ impl Form {
     pub(super) fn prescribed(format: u32, width: u32, height: u32, stride: u32) -> Result<Self, SourceError> {
         let known = FORMATS.into_iter().find(|f| u32::from(*f) == format);
         let known = known.ok_or_else(|| refused(&[format]))?;
-        if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
-            return Err(unsupported(format!(
-                "the compositor says that its picture is {width}x{height} (expected 1x1 to {MAX_SIDE}x{MAX_SIDE})"
-            )));
-        }
+        let size = checked(width, height)?;
         if stride < width * 4 || !stride.is_multiple_of(4) || u64::from(stride) * u64::from(height) > MAX_BYTES {
             return Err(unsupported(format!(
                 "the compositor says that rows of {width} pixels are {stride} bytes apart (expected a multiple of 4 from {} on, \
@@ -65,9 +88,7 @@ impl Form {
                 width * 4
             )));
         }
-        // both sides are at most 16,384
-        let size = Size::new(width as u16, height as u16);
-        Ok(Self { size, stride, format: known, fourcc: fourcc(format) })
+        Ok(Self { size, fourcc: fourcc(format), kind: Kind::Shm { stride, format: known } })
     }
 
     /// The form for a picture of that size, in the likeliest of the formats that a compositor lets us choose from.
@@ -79,6 +100,16 @@ impl Form {
         Self::prescribed(best, width, height, width.saturating_mul(4))
     }
 
+    /// The form of a dma-buf that the compositor draws into and a device takes; none when they have none in common.
+    pub(super) fn common(forms: &Forms, dma_bufs: &DmaBufs, width: u32, height: u32) -> Option<Self> {
+        let size = checked(width, height).ok().filter(|size| size.area() * 4 <= MAX_BYTES)?;
+        FORMATS.into_iter().find_map(|format| {
+            let fourcc = fourcc(format.into());
+            let among = forms.common(fourcc, dma_bufs);
+            (!among.is_empty()).then(|| Self { size, fourcc, kind: Kind::DmaBuf(among.into()) })
+        })
+    }
+
     /// The form for a pointer's shape of that size.
     ///
     /// # Errors
@@ -87,11 +118,6 @@ impl Form {
         let alpha = [wl_shm::Format::Argb8888, wl_shm::Format::Abgr8888].map(u32::from);
         let offered: Vec<u32> = formats.iter().copied().filter(|f| alpha.contains(f)).collect();
         Self::chosen(&offered, width, height)
-    }
-
-    /// Bytes of the whole.
-    pub(super) fn bytes(&self) -> usize {
-        self.stride as usize * usize::from(self.size.h)
     }
 }
 
@@ -121,7 +147,8 @@ mod tests {
     #[test]
     fn odd_strides_are_taken_and_impossible_ones_refused() {
         let form = Form::prescribed(1, 5, 3, 28).expect("padding is fine");
-        assert_eq!((form.bytes(), form.fourcc, form.size), (84, Fourcc::XRGB8888, Size::new(5, 3)));
+        let kind = Kind::Shm { stride: 28, format: wl_shm::Format::Xrgb8888 };
+        assert_eq!(form, Form { size: Size::new(5, 3), fourcc: Fourcc::XRGB8888, kind });
         for stride in [0, 19, 21, u32::MAX - 3] {
             assert!(said(Form::prescribed(1, 5, 3, stride)).contains(&format!("{stride} bytes apart")), "{stride}");
         }

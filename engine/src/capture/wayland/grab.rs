@@ -6,22 +6,27 @@
 //! ```text
 //! idle buffer --pump--> copying (the compositor writes) --arrived--> ready --take--> lent to a frame --dropped--> idle
 //! ```
+//!
+//! A buffer of shared memory is there at once; of a dma-buf the compositor is told first, and it is idle when it says that it takes it.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wayland_client::protocol::wl_buffer::WlBuffer;
+use wayland_client::protocol::wl_shm;
 
 use super::Monitor;
-use super::form::Form;
+use super::dma_buf::Making;
+use super::form::{Form, Kind};
 use super::image_copy::ImageCopy;
 use super::screencopy::Screencopy;
 use super::shared::{Managers, Shared, Slot};
 use super::turn::Turn;
 use crate::capture::{Doorbell, SourceError};
-use crate::frame::{Hint, Mapping};
+use crate::frame::{DmaBuf, Hint, Mapping, Memory};
 use crate::geometry::{Rect, Region, Size};
+use crate::pixel::Modifier;
 
 /// Buffers of one output: one in turn, and more while frames are held.
 const MOST: usize = 3;
@@ -34,24 +39,73 @@ const MAX_RECTS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Buffer {
     pub(super) wl: WlBuffer,
-    pub(super) memory: Arc<Mapping>,
     pub(super) form: Form,
+    pub(super) pixels: Pixels,
     /// What changed since this buffer was last written; everything where none.
     pub(super) stale: Option<Region>,
+    /// Frames that show the buffer have it, too. The memory says nothing of them: devices keep what they have taken.
+    loan: Arc<()>,
+}
+
+/// Where a buffer's pixels are.
+#[derive(Debug)]
+pub(super) enum Pixels {
+    Shm(Arc<Mapping>),
+    DmaBuf(Arc<DmaBuf>, Modifier),
 }
 
 impl Buffer {
-    pub(super) fn new(shared: &Shared, form: Form) -> Result<Self, SourceError> {
-        let len = form.bytes();
+    pub(super) fn new(wl: WlBuffer, form: Form, pixels: Pixels) -> Self {
+        Self { wl, form, pixels, stale: None, loan: Arc::default() }
+    }
+
+    /// One of shared memory.
+    pub(super) fn shm(shared: &Shared, form: &Form, stride: u32, format: wl_shm::Format) -> Result<Self, SourceError> {
+        let len = stride as usize * usize::from(form.size.h);
         let failed = |source| SourceError::Io { what: format!("{len} bytes of memory for the compositor"), source };
         let size = i32::try_from(len).map_err(|_| failed(std::io::ErrorKind::OutOfMemory.into()))?;
         let (memory, fd) = Mapping::anonymous(len).map_err(failed)?;
         let pool = shared.shm.create_pool(fd.as_fd(), size, &shared.queue, ());
         let (w, h) = (i32::from(form.size.w), i32::from(form.size.h));
         // the stride is at most the bytes of the whole, which fit
-        let wl = pool.create_buffer(0, w, h, form.stride as i32, form.format, &shared.queue, ());
+        let wl = pool.create_buffer(0, w, h, stride as i32, format, &shared.queue, ());
         pool.destroy();
-        Ok(Self { wl, memory: Arc::new(memory), form, stale: None })
+        Ok(Self::new(wl, form.clone(), Pixels::Shm(Arc::new(memory))))
+    }
+
+    fn is_dma_buf(&self) -> bool {
+        matches!(self.pixels, Pixels::DmaBuf(..))
+    }
+
+    /// Whether no frame shows it.
+    fn is_free(&self) -> bool {
+        Arc::strong_count(&self.loan) == 1
+    }
+
+    /// What a frame that shows it does when it is dropped.
+    pub(super) fn lend(&self) -> Box<dyn FnOnce() + Send> {
+        let loan = Arc::clone(&self.loan);
+        Box::new(move || drop(loan))
+    }
+
+    /// Its memory, at which byte of that its pixels begin, how far rows are apart, and what form they have.
+    pub(super) fn memory(&self) -> (Memory, usize, usize, Modifier) {
+        match &self.pixels {
+            Pixels::Shm(mapping) => {
+                let mapping: Arc<Mapping> = Arc::clone(mapping);
+                let stride = match self.form.kind {
+                    Kind::Shm { stride, .. } => stride as usize,
+                    Kind::DmaBuf(_) => 0,
+                };
+                (Memory::Shared(mapping), 0, stride, Modifier::LINEAR)
+            }
+            Pixels::DmaBuf(buffer, modifier) => {
+                // what does not fit is refused by whoever reads it
+                let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+                let (offset, stride) = buffer.planes().first().map_or((0, 0), |p| (place(p.offset), place(p.stride)));
+                (Memory::DmaBuf(Arc::clone(buffer)), offset, stride, *modifier)
+            }
+        }
     }
 }
 
@@ -92,6 +146,10 @@ pub(super) struct Grab {
     pub(super) bell: Option<Arc<Doorbell>>,
     pub(super) routed: Option<Routed>,
     idle: Vec<Buffer>,
+    /// A dma-buf that the compositor was told of.
+    pub(super) making: Option<Making>,
+    /// Pictures come through shared memory until the next start, whatever the compositor offers.
+    plain: bool,
     pub(super) copying: Option<Buffer>,
     pub(super) ready: Option<Ready>,
     /// Told of the picture under way.
@@ -118,6 +176,8 @@ impl Grab {
             bell: None,
             routed: None,
             idle: Vec::new(),
+            making: None,
+            plain: false,
             copying: None,
             ready: None,
             damage: Region::new(),
@@ -142,6 +202,7 @@ impl Grab {
         self.stop();
         self.bell = Some(bell);
         self.again = true;
+        self.plain = false;
         self.fails = 0;
         self.lost = None;
     }
@@ -150,7 +211,28 @@ impl Grab {
     pub(super) fn stop(&mut self) {
         self.bell = None;
         self.drop_route();
+        self.making = None;
         self.idle.clear();
+    }
+
+    /// Whether dma-bufs may be asked for: pictures that have to be turned are turned by the processor.
+    pub(super) fn wants_dma_bufs(&self, shared: &Shared) -> bool {
+        shared.dmabuf.is_some() && !self.plain && self.turn == Turn::NONE
+    }
+
+    /// Has pictures come through shared memory from now on.
+    pub(super) fn leave_dma_bufs(&mut self, shared: &Shared, why: &str) {
+        tracing::info!(output = self.name, why, "no dma-bufs: pictures come through shared memory");
+        self.plain = true;
+        self.making = None;
+        // a picture that was asked for may have been counted as shown
+        self.again = true;
+        shared.dmabuf_told.store(true, Ordering::Relaxed);
+    }
+
+    /// The compositor takes a buffer.
+    pub(super) fn made(&mut self, buffer: Buffer) {
+        self.idle.push(buffer);
     }
 
     fn drop_route(&mut self) {
@@ -177,14 +259,23 @@ impl Grab {
         self.again |= size != std::mem::replace(&mut self.size, size);
     }
 
-    /// Takes a buffer of that form for the next picture; false when frames still show all that there may be.
-    pub(super) fn pick(&mut self, shared: &Shared, form: Form) -> Result<bool, SourceError> {
-        self.idle.retain(|b| b.form == form);
-        let free = self.idle.iter().position(|b| Arc::strong_count(&b.memory) == 1);
-        let buffer = match free {
-            Some(index) => self.idle.remove(index),
-            None if self.idle.len() + usize::from(self.ready.is_some()) < MOST => Buffer::new(shared, form)?,
-            None => return Ok(false),
+    /// Takes a buffer of that form for the next picture; false when frames still show all that there may be, or the compositor is
+    /// told of one first.
+    pub(super) fn pick(&mut self, slot: &Arc<Slot>, shared: &Shared, form: &Form) -> Result<bool, SourceError> {
+        self.idle.retain(|b| b.form == *form);
+        let free = self.idle.iter().position(Buffer::is_free);
+        let room = self.idle.len() + usize::from(self.ready.is_some()) < MOST && self.making.is_none();
+        let buffer = match (free, &form.kind) {
+            (Some(index), _) => self.idle.remove(index),
+            (None, _) if !room => return Ok(false),
+            (None, Kind::Shm { stride, format }) => Buffer::shm(shared, form, *stride, *format)?,
+            (None, Kind::DmaBuf(among)) => {
+                match Making::new(&Arc::downgrade(slot), shared, form, among) {
+                    Ok(making) => self.making = Some(making),
+                    Err(why) => self.leave_dma_bufs(shared, &why),
+                }
+                return Ok(false);
+            }
         };
         self.damage.clear();
         self.copying = Some(buffer);
@@ -206,9 +297,13 @@ impl Grab {
         }
     }
 
-    /// The picture under way is there; returns its upright size.
+    /// The picture under way is there; returns its upright size, or none when it is of no use.
     pub(super) fn arrived(&mut self, shared: &Shared, turn: Turn) -> Option<Size> {
         let mut buffer = self.copying.take()?;
+        if buffer.is_dma_buf() && turn != Turn::NONE {
+            self.leave_dma_bufs(shared, "the picture is turned");
+            return None;
+        }
         shared.pictures.fetch_add(1, Ordering::Relaxed);
         // a picture that came although nothing changed is not believed
         let damage = Some(std::mem::take(&mut self.damage)).filter(|d| !d.is_empty());
@@ -231,13 +326,17 @@ impl Grab {
     }
 
     /// The picture under way came to nothing.
-    pub(super) fn failed(&mut self, why: &str) {
+    pub(super) fn failed(&mut self, shared: &Shared, why: &str) {
+        let drawn = self.copying.as_ref().is_some_and(Buffer::is_dma_buf);
         if let Some(mut buffer) = self.copying.take() {
             buffer.stale = None;
             self.idle.push(buffer);
         }
         self.whole = self.whole.max(1);
         self.fails += 1;
+        if drawn && self.fails >= TRIES / 2 {
+            return self.leave_dma_bufs(shared, why);
+        }
         if self.fails >= TRIES {
             self.give_up(SourceError::Gone(format!(
                 "the compositor refuses to show output {} ({why}); is it switched off or locked?",
@@ -290,7 +389,8 @@ impl Slot {
             }
             grab.routed = routed;
         }
-        if grab.copying.is_some() || grab.ready.is_some() {
+        let awaited = grab.making.is_some() && !grab.idle.iter().any(Buffer::is_free);
+        if grab.copying.is_some() || grab.ready.is_some() || awaited {
             return;
         }
         match grab.routed.take() {
@@ -308,5 +408,8 @@ impl Slot {
             None => {}
         }
         shared.flush();
+        if grab.again {
+            self.pump(shared, grab);
+        }
     }
 }

@@ -19,7 +19,8 @@ use wayland_protocols::ext::image_copy_capture::v1::client::ext_image_copy_captu
     self, ExtImageCopyCaptureSessionV1,
 };
 
-use super::form::Form;
+use super::dma_buf::Forms;
+use super::form::{Form, Kind};
 use super::grab::{Grab, Routed};
 use super::reader::Reader;
 use super::shared::{Shared, Slot};
@@ -34,6 +35,7 @@ const MAX_FORMATS: usize = 64;
 pub(super) struct Constraints {
     pub(super) size: Option<(u32, u32)>,
     pub(super) formats: Vec<u32>,
+    forms: Forms,
 }
 
 impl Constraints {
@@ -95,8 +97,8 @@ impl ImageCopy {
 
     /// Asks for the next picture, once it is known what its buffer has to look like.
     pub(super) fn ask(&mut self, slot: &Arc<Slot>, shared: &Shared, grab: &mut Grab) -> Result<(), SourceError> {
-        let (Some(form), None) = (self.form, &self.frame) else { return Ok(()) };
-        if !grab.pick(shared, form)? {
+        let (Some(form), None) = (&self.form, &self.frame) else { return Ok(()) };
+        if !grab.pick(slot, shared, form)? {
             return Ok(());
         }
         let Some(buffer) = &grab.copying else { return Ok(()) };
@@ -108,7 +110,7 @@ impl ImageCopy {
         }
         frame.capture();
         self.turn = Turn::NONE;
-        self.tried = Some(form);
+        self.tried = Some(form.clone());
         self.frame = Some(frame);
         Ok(())
     }
@@ -134,6 +136,7 @@ impl Dispatch<ExtImageCopyCaptureSessionV1, Weak<Slot>> for Reader {
         use ext_image_copy_capture_session_v1::Event;
         let Some(slot) = slot.upgrade() else { return };
         let mut grab = slot.grab();
+        let wanted = grab.wants_dma_bufs(&reader.shared);
         let Some(Routed::ImageCopy(route)) = &mut grab.routed else { return };
         if route.session != *session {
             return;
@@ -141,11 +144,16 @@ impl Dispatch<ExtImageCopyCaptureSessionV1, Weak<Slot>> for Reader {
         match event {
             Event::BufferSize { width, height } => route.coming.size = Some((width, height)),
             Event::ShmFormat { format } => route.coming.add(number(format)),
+            Event::DmabufFormat { format, modifiers } if wanted => route.coming.forms.add_all(format, &modifiers),
             Event::DmabufFormat { .. } => reader.shared.dmabuf_seen(),
             Event::Done => {
-                let Constraints { size, formats } = std::mem::take(&mut route.coming);
+                let Constraints { size, formats, forms } = std::mem::take(&mut route.coming);
                 let (width, height) = size.unwrap_or((0, 0));
-                match Form::chosen(&formats, width, height) {
+                let drawn = Form::common(&forms, &reader.shared.dma_bufs, width, height).filter(|_| wanted);
+                if wanted && drawn.is_none() {
+                    reader.shared.dmabuf_seen();
+                }
+                match drawn.map_or_else(|| Form::chosen(&formats, width, height), Ok) {
                     Ok(form) => route.form = Some(form),
                     Err(error) => return grab.give_up(error),
                 }
@@ -153,7 +161,7 @@ impl Dispatch<ExtImageCopyCaptureSessionV1, Weak<Slot>> for Reader {
             }
             Event::Stopped => {
                 grab.again = true;
-                grab.failed("its session was stopped");
+                grab.failed(&reader.shared, "its session was stopped");
                 slot.pump(&reader.shared, &mut grab);
             }
             _ => {}
@@ -183,18 +191,28 @@ impl Dispatch<ExtImageCopyCaptureFrameV1, Weak<Slot>> for Reader {
             Event::Ready => {
                 route.end();
                 let turn = route.turn;
-                if let Some(size) = grab.arrived(&reader.shared, turn) {
-                    drop(grab);
-                    reader.saw(slot.id, size);
+                match grab.arrived(&reader.shared, turn) {
+                    Some(size) => {
+                        drop(grab);
+                        reader.saw(slot.id, size);
+                    }
+                    None => slot.pump(&reader.shared, &mut grab),
                 }
             }
             Event::Failed { reason } => {
                 route.end();
                 let why = match reason {
                     WEnum::Value(FailureReason::BufferConstraints) => {
-                        // where nothing newer is known yet, it is on its way
-                        route.form = route.form.filter(|form| Some(*form) != route.tried);
-                        "it wants other buffers than it says"
+                        let why = "it wants other buffers than it says";
+                        if route.form.is_some() && route.form == route.tried {
+                            if matches!(&route.form, Some(Form { kind: Kind::DmaBuf(_), .. })) {
+                                grab.leave_dma_bufs(&reader.shared, why);
+                                return slot.pump(&reader.shared, &mut grab);
+                            }
+                            // something newer is on its way
+                            route.form = None;
+                        }
+                        why
                     }
                     WEnum::Value(FailureReason::Stopped) => {
                         grab.again = true;
@@ -202,7 +220,7 @@ impl Dispatch<ExtImageCopyCaptureFrameV1, Weak<Slot>> for Reader {
                     }
                     _ => "it failed again and again",
                 };
-                grab.failed(why);
+                grab.failed(&reader.shared, why);
                 slot.pump(&reader.shared, &mut grab);
             }
             _ => {}

@@ -4,8 +4,8 @@
 //! source asks for the next picture when some client wants one, and the compositor answers when something changed, and never by a
 //! clock: a desktop that stands still makes no event, and one that changes faster than clients can take makes no picture in vain.
 //!
-//! The compositor writes into memory that we made, sealed and mapped once; frames show it where it lies, and another buffer is made only
-//! while one is held.
+//! The compositor writes into memory that we made, sealed and mapped once, or into dma-bufs of the device that takes the pictures (`dma_buf`);
+//! frames show it where it lies, and another buffer is made only while one is held.
 //! The only copy of ours is that of outputs which are turned (`turn`), and of the part that changed.
 //!
 //! INVARIANT: a hint holds what changed since the frame that was handed out before. Compositors tell what changed since the picture before;
@@ -13,6 +13,7 @@
 //! Tested against private compositors (`tests/desktop_wayland`), and against one of the tests' own that tells lies.
 
 mod connect;
+mod dma_buf;
 mod form;
 mod grab;
 mod image_copy;
@@ -32,7 +33,7 @@ pub use connect::{connect_over, offers};
 pub use source::WaylandSource;
 pub use wayland_client::Connection;
 
-use crate::frame::CursorImage;
+use crate::frame::{CursorImage, DmaBufs};
 use crate::geometry::Size;
 
 /// An output of the compositor.
@@ -179,11 +180,16 @@ pub struct WaylandDisplay {
 
 impl WaylandDisplay {
     /// Takes over a connection: finds the best route, learns the outputs and starts the thread that reads events, which calls `events`.
+    /// Where a device makes dma-bufs, the compositor draws into these; else, and where that fails, into shared memory.
     ///
     /// # Errors
     /// When the compositor lacks a protocol or does not answer; the text says which.
-    pub fn new(connection: Connection, events: Box<dyn Fn(WaylandEvent) + Send>) -> Result<Self, WaylandError> {
-        let (queue, reader) = reader::open(connection, events)?;
+    pub fn new(
+        connection: Connection,
+        dma_bufs: DmaBufs,
+        events: Box<dyn Fn(WaylandEvent) + Send>,
+    ) -> Result<Self, WaylandError> {
+        let (queue, reader) = reader::open(connection, dma_bufs, events)?;
         let shared = Arc::clone(&reader.shared);
         std::thread::Builder::new()
             .name("wayland-reader".to_owned())

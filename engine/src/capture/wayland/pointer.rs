@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use wayland_client::protocol::wl_pointer::WlPointer;
 use wayland_client::protocol::wl_seat::{self, WlSeat};
-use wayland_client::protocol::wl_shm;
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
 use wayland_protocols::ext::image_capture_source::v1::client::ext_image_capture_source_v1::ExtImageCaptureSourceV1;
 use wayland_protocols::ext::image_copy_capture::v1::client::ext_image_copy_capture_cursor_session_v1::{
@@ -23,13 +22,14 @@ use wayland_protocols::ext::image_copy_capture::v1::client::ext_image_copy_captu
 };
 
 use super::WaylandEvent;
-use super::form::Form;
+use super::form::{Form, Kind};
 use super::grab::Buffer;
 use super::image_copy::{Constraints, number};
 use super::reader::Reader;
 use super::shared::{Managers, Shared};
-use crate::frame::{CursorImage, Memory};
+use crate::frame::CursorImage;
 use crate::geometry::{Point, Size};
+use crate::pixel::Fourcc;
 
 /// The longest side of a shape; what is larger is not shown.
 const MAX_SIDE: u32 = 512;
@@ -68,12 +68,13 @@ impl Track {
 
     /// Asks for the next shape.
     fn ask(&mut self, shared: &Shared) {
-        let (Some(form), None) = (self.form, &self.frame) else { return };
+        let (Some(form), None) = (&self.form, &self.frame) else { return };
         if self.fails >= TRIES {
             return;
         }
-        if self.buffer.as_ref().is_none_or(|b| b.form != form) {
-            self.buffer = match Buffer::new(shared, form) {
+        let Kind::Shm { stride, format } = form.kind else { return };
+        if self.buffer.as_ref().is_none_or(|b| b.form != *form) {
+            self.buffer = match Buffer::shm(shared, form, stride, format) {
                 Ok(buffer) => Some(buffer),
                 Err(error) => {
                     tracing::debug!(%error, "no memory for the pointer's shape");
@@ -93,12 +94,12 @@ impl Track {
     fn image(&self) -> Option<CursorImage> {
         let buffer = self.buffer.as_ref()?;
         let size = buffer.form.size;
-        let memory = Memory::Shared(Arc::clone(&buffer.memory) as Arc<_>);
+        let (memory, _, stride, _) = buffer.memory();
         let mut row = vec![0u32; usize::from(size.w)];
         let mut rgba = Vec::with_capacity(size.area() as usize * 4);
-        let red_low = buffer.form.format == wl_shm::Format::Abgr8888;
+        let red_low = buffer.form.fourcc == Fourcc::ABGR8888;
         for y in 0..usize::from(size.h) {
-            if !memory.read(y * buffer.form.stride as usize, &mut row) {
+            if !memory.read(y * stride, &mut row) {
                 return None;
             }
             for word in &row {
@@ -276,7 +277,7 @@ impl Dispatch<ExtImageCopyCaptureSessionV1, On> for Reader {
             Event::BufferSize { width, height } => track.coming.size = Some((width, height)),
             Event::ShmFormat { format } => track.coming.add(number(format)),
             Event::Done => {
-                let Constraints { size, formats } = std::mem::take(&mut track.coming);
+                let Constraints { size, formats, .. } = std::mem::take(&mut track.coming);
                 let (width, height) = size.filter(|(w, h)| *w <= MAX_SIDE && *h <= MAX_SIDE).unwrap_or((0, 0));
                 // shapes are nothing without their alpha; one without pixels is waited out
                 track.form = Form::with_alpha(&formats, width, height).ok();

@@ -20,11 +20,12 @@ use wayland_protocols::xdg::xdg_output::zv1::client::zxdg_output_manager_v1::Zxd
 use wayland_protocols_wlr::screencopy::v1::client::zwlr_screencopy_manager_v1::ZwlrScreencopyManagerV1;
 
 use super::connect::{Answered, at_most, round_trip};
+use super::dma_buf::LinuxDmabuf;
 use super::outputs::{All, Heard};
 use super::shared::{Managers, Shared};
-use crate::geometry::Size;
-
 use super::{Monitor, Offers, Route, WaylandError, WaylandEvent};
+use crate::frame::DmaBufs;
+use crate::geometry::Size;
 
 /// What events are told to: everything that only the reader thread knows.
 pub(super) struct Reader {
@@ -74,6 +75,7 @@ delegate_noop!(Reader: ExtImageCopyCaptureManagerV1);
 /// Finds the route, binds what it needs and learns the outputs.
 pub(super) fn open(
     connection: Connection,
+    dma_bufs: DmaBufs,
     events: Box<dyn Fn(WaylandEvent) + Send>,
 ) -> Result<(EventQueue<Reader>, Reader), WaylandError> {
     let socket = connection.as_fd().try_clone_to_owned();
@@ -96,6 +98,10 @@ pub(super) fn open(
     let missing = |interface: &str| WaylandError::Missing(interface.to_owned());
     let shm = find("wl_shm").ok_or_else(|| missing("wl_shm"))?;
     let shm = registry.bind::<WlShm, _, _>(shm.0, 1, &handle, ());
+    // only a device makes any
+    let wanted = matches!(dma_bufs, DmaBufs::Taken(_));
+    let dmabuf = find("zwp_linux_dmabuf_v1").filter(|(_, version)| wanted && *version >= LinuxDmabuf::VERSION);
+    let dmabuf = dmabuf.map(|(number, _)| LinuxDmabuf::new(registry.bind(number, LinuxDmabuf::VERSION, &handle, ())));
     let managers = match route {
         Route::Screencopy => {
             let (global, version) =
@@ -115,7 +121,8 @@ pub(super) fn open(
     };
     let names = find("zxdg_output_manager_v1")
         .map(|(number, version)| registry.bind(number, at_most::<ZxdgOutputManagerV1>(version, 3), &handle, ()));
-    let shared = Shared::new(connection.clone(), handle.clone(), UnixStream::from(socket), shm, managers);
+    let socket = UnixStream::from(socket);
+    let shared = Shared::new(connection.clone(), handle.clone(), socket, shm, (dma_bufs, dmabuf), managers);
     let mut reader = Reader { shared: Arc::new(shared), outputs: All::new(), names, events };
     // the first answer brings the outputs, the second what they are
     for _ in 0..2 {

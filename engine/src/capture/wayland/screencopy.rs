@@ -25,6 +25,10 @@ pub(super) struct Screencopy {
     manager: ZwlrScreencopyManagerV1,
     frame: Option<ZwlrScreencopyFrameV1>,
     form: Option<Result<Form, SourceError>>,
+    /// The form of a dma-buf for the picture under way,
+    drawn: Option<Form>,
+    /// and what was found for the format and size that were last told.
+    known: Option<([u32; 3], Option<Form>)>,
     inverted: bool,
     /// No picture was asked for yet.
     first: bool,
@@ -33,7 +37,7 @@ pub(super) struct Screencopy {
 impl Screencopy {
     pub(super) fn new(shared: &Shared, registry: &WlRegistry, global: u32, version: u32) -> Self {
         let manager = registry.bind(global, version, &shared.queue, ());
-        Self { manager, frame: None, form: None, inverted: false, first: true }
+        Self { manager, frame: None, form: None, drawn: None, known: None, inverted: false, first: true }
     }
 
     pub(super) fn destroy(self) {
@@ -47,10 +51,25 @@ impl Screencopy {
     pub(super) fn ask(&mut self, slot: &Arc<Slot>, shared: &Shared) {
         if self.frame.is_none() {
             self.form = None;
+            self.drawn = None;
             self.inverted = false;
             let udata = Arc::downgrade(slot);
             self.frame = Some(self.manager.capture_output(WITH_POINTER, &slot.output, &shared.queue, udata));
         }
+    }
+
+    /// A dma-buf of that format and size may be drawn into.
+    fn offered(&mut self, shared: &Shared, told: [u32; 3]) {
+        if self.known.as_ref().is_none_or(|(known, _)| *known != told) {
+            let [format, width, height] = told;
+            let forms = shared.dmabuf.as_ref().map(|linux| linux.taken().of(format)).unwrap_or_default();
+            let form = Form::common(&forms, &shared.dma_bufs, width, height);
+            if form.is_none() {
+                shared.dmabuf_seen();
+            }
+            self.known = Some((told, form));
+        }
+        self.drawn = self.known.as_ref().and_then(|(_, form)| form.clone());
     }
 
     fn end(&mut self) {
@@ -69,15 +88,16 @@ fn current<'a>(grab: &'a mut Grab, frame: &ZwlrScreencopyFrameV1) -> Option<&'a 
 }
 
 /// Every kind of buffer was named: the picture is written into one of ours.
-fn write(shared: &Shared, grab: &mut Grab, frame: &ZwlrScreencopyFrameV1) -> Result<(), SourceError> {
+fn write(slot: &Arc<Slot>, shared: &Shared, grab: &mut Grab, frame: &ZwlrScreencopyFrameV1) -> Result<(), SourceError> {
     let Some(route) = current(grab, frame) else { return Ok(()) };
-    let form = match route.form.take() {
-        Some(form) => form?,
-        None => Form::chosen(&[], 0, 0)?,
+    let form = match (route.drawn.take(), route.form.take()) {
+        (Some(drawn), _) => drawn,
+        (None, Some(form)) => form?,
+        (None, None) => Form::chosen(&[], 0, 0)?,
     };
     let first = std::mem::take(&mut route.first);
-    if !grab.pick(shared, form)? {
-        // asked again when a frame has been given back
+    if !grab.pick(slot, shared, &form)? {
+        // asked again when a frame has been given back, or the compositor has a new buffer
         if let Some(route) = current(grab, frame) {
             route.first = first;
             route.end();
@@ -108,6 +128,7 @@ impl Dispatch<ZwlrScreencopyFrameV1, Weak<Slot>> for Reader {
         let mut grab = slot.grab();
         let shared = Arc::clone(&reader.shared);
         let copying = grab.copying.is_some();
+        let wanted = grab.wants_dma_bufs(&shared);
         let Some(route) = current(&mut grab, frame) else { return };
         match event {
             Event::Buffer { format, width, height, stride } => {
@@ -120,13 +141,19 @@ impl Dispatch<ZwlrScreencopyFrameV1, Weak<Slot>> for Reader {
                     route.form = Some(Form::prescribed(format, width, height, stride));
                 }
             }
+            Event::LinuxDmabuf { format, width, height } if wanted => {
+                route.offered(&shared, [format, width, height]);
+            }
             Event::LinuxDmabuf { .. } => shared.dmabuf_seen(),
             Event::BufferDone if !copying => {
-                if let Err(error) = write(&shared, &mut grab, frame) {
+                if let Err(error) = write(&slot, &shared, &mut grab, frame) {
                     if let Some(route) = current(&mut grab, frame) {
                         route.end();
                     }
                     grab.give_up(error);
+                }
+                if grab.again {
+                    slot.pump(&shared, &mut grab);
                 }
             }
             Event::Flags { flags } => {
@@ -137,14 +164,17 @@ impl Dispatch<ZwlrScreencopyFrameV1, Weak<Slot>> for Reader {
                 route.end();
                 let inverted = route.inverted;
                 let turn = grab.turn.inverted(inverted);
-                if let Some(size) = grab.arrived(&shared, turn) {
-                    drop(grab);
-                    reader.saw(slot.id, size);
+                match grab.arrived(&shared, turn) {
+                    Some(size) => {
+                        drop(grab);
+                        reader.saw(slot.id, size);
+                    }
+                    None => slot.pump(&shared, &mut grab),
                 }
             }
             Event::Failed => {
                 route.end();
-                grab.failed("it failed again and again");
+                grab.failed(&shared, "it failed again and again");
                 slot.pump(&shared, &mut grab);
             }
             _ => {}

@@ -14,10 +14,12 @@ use wayland_client::{Connection, QueueHandle};
 use wayland_protocols::ext::image_capture_source::v1::client::ext_output_image_capture_source_manager_v1::ExtOutputImageCaptureSourceManagerV1;
 use wayland_protocols::ext::image_copy_capture::v1::client::ext_image_copy_capture_manager_v1::ExtImageCopyCaptureManagerV1;
 
+use super::dma_buf::LinuxDmabuf;
 use super::grab::Grab;
 use super::pointer::Pointer;
 use super::reader::Reader;
 use super::{Monitor, Route};
+use crate::frame::DmaBufs;
 use crate::geometry::Size;
 
 /// The objects of the route that was taken.
@@ -52,6 +54,9 @@ pub(super) struct Shared {
     /// The connection's socket: shutting it down wakes the reader.
     pub(super) socket: UnixStream,
     pub(super) shm: WlShm,
+    pub(super) dma_bufs: DmaBufs,
+    /// None where dma-bufs are not made, or not taken.
+    pub(super) dmabuf: Option<LinuxDmabuf>,
     pub(super) route: Managers,
     pub(super) pictures: AtomicU64,
     /// Whether it was said that dma-bufs are not used.
@@ -104,6 +109,7 @@ impl Shared {
         queue: QueueHandle<Reader>,
         socket: UnixStream,
         shm: WlShm,
+        (dma_bufs, dmabuf): (DmaBufs, Option<LinuxDmabuf>),
         route: Managers,
     ) -> Self {
         Self {
@@ -111,6 +117,8 @@ impl Shared {
             queue,
             socket,
             shm,
+            dma_bufs,
+            dmabuf,
             route,
             pictures: AtomicU64::new(0),
             dmabuf_told: AtomicBool::new(false),

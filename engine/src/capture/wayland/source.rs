@@ -10,7 +10,7 @@ use super::shared::{Shared, Slot};
 use super::turn::Turn;
 use crate::capture::bands::bands;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
-use crate::frame::{Frame, Hint, Mapping, Memory, Piece, Pool};
+use crate::frame::{Frame, Hint, Memory, Piece, Pool};
 use crate::geometry::{Point, Rect, Size};
 use crate::pixel::{Fourcc, Modifier};
 
@@ -83,6 +83,12 @@ impl WaylandSource {
                 self.first_by = None;
             }
             let end = *self.first_by.get_or_insert(now + PATIENCE);
+            if self.waits && now >= end && grab.making.is_some() {
+                grab.leave_dma_bufs(&self.shared, "the compositor says nothing of a buffer");
+                self.first_by = Some(now + PATIENCE);
+                slot.pump(&self.shared, &mut grab);
+                return Ok(None);
+            }
             if self.waits && now >= end {
                 let limit = PATIENCE.as_secs();
                 return Err(SourceError::Gone(format!(
@@ -100,35 +106,35 @@ impl WaylandSource {
             return Ok(Some(SourceEvent::Resized(self.size)));
         }
         let hint = Grab::hint(&ready);
-        let Some((memory, pieces)) = self.pixels(&ready, &hint) else {
+        let Some((memory, pieces, modifier)) = self.pixels(&ready, &hint) else {
             grab.ready = Some(ready);
             return Ok(None);
         };
+        // an upright copy has nothing of the buffer
+        let release = (ready.turn == Turn::NONE).then(|| ready.buffer.lend());
         // the next one is asked for when somebody wants it: one that waits for a slow client grows old
         grab.lent(ready.buffer);
         self.seq += 1;
         Ok(Some(SourceEvent::Frame(Frame {
             size: self.size,
             fourcc: self.fourcc,
-            modifier: Modifier::LINEAR,
+            modifier,
             pieces,
             memory,
             hint,
             acquire: None,
             seq: self.seq,
             captured_at: now,
-            release: None,
+            release,
         })))
     }
 
     /// Where a picture's pixels lie: in the buffer itself, or upright in memory of ours. None while frames hold all of that.
-    fn pixels(&mut self, ready: &Ready, hint: &Hint) -> Option<(Memory, Vec<Piece>)> {
-        let (form, turn) = (ready.buffer.form, ready.turn);
-        let buffer: Arc<Mapping> = Arc::clone(&ready.buffer.memory);
-        let buffer = Memory::Shared(buffer);
-        let stride = form.stride as usize;
+    fn pixels(&mut self, ready: &Ready, hint: &Hint) -> Option<(Memory, Vec<Piece>, Modifier)> {
+        let (written, turn) = (ready.buffer.form.size, ready.turn);
+        let (buffer, offset, stride, modifier) = ready.buffer.memory();
         if turn == Turn::NONE {
-            return Some((buffer, vec![Piece { rect: self.size.rect(), offset: 0, stride }]));
+            return Some((buffer, vec![Piece { rect: self.size.rect(), offset, stride }], modifier));
         }
         match hint {
             Hint::Everything => self.parts = vec![self.size.rect()],
@@ -138,14 +144,14 @@ impl WaylandSource {
         let (parts, staged) = (&self.parts, &mut self.staged);
         let words = usize::try_from(self.size.area()).ok()?;
         let filled = self.upright.fill(words, |_, out| {
-            *staged += parts.iter().map(|part| turn.copy(&buffer, stride, form.size, part, out)).sum::<u64>();
+            *staged += parts.iter().map(|part| turn.copy(&buffer, stride, written, part, out)).sum::<u64>();
             seq
         });
         let pieces = self.parts.iter().map(|part| {
             let offset = (usize::from(part.y) * width + usize::from(part.x)) * 4;
             Piece { rect: *part, offset, stride: width * 4 }
         });
-        Some((Memory::Heap(filled.ok()?), pieces.collect()))
+        Some((Memory::Heap(filled.ok()?), pieces.collect(), Modifier::LINEAR))
     }
 }
 

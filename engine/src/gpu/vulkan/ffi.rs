@@ -30,8 +30,8 @@ const PAGE: usize = 4096;
 
 /// A device below wgpu.
 pub(in crate::gpu) struct Vulkan {
-    raw: ash::Device,
-    instance: ash::Instance,
+    pub(in crate::gpu) raw: ash::Device,
+    pub(in crate::gpu) instance: ash::Instance,
     physical: vk::PhysicalDevice,
     family: u32,
     /// Who has what is not ours.
@@ -39,7 +39,7 @@ pub(in crate::gpu) struct Vulkan {
     paths: Paths,
     /// What hosts' pointers are to be aligned to.
     host: Option<(ash::ext::external_memory_host::Device, usize)>,
-    memory_fd: Option<ash::khr::external_memory_fd::Device>,
+    pub(in crate::gpu) memory_fd: Option<ash::khr::external_memory_fd::Device>,
     semaphore_fd: Option<ash::khr::external_semaphore_fd::Device>,
     semaphores: Mutex<Semaphores>,
     // dropped last: it keeps the raw device
@@ -152,12 +152,12 @@ pub(in crate::gpu) fn open(
     Ok((device, queue, vulkan))
 }
 
-/// A buffer or an image whose memory is somebody else's, taken down by whoever drops it.
-struct Parts {
+/// A buffer or an image whose memory others have, too, taken down by whoever drops it.
+pub(in crate::gpu) struct Parts {
     raw: ash::Device,
     buffer: vk::Buffer,
-    image: vk::Image,
-    memory: vk::DeviceMemory,
+    pub(in crate::gpu) image: vk::Image,
+    pub(in crate::gpu) memory: vk::DeviceMemory,
 }
 
 impl Drop for Parts {
@@ -181,6 +181,20 @@ impl Vulkan {
     /// The modifiers of images of a format that it can take.
     pub(in crate::gpu) fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         let Some((format, _)) = formats(fourcc).filter(|_| self.paths.modifiers) else { return Vec::new() };
+        let found = self.forms(format);
+        let copied = |m: &&vk::DrmFormatModifierPropertiesEXT| {
+            m.drm_format_modifier_tiling_features.contains(vk::FormatFeatureFlags::TRANSFER_SRC)
+        };
+        let modifiers = found.iter().filter(copied).map(|m| m.drm_format_modifier);
+        let taken = |m: &u64| {
+            self.largest(format, *m, vk::ImageUsageFlags::TRANSFER_SRC, vk::ExternalMemoryFeatureFlags::IMPORTABLE)
+                .is_some()
+        };
+        modifiers.filter(taken).map(Modifier).collect()
+    }
+
+    /// What the device knows of a format, modifier by modifier.
+    pub(in crate::gpu) fn forms(&self, format: vk::Format) -> Vec<vk::DrmFormatModifierPropertiesEXT> {
         let mut list = vk::DrmFormatModifierPropertiesListEXT::default();
         let mut all = vk::FormatProperties2::default().push_next(&mut list);
         // SAFETY: the physical device is the instance's and has the extension; without room only the number is told.
@@ -191,15 +205,17 @@ impl Vulkan {
         let mut all = vk::FormatProperties2::default().push_next(&mut list);
         // SAFETY: as above, with room for as many as were told.
         unsafe { self.instance.get_physical_device_format_properties2(self.physical, format, &mut all) };
-        let copied = |m: &&vk::DrmFormatModifierPropertiesEXT| {
-            m.drm_format_modifier_tiling_features.contains(vk::FormatFeatureFlags::TRANSFER_SRC)
-        };
-        let modifiers = found.iter().filter(copied).map(|m| m.drm_format_modifier);
-        modifiers.filter(|m| self.largest(format, *m).is_some()).map(Modifier).collect()
+        found
     }
 
-    /// The largest image of a format and modifier that can be taken; none when there is none.
-    fn largest(&self, format: vk::Format, modifier: u64) -> Option<vk::Extent3D> {
+    /// The largest image of a format, modifier and use that can be taken or handed out; none when there is none.
+    pub(in crate::gpu) fn largest(
+        &self,
+        format: vk::Format,
+        modifier: u64,
+        usage: vk::ImageUsageFlags,
+        way: vk::ExternalMemoryFeatureFlags,
+    ) -> Option<vk::Extent3D> {
         let mut tiling = vk::PhysicalDeviceImageDrmFormatModifierInfoEXT::default().drm_format_modifier(modifier);
         let mut from = vk::PhysicalDeviceExternalImageFormatInfo::default()
             .handle_type(vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT);
@@ -207,7 +223,7 @@ impl Vulkan {
             .format(format)
             .ty(vk::ImageType::TYPE_2D)
             .tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT)
-            .usage(vk::ImageUsageFlags::TRANSFER_SRC)
+            .usage(usage)
             .push_next(&mut from)
             .push_next(&mut tiling);
         let mut outside = vk::ExternalImageFormatProperties::default();
@@ -216,7 +232,7 @@ impl Vulkan {
         unsafe { self.instance.get_physical_device_image_format_properties2(self.physical, &asked, &mut told) }.ok()?;
         let most = told.image_format_properties.max_extent;
         let able = outside.external_memory_properties.external_memory_features;
-        able.contains(vk::ExternalMemoryFeatureFlags::IMPORTABLE).then_some(most)
+        able.contains(way).then_some(most)
     }
 
     /// Memory of the processor as a buffer, and at which byte of that it begins. It is kept until the device is done with it.
@@ -258,7 +274,13 @@ impl Vulkan {
         let (format, shown) = known.ok_or("it takes no images of others")?;
         // drivers that know one modifier may not look at which is asked for
         let able = self.modifiers(fourcc).contains(&modifier);
-        let most = self.largest(format, modifier.0).filter(|_| able).ok_or("the modifier is not the device's")?;
+        let most = self.largest(
+            format,
+            modifier.0,
+            vk::ImageUsageFlags::TRANSFER_SRC,
+            vk::ExternalMemoryFeatureFlags::IMPORTABLE,
+        );
+        let most = most.filter(|_| able).ok_or("the modifier is not the device's")?;
         if u32::from(size.w) > most.width || u32::from(size.h) > most.height {
             return Err(format!("larger than {}x{}", most.width, most.height));
         }
@@ -425,7 +447,7 @@ impl Vulkan {
         self.semaphores.lock().unwrap_or_else(PoisonError::into_inner).spare.push(wait.0);
     }
 
-    fn parts(&self) -> Parts {
+    pub(in crate::gpu) fn parts(&self) -> Parts {
         let (buffer, image) = (vk::Buffer::null(), vk::Image::null());
         Parts { raw: self.raw.clone(), buffer, image, memory: vk::DeviceMemory::null() }
     }
@@ -471,14 +493,14 @@ impl Vulkan {
         taken
     }
 
-    /// Makes memory of what is imported and gives it to a buffer or an image.
-    fn allocate(
+    /// Makes memory of what is imported, or is to be handed out, and gives it to a buffer or an image.
+    pub(in crate::gpu) fn allocate(
         &self,
         parts: &mut Parts,
         len: u64,
         bits: u32,
         wanted: vk::MemoryPropertyFlags,
-        import: &mut impl vk::ExtendsMemoryAllocateInfo,
+        outside: &mut impl vk::ExtendsMemoryAllocateInfo,
         dedicated: bool,
     ) -> Result<(), String> {
         let image = parts.image != vk::Image::null();
@@ -497,7 +519,7 @@ impl Vulkan {
             |kind: &u32| bits & 1 << kind != 0 && all.memory_types[*kind as usize].property_flags.contains(wanted);
         let kind = (0..all.memory_type_count).find(fits).ok_or("no memory type fits")?;
         let mut alone = vk::MemoryDedicatedAllocateInfo::default().image(parts.image);
-        let mut asked = vk::MemoryAllocateInfo::default().memory_type_index(kind).push_next(import);
+        let mut asked = vk::MemoryAllocateInfo::default().memory_type_index(kind).push_next(outside);
         asked = match dedicated {
             true => asked.allocation_size(needs.size).push_next(&mut alone),
             false => asked.allocation_size(len),
@@ -558,7 +580,7 @@ pub(in crate::gpu) enum Foreign<'a> {
 }
 
 /// Vulkan's name of a format, and one that wgpu knows of as many bits.
-fn formats(fourcc: Fourcc) -> Option<(vk::Format, wgpu::TextureFormat)> {
+pub(in crate::gpu) fn formats(fourcc: Fourcc) -> Option<(vk::Format, wgpu::TextureFormat)> {
     Some(match fourcc {
         Fourcc::XRGB8888 | Fourcc::ARGB8888 => (vk::Format::B8G8R8A8_UNORM, wgpu::TextureFormat::Bgra8Unorm),
         Fourcc::XBGR8888 | Fourcc::ABGR8888 => (vk::Format::R8G8B8A8_UNORM, wgpu::TextureFormat::Rgba8Unorm),
@@ -568,6 +590,6 @@ fn formats(fourcc: Fourcc) -> Option<(vk::Format, wgpu::TextureFormat)> {
     })
 }
 
-fn refused(error: vk::Result) -> String {
+pub(in crate::gpu) fn refused(error: vk::Result) -> String {
     format!("the driver refused: {error}")
 }

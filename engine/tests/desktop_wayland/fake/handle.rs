@@ -1,5 +1,7 @@
 //! The compositor on a thread of its own, as tests hold it.
 
+use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+
 use super::*;
 
 /// A running one.
@@ -12,6 +14,11 @@ pub struct Fake {
 impl Fake {
     /// Starts one with an output of that size; `ext` says by which protocol it shows it.
     pub fn start(size: Size, ext: bool, manners: Manners) -> Self {
+        Self::start_with(size, ext, manners, in_memory)
+    }
+
+    /// The same for dma-bufs that are reached in another way than files.
+    pub fn start_with(size: Size, ext: bool, manners: Manners, reach: Reach) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("farpane-fake-{}-{count}", std::process::id()));
@@ -29,6 +36,9 @@ impl Fake {
         } else {
             handle.create_global::<State, ZwlrScreencopyManagerV1, ()>(3, ());
         }
+        if manners.dmabuf {
+            handle.create_global::<State, ZwpLinuxDmabufV1, ()>(5, ());
+        }
         let mut state = State {
             display: handle,
             monitors: Vec::new(),
@@ -43,6 +53,9 @@ impl Fake {
             manners,
             written: 0,
             pictures: 0,
+            taken: 0,
+            drawn: 0,
+            reach,
         };
         state.add_output(size);
         let thread = std::thread::spawn(move || run(&mut display, &mut state, &listener, &inbox));

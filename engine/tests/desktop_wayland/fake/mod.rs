@@ -1,13 +1,17 @@
 //! A compositor of the tests' own: one client, outputs without hardware, ext-image-copy-capture or wlr-screencopy, and what lies it is told
 //! to tell. Where it is honest it does the least that the protocol allows: it writes of a buffer only what has to be written.
+// each test program uses some of it
+#![allow(dead_code)]
 
+mod dma_buf;
 mod handle;
 mod wire;
 
+pub use dma_buf::{XR24, in_memory};
 pub use handle::Fake;
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -72,8 +76,15 @@ pub struct Manners {
     pub inverted: bool,
     /// How the pictures are turned, which only the frames tell.
     pub transform: u32,
-    /// dma-bufs are offered beside.
+    /// dma-bufs are offered beside,
     pub dmabuf: bool,
+    /// with these modifiers,
+    pub modifiers: Vec<u64>,
+    /// and are refused when they are told of, or not answered,
+    pub refuses: bool,
+    pub mute: bool,
+    /// or taken, and every picture in them fails.
+    pub spoils: Option<FailureReason>,
     /// The seat has a pointer.
     pub pointer: bool,
 }
@@ -92,6 +103,10 @@ impl Default for Manners {
             inverted: false,
             transform: 0,
             dmabuf: false,
+            modifiers: vec![0],
+            refuses: false,
+            mute: false,
+            spoils: None,
             pointer: false,
         }
     }
@@ -157,14 +172,25 @@ pub struct State {
     /// Bytes written into the client's buffers.
     pub written: u64,
     pub pictures: u64,
+    /// dma-bufs that it took, and pictures in them.
+    pub taken: u64,
+    pub drawn: u64,
+    /// How it reaches the memory of a dma-buf.
+    pub reach: Reach,
 }
 
+/// Puts rows, each at its byte, into memory.
+pub type Draw = Box<dyn Fn(&[(u64, Vec<u8>)]) + Send + Sync>;
+pub type Reach = fn(OwnedFd) -> Draw;
+
 struct Shm {
-    file: Arc<File>,
+    draw: Arc<Draw>,
 }
 
 struct Buffer {
-    file: Arc<File>,
+    draw: Arc<Draw>,
+    /// The modifier of a dma-buf.
+    modifier: Option<u64>,
     offset: i32,
     size: (i32, i32),
     stride: i32,
@@ -174,16 +200,18 @@ struct Buffer {
 impl Buffer {
     fn write(&self, px: &[u32], size: Size, part: &Rect) -> u64 {
         let swap = self.format == u32::from(wl_shm::Format::Xbgr8888);
-        for y in part.y..part.bottom() {
-            let at = usize::from(y) * usize::from(size.w) + usize::from(part.x);
-            let row = &px[at..at + usize::from(part.w)];
-            let bytes: Vec<u8> = row
-                .iter()
-                .flat_map(|p| if swap { (p.swap_bytes() >> 8).to_le_bytes() } else { p.to_le_bytes() })
-                .collect();
-            let offset = self.offset as u64 + u64::from(y) * self.stride as u64 + u64::from(part.x) * 4;
-            self.file.write_all_at(&bytes, offset).expect("inside the client's memory");
-        }
+        let rows: Vec<(u64, Vec<u8>)> = (part.y..part.bottom())
+            .map(|y| {
+                let at = usize::from(y) * usize::from(size.w) + usize::from(part.x);
+                let row = &px[at..at + usize::from(part.w)];
+                let bytes = row
+                    .iter()
+                    .flat_map(|p| if swap { (p.swap_bytes() >> 8).to_le_bytes() } else { p.to_le_bytes() })
+                    .collect();
+                (self.offset as u64 + u64::from(y) * self.stride as u64 + u64::from(part.x) * 4, bytes)
+            })
+            .collect();
+        (self.draw)(&rows);
         part.area() * 4
     }
 }
@@ -273,7 +301,8 @@ impl State {
                 }
             }
             if self.manners.dmabuf {
-                session.resource.dmabuf_format(0x3432_5258, Vec::new());
+                let modifiers = self.manners.modifiers.iter().flat_map(|m| m.to_ne_bytes());
+                session.resource.dmabuf_format(XR24, modifiers.collect());
             }
             if self.manners.done {
                 session.resource.done();
@@ -368,7 +397,16 @@ impl State {
         let (output, told) = (self.sessions[at].output, self.sessions[at].told.clone());
         let data = buffer.data::<Buffer>().expect("made here");
         let Some(monitor) = self.monitor(output) else { return };
-        let fits = (data.size.0, data.size.1) == (told.0 as i32, told.1 as i32) && told.2.contains(&data.format);
+        let form = match data.modifier {
+            Some(modifier) => self.manners.dmabuf && self.manners.modifiers.contains(&modifier),
+            None => told.2.contains(&data.format),
+        };
+        if let Some(reason) = self.manners.spoils.filter(|_| data.modifier.is_some()) {
+            resource.failed(reason);
+            self.frames[i].buffer = None;
+            return;
+        }
+        let fits = (data.size.0, data.size.1) == (told.0 as i32, told.1 as i32) && form;
         if !fits {
             resource.failed(FailureReason::BufferConstraints);
             self.frames[i].buffer = None;
@@ -393,6 +431,7 @@ impl State {
         }
         resource.presentation_time(0, 0, 0);
         resource.ready();
+        self.drawn += u64::from(data.modifier.is_some());
         self.written += written;
         self.pictures += 1;
         self.sessions[at].dirty = Some(Region::new());
@@ -412,6 +451,10 @@ impl State {
             return;
         }
         let data = buffer.data::<Buffer>().expect("made here");
+        if self.manners.spoils.is_some() && data.modifier.is_some() {
+            self.copies[i].buffer = None;
+            return resource.failed();
+        }
         let mut px = monitor.px.clone();
         if self.manners.inverted {
             px = px.chunks(usize::from(monitor.size.w)).rev().flatten().copied().collect();
@@ -425,6 +468,7 @@ impl State {
         }
         resource.ready(0, 0, 0);
         self.dirty[output] = Region::new();
+        self.drawn += u64::from(data.modifier.is_some());
         self.written += written;
         self.pictures += 1;
         self.copies[i].buffer = None;

@@ -1,5 +1,6 @@
 //! What the compositor's clients ask, handed to its state.
 
+use super::dma_buf::in_file;
 use super::*;
 
 impl GlobalDispatch<WlSeat, ()> for State {
@@ -63,7 +64,7 @@ requests!(WlShm, (), |_state, _resource, request, _udata, init| if let wl_shm::R
     let seals = rustix::fs::fcntl_get_seals(file.as_fd()).expect("a memfd");
     assert!(seals.contains(rustix::fs::SealFlags::SHRINK), "memory that may be cut");
     assert_eq!(file.metadata().expect("a file").len(), size as u64);
-    init.init(id, Shm { file: Arc::new(file) });
+    init.init(id, Shm { draw: Arc::new(in_file(file)) });
 });
 requests!(WlShmPool, Shm, |_state, _resource, request, shm, init| if let wl_shm_pool::Request::CreateBuffer {
     id,
@@ -78,8 +79,8 @@ requests!(WlShmPool, Shm, |_state, _resource, request, shm, init| if let wl_shm_
         WEnum::Value(known) => u32::from(known),
         WEnum::Unknown(number) => number,
     };
-    let file = Arc::clone(&shm.file);
-    init.init(id, Buffer { file, offset, size: (width, height), stride, format });
+    let draw = Arc::clone(&shm.draw);
+    init.init(id, Buffer { draw, modifier: None, offset, size: (width, height), stride, format });
 });
 requests!(ExtImageCaptureSourceV1, usize, |_state, _resource, request, _udata, _init| match request {
     source::Request::Destroy => {}
@@ -164,7 +165,7 @@ requests!(ZwlrScreencopyManagerV1, (), |state, _resource, request, _udata, init|
         resource.buffer(format, w, h, state.manners.stride.unwrap_or(w.wrapping_mul(4)));
     }
     if state.manners.dmabuf {
-        resource.linux_dmabuf(0x3432_5258, w, h);
+        resource.linux_dmabuf(XR24, w, h);
     }
     if state.manners.done {
         resource.buffer_done();

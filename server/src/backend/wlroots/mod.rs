@@ -21,6 +21,8 @@ mod wire;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use farpane_engine::frame::DmaBufs;
+
 use clipboard::Selections;
 pub use connect::{ConnectError, Target};
 use input::Input;
@@ -67,6 +69,7 @@ struct Parts {
     places: Arc<Places>,
     input: Option<Arc<Input>>,
     clipboard: Option<Arc<Selections>>,
+    dma_bufs: DmaBufs,
 }
 
 impl Parts {
@@ -86,6 +89,7 @@ impl WlrootsBackend {
         target: Target,
         opener: Arc<dyn Opener>,
         options: ClipboardOptions,
+        dma_bufs: DmaBufs,
         events: Events,
     ) -> Result<Self, WlrootsOpenError> {
         let (commands, inbox) = channel();
@@ -101,7 +105,7 @@ impl WlrootsBackend {
             true => Some(Arc::new(Selections::start(with, options, events.clone())?)),
             false => None,
         };
-        let parts = Parts { places, input, clipboard };
+        let parts = Parts { places, input, clipboard, dma_bufs };
         let mut desk = Desk::new(target.clone(), Arc::clone(&opener), events, commands.clone(), inbox, parts.clone());
         let first = desk.open()?;
         let thread = std::thread::Builder::new().name("wayland-watch".into()).spawn(move || desk.run(first))?;

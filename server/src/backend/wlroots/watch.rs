@@ -88,7 +88,8 @@ impl Desk {
         let (number, commands) = (self.connections, self.commands.clone());
         // where nobody receives any more, the backend is gone
         let tell = move |event| drop(commands.send(Command::Display(number, event)));
-        let display = WaylandDisplay::new(connection, Box::new(tell)).map_err(|source| self.target.cannot(source))?;
+        let display = WaylandDisplay::new(connection, self.parts.dma_bufs.clone(), Box::new(tell));
+        let display = display.map_err(|source| self.target.cannot(source))?;
         let protocol = display.route().protocol();
         tracing::debug!(compositor = %self.target.name, protocol, "capturing");
         Ok(display)
