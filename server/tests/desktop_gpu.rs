@@ -110,6 +110,42 @@ fn a_viewer_of_an_x_server_shows_what_it_shows() {
 }
 
 #[test]
+fn what_is_scrolled_on_an_x_server_reaches_a_viewer_as_copies() {
+    let Some(x) = Xvfb::start("400x300x24") else { return };
+    let (c, screen) = x11rb::connect(Some(&x.display)).expect("connects");
+    let screen = c.setup().roots[screen].clone();
+    let pen = c.generate_id().expect("an id");
+    c.create_gc(pen, screen.root, &CreateGCAux::new()).expect("asks");
+    // a page that is taller than the screen: its rows from `top` on, put at `y`
+    let put = |top: u16, y: u16, rows: u16| {
+        let bytes: Vec<u8> =
+            (top..top + rows).flat_map(|y| (0..400).flat_map(move |x| noise(x, y).to_le_bytes())).collect();
+        let (format, depth) = (ImageFormat::Z_PIXMAP, screen.root_depth);
+        c.put_image(format, screen.root, pen, 400, rows, 0, y as i16, 0, depth, &bytes).expect("asks");
+    };
+    let shown = |top: u16| rgb(&(top..top + 300).flat_map(|y| (0..400).map(move |x| noise(x, y))).collect::<Vec<_>>());
+    put(0, 0, 300);
+    c.sync().expect("a round trip");
+    let Some(server) = share("x11", &[("DISPLAY", &x.display)]) else { return };
+    let mut client = server.client().expect("is let in");
+    let encodings = [encoding::COPY_RECT, encoding::ZRLE, encoding::CURSOR, encoding::LAST_RECT];
+    client.set_encodings(&encodings).expect("a list");
+    client.watch().expect("asks");
+    client.wait_for_picture(&shown(0)).expect("the first picture");
+    for top in [17, 34, 51, 68] {
+        c.copy_area(screen.root, screen.root, pen, 0, 17, 0, 0, 400, 283).expect("asks");
+        put(top + 283, 283, 17);
+        c.sync().expect("a round trip");
+        client.wait_for_picture(&shown(top)).expect("what was scrolled");
+    }
+    let copies = client.picture().count("copyrect");
+    assert!(copies >= 4, "{:?}", client.picture().counts());
+    drop(client);
+    let [frames, cpu_frames, ..] = counts(&server);
+    assert!(frames > 4 && cpu_frames == 0, "{frames} frames, {cpu_frames} of the processor");
+}
+
+#[test]
 fn a_viewer_of_a_wayland_output_shows_what_it_shows() {
     let Some(sway) = Sway::start(&["640x480"]) else { return };
     let mut painter = Painter::open(&sway.socket(), "HEADLESS-1");
