@@ -387,6 +387,17 @@ fn the_engine_and_the_protocol_crates_know_nothing_above_them() {
 }
 
 #[test]
+fn the_shapes_of_shaders_are_known_to_kernels_the_gpu_and_damage_alone() {
+    let knows = |(name, text): &(String, String)| code(text).contains("farpane_shaders").then(|| name.clone());
+    let all: Vec<String> =
+        ["engine/src", "server/src"].iter().flat_map(|f| sources(f)).filter_map(|f| knows(&f)).collect();
+    assert!(all.len() > 5, "{all:?}");
+    let allowed = ["engine/src/kernel/", "engine/src/gpu/", "engine/src/damage/"];
+    let strangers: Vec<&String> = all.iter().filter(|name| !allowed.iter().any(|a| name.starts_with(a))).collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}
+
+#[test]
 fn unsafe_stands_only_in_the_listed_files() {
     let faults = ["engine", "server", "benches", "perf-tests"]
         .iter()

@@ -137,7 +137,7 @@ fn a_gpu_that_is_not_there_is_said_before_anything_is_served() {
     let text = String::from_utf8_lossy(&said.stderr);
     assert!(!said.status.success() && text.contains("no Vulkan device"), "{}: {text}", said.status);
     let said = std::process::Command::new(FARPANE).args(["serve", "--gpu", "yes"]).output().expect("runs");
-    assert!(String::from_utf8_lossy(&said.stderr).contains("expected off or force"));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("expected auto, off or force"));
 }
 
 #[test]

@@ -123,6 +123,9 @@ pub trait Source: Send {
     /// The next event, or none when nothing changed. Does not wait for a change.
     fn take(&mut self, now: Instant) -> Option<SourceEvent>;
 
+    /// A frame could not be read by anybody and was dropped: others are wanted, and the next one whole.
+    fn unreadable(&mut self) {}
+
     /// Bytes of pixels that the source copied by itself on their way from the desktop's memory to the frames' so far: none where
     /// frames lie where the desktop wrote them.
     fn staged_bytes(&self) -> u64 {

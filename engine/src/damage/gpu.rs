@@ -43,12 +43,22 @@ enum Work {
     Fenced(Ticket),
 }
 
+/// Which frames the device is to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// All of them.
+    All,
+    /// Those that lie in dma-bufs. What lies in the processor's memory is compared there, which costs less than bringing it to a device.
+    DmaBufs,
+}
+
 /// Damage engine that compares on a GPU, and on the CPU what that cannot take.
 ///
 /// The result is the CPU engine's but for moves, which it does not look for. A frame lies in memory that the GPU takes, or is put into memory
 /// that it sees: one copy of what the source says has changed.
 pub struct GpuDamage {
     gpu: Arc<Gpu>,
+    takes: Takes,
     ring: Ring,
     picture: Option<GpuPicture>,
     synced: Option<Synced>,
@@ -73,9 +83,10 @@ struct Cells {
 
 impl GpuDamage {
     /// An engine that has seen nothing.
-    pub fn new(gpu: Arc<Gpu>) -> Self {
+    pub fn new(gpu: Arc<Gpu>, takes: Takes) -> Self {
         Self {
             gpu,
+            takes,
             ring: Arc::new(|| ()),
             picture: None,
             synced: None,
@@ -93,6 +104,9 @@ impl GpuDamage {
 
     /// Gives a frame to the device; says why the CPU has to take it.
     fn hand_over(&mut self, frame: &Frame, mirror: &Mirror, now: Instant) -> Result<(), String> {
+        if self.takes == Takes::DmaBufs && !matches!(frame.memory, Memory::DmaBuf(_)) {
+            return Err("it lies in the processor's memory".into());
+        }
         if self.waiting.iter().any(|(_, work)| !matches!(work, Work::Gpu(..))) {
             return Err("frames before it are the CPU's".into());
         }

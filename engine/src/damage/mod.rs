@@ -20,7 +20,7 @@ use std::time::Instant;
 pub use check::FrameError;
 pub use cpu::{CpuDamage, DamageStats, GpuStats};
 #[cfg(feature = "gpu")]
-pub use gpu::GpuDamage;
+pub use gpu::{GpuDamage, Takes};
 pub use mirror::{Mirror, MirrorData, MirrorGuard};
 
 use crate::frame::Frame;

@@ -9,7 +9,7 @@ use farpane_shaders::{COMPACT, TILE_DIFF};
 
 use super::program::Program;
 use super::trial::try_out;
-use super::vulkan::{Paths, Vulkan, Wait, open};
+use super::vulkan::{Paths, Vulkan, Wait, open, paths};
 use crate::frame::DmaBuf;
 use crate::geometry::Size;
 use crate::pixel::{Fourcc, Modifier};
@@ -62,6 +62,8 @@ pub struct Adapter {
     pub kind: Kind,
     /// The driver's name and version.
     pub driver: String,
+    /// In which ways it reads memory of others where it lies.
+    pub paths: Paths,
 }
 
 impl std::fmt::Display for Adapter {
@@ -189,11 +191,6 @@ impl Device {
         &self.adapter
     }
 
-    /// In which ways it reads memory of others where it lies.
-    pub fn paths(&self) -> Paths {
-        self.vulkan.paths()
-    }
-
     /// In which forms it takes pictures of a format, where it takes them in any.
     pub fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         self.vulkan.modifiers(fourcc)
@@ -285,7 +282,7 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
     let info = adapter.get_info();
     let driver =
         [info.driver, info.driver_info].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-    Adapter { name: info.name, kind: kind(info.device_type), driver }
+    Adapter { name: info.name, kind: kind(info.device_type), driver, paths: paths(adapter) }
 }
 
 const fn kind(kind: wgpu::DeviceType) -> Kind {

@@ -35,7 +35,7 @@ impl Importer for Gpu {
     fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
         let Some(device) = self.device(Instant::now()) else { return Vec::new() };
         // rows are taken as buffers by devices that know no other form
-        let rows = device.paths().dma_buf.then_some(Modifier::LINEAR);
+        let rows = device.adapter().paths.dma_buf.then_some(Modifier::LINEAR);
         let images = device.modifiers(fourcc).into_iter().filter(|modifier| Some(*modifier) != rows);
         images.chain(rows).collect()
     }

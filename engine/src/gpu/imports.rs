@@ -9,10 +9,18 @@ use crate::geometry::Size;
 use crate::pixel::{Fourcc, Modifier};
 
 /// Memory of others as a device reads it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Import(Arc<Taken>);
 
-#[derive(Debug)]
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &*self.0 {
+            Taken::Buffer(buffer, _, of) => write!(f, "{} bytes of rows of the {of:?}", buffer.size()),
+            Taken::Image(image) => write!(f, "an image of {}x{}", image.texture.width(), image.texture.height()),
+        }
+    }
+}
+
 enum Taken {
     /// Words; those of the memory begin at this byte.
     Buffer(wgpu::Buffer, usize, Of),

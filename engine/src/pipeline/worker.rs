@@ -288,7 +288,8 @@ impl Worker {
                     match cpu.poll(again, mirror, now) {
                         Progress::Done(damage) => self.publish(&damage),
                         Progress::Pending | Progress::Failed(_) => {
-                            tracing::error!("a frame that cannot be read was dropped")
+                            tracing::error!("a frame that cannot be read was dropped");
+                            self.source.unreadable();
                         }
                     }
                 }

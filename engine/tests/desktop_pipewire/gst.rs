@@ -4,6 +4,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::{Session, Viewer};
+use farpane_engine::frame::DmaBufs;
 use farpane_engine::geometry::Size;
 use farpane_test_support::xvfb::skip;
 
@@ -54,7 +55,7 @@ fn pictures_of_every_format_and_width_arrive_as_they_are() {
         let came = (0..5).find_map(|attempt| {
             let name = format!("colour{i}-{attempt}");
             let _pipeline = pictures(&session, &name, &caps, 0x33_6699)?;
-            let opened = session.open(session.node(&name), false);
+            let opened = session.open(session.node(&name), DmaBufs::None);
             assert_eq!(opened.stream.wait(Duration::from_secs(20)).expect("a size"), Size::new(w, h));
             let mut viewer = Viewer::new(&opened.stream);
             let shown = viewer.within(Duration::from_secs(10), |v, _| v.frames >= 3 && v.px.iter().all(|p| *p == want));

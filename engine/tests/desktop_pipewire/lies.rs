@@ -1,12 +1,15 @@
 //! What a source says of its pictures, true or not: each is shown as it is meant or refused, and nothing is read outside.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::producer::{Plan, Producer, Shown};
 use super::{Opened, Session, Viewer};
 use farpane_engine::capture::pipewire::StreamEvent;
 use farpane_engine::capture::{Source, SourceEvent};
+use farpane_engine::frame::{DmaBufs, Hint, Importer, Memory, Plane};
 use farpane_engine::geometry::{Rect, Region, Size};
+use farpane_engine::pixel::{Fourcc, Modifier};
 use pipewire::spa::sys as spa;
 use pipewire::stream::StreamState;
 use rustix::fs::SealFlags;
@@ -14,7 +17,7 @@ use rustix::fs::SealFlags;
 /// A source of this plan, linked with a stream of ours that somebody watches.
 fn linked(session: &Session, name: &str, plan: Plan) -> (Producer, Opened, Viewer) {
     let producer = Producer::start(&session.desktop, name, plan);
-    let opened = session.open(session.node(name), plan.modifier.is_some());
+    let opened = session.open(session.node(name), if plan.modifier.is_some() { DmaBufs::Plain } else { DmaBufs::None });
     assert_eq!(opened.stream.wait(Duration::from_secs(20)).expect("a size"), plan.size);
     let viewer = Viewer::new(&opened.stream);
     producer.until(&StreamState::Streaming);
@@ -306,6 +309,57 @@ fn a_dma_buf_of_plain_rows_is_read_where_it_lies() {
     assert_eq!((counted.refused, counted.copied_bytes), (0, 0));
 }
 
+const TILES: u64 = 0x0100_0000_0000_0002;
+
+/// A device that takes tiles and rows, as far as it says.
+struct Device;
+
+impl Importer for Device {
+    fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
+        if fourcc == Fourcc::XRGB8888 { vec![Modifier(TILES), Modifier::LINEAR] } else { Vec::new() }
+    }
+}
+
+#[test]
+fn tiles_are_handed_on_as_they_are_and_left_when_nobody_can_show_them() {
+    let Some(session) = Session::start() else { return };
+    let plan = Plan { modifier: Some(TILES as i64), memory_too: true, ..graphics(64, 48) };
+    let producer = Producer::start(&session.desktop, "tiles", plan);
+    let opened = session.open(session.node("tiles"), DmaBufs::Taken(Arc::new(Device)));
+    opened.stream.wait(Duration::from_secs(20)).expect("a size");
+    let mut viewer = Viewer::new(&opened.stream);
+    producer.until(&StreamState::Streaming);
+    let frame = |viewer: &mut Viewer| {
+        let end = Instant::now() + super::PATIENCE;
+        loop {
+            producer.show(&Shown { colour: 5, ..Shown::default() });
+            if let Some(SourceEvent::Frame(frame)) = viewer.source.take(Instant::now()) {
+                return frame;
+            }
+            assert!(Instant::now() < end, "nothing comes");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let tiled = frame(&mut viewer);
+    assert_eq!((tiled.modifier, tiled.fourcc), (Modifier(TILES), Fourcc::XRGB8888));
+    let Memory::DmaBuf(buffer) = &tiled.memory else { panic!("no dma-buf") };
+    assert_eq!(buffer.planes(), [Plane { offset: 0, stride: 256 }]);
+    let again = frame(&mut viewer);
+    assert_eq!(again.modifier, Modifier(TILES));
+    drop((tiled, again));
+    viewer.source.unreadable();
+    let end = Instant::now() + super::PATIENCE;
+    let rows = loop {
+        let frame = frame(&mut viewer);
+        if frame.modifier == Modifier::LINEAR {
+            break frame;
+        }
+        assert!(Instant::now() < end, "tiles again and again");
+    };
+    assert!(matches!(rows.memory, Memory::Shared(_)), "shared memory");
+    assert_eq!(rows.hint, Hint::Everything, "and all of it");
+}
+
 #[test]
 fn what_only_claims_to_be_a_dma_buf_is_refused_and_whoever_has_none_gives_shared_memory() {
     let Some(session) = Session::start() else { return };
@@ -323,7 +377,7 @@ fn what_only_claims_to_be_a_dma_buf_is_refused_and_whoever_has_none_gives_shared
     }
     assert!(reason.contains("a dma-buf that cannot be read: it is none"), "{reason}");
     let producer = Producer::start(&session.desktop, "memory", Plan::honest(64, 48));
-    let opened = session.open(session.node("memory"), true);
+    let opened = session.open(session.node("memory"), DmaBufs::Plain);
     opened.stream.wait(Duration::from_secs(20)).expect("a size");
     let mut viewer = Viewer::new(&opened.stream);
     producer.until(&StreamState::Streaming);

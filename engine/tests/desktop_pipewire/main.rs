@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use farpane_engine::capture::pipewire::{PipeWire, PipeWireSource, Remote, Stream, StreamEvent, StreamSpec};
 use farpane_engine::capture::{Doorbell, Source, SourceEvent};
-use farpane_engine::frame::{Frame, Hint};
+use farpane_engine::frame::{DmaBufs, Frame, Hint};
 use farpane_engine::geometry::{Region, Size};
 use farpane_test_support::desktop::Desktop;
 
@@ -47,7 +47,7 @@ impl Session {
         }
     }
 
-    fn open(&self, node: u32, dma_bufs: bool) -> Opened {
+    fn open(&self, node: u32, dma_bufs: DmaBufs) -> Opened {
         let (tell, events) = channel();
         let spec = StreamSpec { node, name: "test".into(), virtual_size: None, dma_bufs };
         let stream = self.remote.open(spec, Box::new(move |event| drop(tell.send(event))));

@@ -37,20 +37,24 @@ pub struct Plan {
     pub map_offset: u32,
     pub seals: SealFlags,
     pub kind: u32,
-    /// It says that it has dma-bufs of this modifier, and no other pictures.
+    /// It says that it has dma-bufs of this modifier
     pub modifier: Option<i64>,
+    /// and shared memory for those who do not want these; otherwise no other pictures.
+    pub memory_too: bool,
 }
 
 impl Plan {
     pub fn honest(w: u16, h: u16) -> Self {
         let (file, max_size) = (None, None);
         let seals = SealFlags::SHRINK.union(SealFlags::GROW);
-        Self { size: Size::new(w, h), file, max_size, map_offset: 0, seals, kind: spa::SPA_DATA_MemFd, modifier: None }
+        let (kind, modifier, memory_too) = (spa::SPA_DATA_MemFd, None, false);
+        Self { size: Size::new(w, h), file, max_size, map_offset: 0, seals, kind, modifier, memory_too }
     }
 
-    /// The kind of memory that it agrees on; `kind` is what it gives.
-    fn offered(&self) -> u32 {
-        if self.modifier.is_some() { spa::SPA_DATA_DmaBuf } else { spa::SPA_DATA_MemFd }
+    /// What it offers, best first.
+    fn formats(&self) -> Vec<Vec<u8>> {
+        let memory = (self.memory_too && self.modifier.is_some()).then(|| format(self.size, None));
+        [format(self.size, self.modifier)].into_iter().chain(memory).collect()
     }
 
     fn bytes(&self) -> usize {
@@ -163,7 +167,13 @@ fn format(size: Size, modifier: Option<i64>) -> Vec<u8> {
     pod(SpaTypes::ObjectParamFormat, ParamType::EnumFormat, properties)
 }
 
-fn buffers(plan: &Plan) -> Vec<Vec<u8>> {
+/// Offers some things that are to stay there as long as it takes.
+fn offer(formats: &[Vec<u8>], to: impl FnOnce(&mut [&Pod])) {
+    to(&mut formats.iter().map(|format| Pod::from_bytes(format).expect("a pod")).collect::<Vec<_>>());
+}
+
+/// `agreed` is the kind of memory that was agreed on; what it gives may be another.
+fn buffers(plan: &Plan, agreed: u32) -> Vec<Vec<u8>> {
     let bytes = i32::try_from(plan.bytes()).expect("small");
     let int = |key, v| Property::new(key, Value::Int(v));
     let mut all = vec![pod(
@@ -174,7 +184,7 @@ fn buffers(plan: &Plan) -> Vec<Vec<u8>> {
             int(spa::SPA_PARAM_BUFFERS_blocks, 1),
             int(spa::SPA_PARAM_BUFFERS_size, bytes),
             int(spa::SPA_PARAM_BUFFERS_stride, i32::from(plan.size.w) * 4),
-            int(spa::SPA_PARAM_BUFFERS_dataType, 1 << plan.offered()),
+            int(spa::SPA_PARAM_BUFFERS_dataType, 1 << agreed),
         ],
     )];
     let metas = [
@@ -213,12 +223,20 @@ fn run(
     let files: Rc<RefCell<HashMap<i64, std::fs::File>>> = Rc::default();
     let (on_format, on_add, added, removed) =
         (Rc::clone(&plan), Rc::clone(&plan), Rc::clone(&files), Rc::clone(&files));
+    let memory = Rc::new(std::cell::Cell::new(false));
+    let in_memory = Rc::clone(&memory);
     let _listener = stream
         .add_local_listener_with_user_data(())
         .state_changed(move |_, (), _, new| drop(states.send(new)))
         .param_changed(move |stream, (), id, param| {
-            if id == ParamType::Format.as_raw() && param.is_some() {
-                let wanted = buffers(&on_format.borrow());
+            if id == ParamType::Format.as_raw()
+                && let Some(format) = param
+            {
+                let key = pipewire::spa::utils::Id(FormatProperties::VideoModifier.as_raw());
+                let modifier = format.as_object().expect("a format").find_prop(key).is_some();
+                memory.set(!modifier);
+                let kind = if modifier { spa::SPA_DATA_DmaBuf } else { spa::SPA_DATA_MemFd };
+                let wanted = buffers(&on_format.borrow(), kind);
                 let mut params: Vec<&Pod> = wanted.iter().map(|p| Pod::from_bytes(p).expect("a pod")).collect();
                 stream.update_params(&mut params).expect("buffers");
             }
@@ -232,22 +250,23 @@ fn run(
             rustix::fs::fcntl_add_seals(&file, plan.seals).expect("is sealed");
             let fd = i64::from(file.as_raw_fd());
             let max_size = plan.max_size.unwrap_or(plan.bytes() as u32);
-            Buffer::new(raw).describe(plan.kind, fd, plan.map_offset, max_size);
+            let kind = if in_memory.get() && plan.memory_too { spa::SPA_DATA_MemFd } else { plan.kind };
+            Buffer::new(raw).describe(kind, fd, plan.map_offset, max_size);
             added.borrow_mut().insert(fd, file.into());
         })
         .remove_buffer(move |_, (), raw| drop(removed.borrow_mut().remove(&Buffer::new(raw).fd())))
         .register()
         .expect("a listener");
     let flags = StreamFlags::DRIVER | StreamFlags::ALLOC_BUFFERS;
-    let offered = format(plan.borrow().size, plan.borrow().modifier);
-    stream.connect(Direction::Output, None, flags, &mut [Pod::from_bytes(&offered).expect("a pod")]).expect("connects");
+    let offered = plan.borrow().formats();
+    offer(&offered, |params| stream.connect(Direction::Output, None, flags, params).expect("connects"));
     let (quit, mine) = (main.clone(), stream.clone());
     let _orders = orders.attach(main.loop_(), move |order| match order {
         Order::End => quit.quit(),
         Order::Resize(size) => {
             plan.borrow_mut().size = size;
-            let offered = format(size, plan.borrow().modifier);
-            mine.update_params(&mut [Pod::from_bytes(&offered).expect("a pod")]).expect("another size");
+            let offered = plan.borrow().formats();
+            offer(&offered, |params| mine.update_params(params).expect("another size"));
         }
         Order::Shrink(len) => {
             let cut = files.borrow().values().all(|f| rustix::fs::ftruncate(f, len).is_ok());

@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use farpane_engine::damage::{Damage, DamageEngine, GpuDamage, Mirror, Progress, Ticket};
+use farpane_engine::damage::{Damage, DamageEngine, GpuDamage, Mirror, Progress, Takes, Ticket};
 use farpane_engine::frame::{Frame, Hint, Memory, Piece};
 use farpane_engine::geometry::{Point, Rect, Size};
 use farpane_engine::gpu::{Choice, Gpu};
@@ -78,7 +78,7 @@ pub struct Desk {
 impl Desk {
     pub fn new(gpu: &Arc<Gpu>, size: Size) -> Self {
         let now = Instant::now();
-        Self { engine: GpuDamage::new(Arc::clone(gpu)), mirror: Mirror::new(size, Layout::BGRX, now), now }
+        Self { engine: GpuDamage::new(Arc::clone(gpu), Takes::All), mirror: Mirror::new(size, Layout::BGRX, now), now }
     }
 
     pub fn submit(&mut self, frame: Frame) -> Ticket {

@@ -36,7 +36,7 @@ fn shared(size: Size, pieces: Vec<Piece>, memory: &Arc<Live>, hint: Hint) -> Fra
 
 /// Whether the device reads the processor's memory where it lies; the software device of every Debian does.
 fn takes_host_memory() -> bool {
-    let paths = gpu().and_then(|gpu| gpu.device(std::time::Instant::now())).map(|device| device.paths());
+    let paths = gpu().and_then(|gpu| gpu.device(std::time::Instant::now())).map(|device| device.adapter().paths);
     paths.is_some_and(|paths| {
         println!("reads where it lies: {paths}");
         paths.host

@@ -114,8 +114,8 @@ fn the_device_takes_what_a_driver_hands_out() {
         return;
     }
     let device = gpu().and_then(|gpu| gpu.device(std::time::Instant::now())).expect("a device");
-    println!("reads where it lies: {}", device.paths());
-    assert_eq!(device.paths().to_string(), "shared memory, dma-bufs, dma-bufs with modifiers, fences");
+    println!("reads where it lies: {}", device.adapter().paths);
+    assert_eq!(device.adapter().paths.to_string(), "shared memory, dma-bufs, dma-bufs with modifiers, fences");
     assert_eq!(device.modifiers(Fourcc::XRGB8888), [Modifier::LINEAR]);
     assert_eq!(device.modifiers(Fourcc(u32::from_le_bytes(*b"NV12"))), []);
 }

@@ -57,7 +57,6 @@ pub(super) fn clipboard(config: &Config) -> ClipboardOptions {
 pub(super) fn look(config: &Config) -> Result<Found, AppError> {
     let mut env = environment(clipboard(config));
     env.state = state_folder(config).ok();
-    env.dma_bufs = config.capture.dma_bufs;
     backend::find(&config.source, &env).map_err(cannot_open)
 }
 
@@ -277,12 +276,13 @@ pub fn hold_keys(socket: UnixStream) -> Result<(), AppError> {
 /// The sandbox's first step. `kept` is the folder that the server itself writes.
 pub(super) fn shut_in(config: &Config, desktop: &Found, kept: Option<&Path>) -> Result<Early, AppError> {
     let followed = |address: &ListenAddr| address.host_port().filter(|hp| hp.iface().is_some()).map(|hp| hp.port());
+    let gpu = gpu::wanted(&config.capture, desktop);
     let plan = Plan {
         mode: config.sandbox,
         clients: config.session.max_clients,
         read: desktop.reads(),
-        read_early: gpu::read_early(config.capture.gpu),
-        devices: gpu::devices(config.capture.gpu),
+        read_early: gpu.map(|_| gpu::read_early()).unwrap_or_default(),
+        devices: gpu.map(|_| gpu::devices()).unwrap_or_default(),
         // audit logs are opened and put aside by the helper that opens
         write: kept.map(Path::to_owned).into_iter().collect(),
         ports: config.listeners.iter().filter_map(|l| followed(&l.address)).collect(),

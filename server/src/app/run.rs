@@ -177,12 +177,13 @@ async fn up(
     let opener = door.opener();
     let (events, received) = mpsc::unbounded_channel();
     let options = clipboard(config);
-    let backend = off_the_network(move || desktop.open(opener, options, events)).await?;
+    let (capture, wanted) = (config.capture, gpu::wanted(&config.capture, &desktop));
+    let stages = tokio::task::spawn_blocking(move || gpu::ready(&capture, wanted)).await;
+    let (stage, dma_bufs) = stages.map_err(AppError::failed)??;
+    let backend = off_the_network(move || desktop.open(opener, options, dma_bufs, events)).await?;
     let name = backend.name();
     let lanes = Lanes::new(cores, config.encode.nice);
     let lanes = lanes.map_err(|e| AppError::Failed(format!("no threads to encode with: {e}")))?;
-    let wanted = config.capture.gpu;
-    let stage = tokio::task::spawn_blocking(move || gpu::stage(wanted)).await.map_err(AppError::failed)??;
     let hub = Hub::start(backend, received, Arc::new(lanes), config.session.total_rate(), stage);
     if let Some(doorkeeper) = door.doorkeeper(config) {
         hub.set_doorkeeper(doorkeeper);

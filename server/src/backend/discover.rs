@@ -10,6 +10,8 @@ mod displays;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use farpane_engine::frame::DmaBufs;
+
 use super::SourceSpec;
 use crate::clipboard::ClipboardOptions;
 use crate::helper::Opener;
@@ -48,8 +50,8 @@ pub struct Environment {
     pub opener: Arc<dyn Opener>,
     /// How the clipboard is shared.
     pub clipboard: ClipboardOptions,
-    /// Whether dma-bufs are wanted rather than shared memory.
-    pub dma_bufs: bool,
+    /// Which dma-bufs are asked for before shared memory.
+    pub dma_bufs: DmaBufs,
 }
 
 impl Environment {
@@ -68,7 +70,7 @@ impl Environment {
             uid,
             opener,
             clipboard: ClipboardOptions::default(),
-            dma_bufs: false,
+            dma_bufs: DmaBufs::None,
         }
     }
 

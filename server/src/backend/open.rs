@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use farpane_engine::frame::DmaBufs;
+
 use super::discover::{self, Environment, NOT_BUILT};
 use super::replay::{ReplayBackend, ReplayOpenError};
 use super::synthetic::SyntheticBackend;
@@ -92,16 +94,14 @@ pub fn find(spec: &SourceSpec, env: &Environment) -> Result<Found, OpenError> {
         SourceSpec::Synthetic(scene) => Ok(Found::Synthetic(*scene)),
         SourceSpec::Replay(file) => Ok(Found::Replay(file.clone())),
         #[cfg(feature = "pipewire")]
-        SourceSpec::PipeWire(node) => Ok(Found::PipeWire(super::pipewire::Target {
-            socket: env.pipewire_socket(),
-            node: *node,
-            dma_bufs: env.dma_bufs,
-        })),
+        SourceSpec::PipeWire(node) => {
+            Ok(Found::PipeWire(super::pipewire::Target { socket: env.pipewire_socket(), node: *node }))
+        }
         #[cfg(feature = "portal")]
         SourceSpec::Portal => {
             let bus = env.session_bus().ok_or(OpenError::NoBus)?;
             let token = env.state.as_ref().map(|s| s.join("portal-token"));
-            Ok(Found::Portal(super::portal::Target { bus, token, dma_bufs: env.dma_bufs }))
+            Ok(Found::Portal(super::portal::Target { bus, token }))
         }
         #[cfg(feature = "x11")]
         SourceSpec::X11(display) => {
@@ -137,21 +137,24 @@ impl Found {
         }
     }
 
-    /// What must stay readable until the desktop is open, in a server that shuts itself in before: folders that a library loads more of
-    /// itself from.
-    pub fn reads(&self) -> Vec<PathBuf> {
-        let pipewire = match self {
+    /// Whether its pictures may lie in dma-bufs.
+    pub fn gives_dma_bufs(&self) -> bool {
+        match self {
             #[cfg(feature = "pipewire")]
             Found::PipeWire(_) => true,
             #[cfg(feature = "portal")]
             Found::Portal(_) => true,
             _ => false,
-        };
+        }
+    }
+
+    /// What must stay readable until the desktop is open, in a server that shuts itself in before: folders that a library loads more of
+    /// itself from.
+    pub fn reads(&self) -> Vec<PathBuf> {
         #[cfg(feature = "pipewire")]
-        if pipewire {
+        if self.gives_dma_bufs() {
             return super::pipewire::library_folders(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default());
         }
-        debug_assert!(!pipewire);
         Vec::new()
     }
 
@@ -165,18 +168,21 @@ impl Found {
         self,
         opener: Arc<dyn Opener>,
         clipboard: ClipboardOptions,
+        dma_bufs: DmaBufs,
         events: Events,
     ) -> Result<Arc<dyn Backend>, OpenError> {
-        // scenes and recordings have none
-        let _ = &clipboard;
+        // scenes and recordings have neither
+        let _ = (&clipboard, &dma_bufs);
         match self {
             Found::Synthetic(scene) => Ok(Arc::new(SyntheticBackend::open(scene, Instant::now(), events)?)),
             Found::Replay(file) => Ok(Arc::new(ReplayBackend::open(&file, &*opener, events)?)),
             #[cfg(feature = "pipewire")]
-            Found::PipeWire(target) => Ok(Arc::new(super::pipewire::PipeWireBackend::open(&target, &*opener, events)?)),
+            Found::PipeWire(target) => {
+                Ok(Arc::new(super::pipewire::PipeWireBackend::open(&target, &*opener, dma_bufs, events)?))
+            }
             #[cfg(feature = "portal")]
             Found::Portal(target) => {
-                Ok(Arc::new(super::portal::PortalBackend::open(target, opener, clipboard, events)?))
+                Ok(Arc::new(super::portal::PortalBackend::open(target, dma_bufs, opener, clipboard, events)?))
             }
             #[cfg(feature = "x11")]
             Found::X11(target) => Ok(Arc::new(super::x11::X11Backend::open(target, opener, clipboard, events)?)),
@@ -195,7 +201,7 @@ impl Found {
 /// # Errors
 /// When the source is not there or not in this build.
 pub fn open(spec: &SourceSpec, env: &Environment, events: Events) -> Result<Arc<dyn Backend>, OpenError> {
-    find(spec, env)?.open(Arc::clone(&env.opener), env.clipboard, events)
+    find(spec, env)?.open(Arc::clone(&env.opener), env.clipboard, env.dma_bufs.clone(), events)
 }
 
 fn first_reason(routes: &[discover::Route]) -> String {

@@ -25,6 +25,8 @@ pub struct GpuReport {
     pub version: String,
     /// The device, its kind and its driver.
     pub device: String,
+    /// What of others it reads where it lies.
+    pub takes: String,
     /// Whether it is a program on the processor, whose times say nothing about graphics hardware.
     pub software: bool,
     /// One row for each picture and share of it that changes.
@@ -67,6 +69,7 @@ pub fn run(gpu: &Gpu, budget: Duration) -> GpuReport {
     let mut report = GpuReport {
         version: env!("CARGO_PKG_VERSION").into(),
         device: gpu.adapter().to_string(),
+        takes: gpu.adapter().paths.to_string(),
         software: gpu.adapter().kind == Kind::Software,
         rows: Vec::new(),
         missing: Vec::new(),
@@ -151,8 +154,8 @@ impl GpuReport {
 
 impl Display for GpuReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, device, .. } = self;
-        writeln!(f, "farpane {version} on {device}")?;
+        let Self { version, device, takes, .. } = self;
+        writeln!(f, "farpane {version} on {device}; takes {takes}")?;
         if self.software {
             writeln!(f, "a program that plays a GPU: its times say nothing about graphics hardware")?;
         }

@@ -158,7 +158,8 @@ struct ServeArgs {
     /// Never send anything but exact pixels
     #[arg(long)]
     lossless: bool,
-    /// Compare pictures on a GPU: off, or force (any Vulkan device, or the server does not start) [default: off]
+    /// Compare pictures on a GPU: auto (graphics hardware, those that lie in its memory), off, or force (all, on any Vulkan device, or the
+    /// server does not start) [default: auto]
     #[arg(long, value_name = "USE")]
     gpu: Option<GpuUse>,
 }

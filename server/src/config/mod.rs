@@ -24,7 +24,7 @@ pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
 pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
-    CaptureSection, EncodeSection, Gatekeeping, GpuUse, ListenerSection, LogFormat, LogLevel, LogSection,
+    CaptureSection, DmaBufUse, EncodeSection, Gatekeeping, GpuUse, ListenerSection, LogFormat, LogLevel, LogSection,
     NetworkSection, RangeError, SecurityList, SessionSection, Shared,
 };
 

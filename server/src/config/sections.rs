@@ -296,19 +296,35 @@ fn seconds(s: u64) -> Option<Duration> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureSection {
-    /// Whether PipeWire is asked for dma-bufs of plain rows before shared memory. The processor reads them: that is fast where graphics
-    /// memory is the machine's own, and slow on graphics cards with memory of their own.
-    pub dma_bufs: bool,
+    /// Whether PipeWire is asked for memory of the graphics hardware before shared memory.
+    pub dma_bufs: DmaBufUse,
     /// Whether a GPU compares pictures.
     pub gpu: GpuUse,
+}
+
+/// Whether dma-bufs are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DmaBufUse {
+    /// Where a GPU compares them.
+    #[default]
+    Auto,
+    /// Without a GPU, too: those of plain rows, which the processor reads. That is fast where graphics memory is the machine's own, and slow
+    /// on cards with memory of their own.
+    On,
+    /// Never.
+    Off,
 }
 
 /// Whether a GPU compares pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GpuUse {
-    /// The processor does, which is faster for all pictures that lie in its memory.
+    /// Graphics hardware does, where there is any that takes them, for pictures that lie in its memory; the processor does for all others,
+    /// which is faster for these.
     #[default]
+    Auto,
+    /// The processor does.
     Off,
     /// Any Vulkan device does, a program that plays one too, or the server does not start.
     Force,
@@ -319,9 +335,10 @@ impl std::str::FromStr for GpuUse {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "auto" => Ok(Self::Auto),
             "off" => Ok(Self::Off),
             "force" => Ok(Self::Force),
-            other => Err(format!("{other:?} (expected off or force)")),
+            other => Err(format!("{other:?} (expected auto, off or force)")),
         }
     }
 }

@@ -181,7 +181,10 @@ prop_compose! {
             auth: auth::Settings { append_otp: if json { 6 } else { 0 }, ..auth::Settings::default() },
             sandbox: if json { crate::sandbox::Mode::Off } else { crate::sandbox::Mode::Require },
             session,
-            capture: CaptureSection { dma_bufs: true, gpu: if json { GpuUse::Off } else { GpuUse::Force } },
+            capture: CaptureSection {
+                dma_bufs: if json { DmaBufUse::On } else { DmaBufUse::Off },
+                gpu: if json { GpuUse::Off } else { GpuUse::Force },
+            },
             encode: EncodeSection { nice },
             network: NetworkSection { max_unauthenticated, greeting_timeout_s, login_timeout_s },
             log: LogSection { format: if json { LogFormat::Json } else { LogFormat::Text }, level: LogLevel::Debug },

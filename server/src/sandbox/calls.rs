@@ -92,8 +92,10 @@ const FCNTL: &[libc::c_int] = &[
     libc::F_GET_SEALS,
 ];
 
-/// Commands of `ioctl`: what waits in a socket, whether a descriptor blocks, whether it is a terminal.
-const IOCTL: &[libc::Ioctl] = &[libc::FIONREAD, libc::TIOCOUTQ, libc::FIONBIO, libc::FIOCLEX, libc::TCGETS];
+/// Commands of `ioctl`: what waits in a socket, whether a descriptor blocks, whether it is a terminal, and that a dma-buf is read
+/// (`DMA_BUF_IOCTL_SYNC`, `DMA_BUF_IOCTL_EXPORT_SYNC_FILE`).
+const IOCTL: &[libc::Ioctl] =
+    &[libc::FIONREAD, libc::TIOCOUTQ, libc::FIONBIO, libc::FIOCLEX, libc::TCGETS, 0x4008_6200, 0xc008_6202];
 
 /// Kinds of commands of `ioctl` that a GPU's driver uses: DRM, NVIDIA's, fences, dma-bufs.
 const DEVICES: &[u8] = b"dF>b";

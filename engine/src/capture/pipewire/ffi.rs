@@ -16,7 +16,7 @@ use pipewire::spa::sys as spa;
 use pipewire::stream::Stream;
 use pipewire::sys as pw;
 
-use crate::frame::{DmaBuf, cannot_shrink};
+use crate::frame::{DmaBuf, Plane, cannot_shrink};
 
 /// Loads one of PipeWire's modules into a context; false when it is not there.
 pub(super) fn load_module(context: &Context, name: &CStr) -> bool {
@@ -103,29 +103,29 @@ impl Buffer {
         Some(unsafe { *buffer.as_ptr() })
     }
 
-    fn data(&self) -> Option<(spa::spa_data, u32)> {
+    fn data(&self, index: usize) -> Option<spa::spa_data> {
         let buffer = self.spa()?;
-        let first = NonNull::new(buffer.datas).filter(|_| buffer.n_datas > 0)?;
-        // SAFETY: there is at least one area (just checked), described as long as the buffer is there.
-        Some((unsafe { *first.as_ptr() }, buffer.n_datas))
+        let first = NonNull::new(buffer.datas).filter(|_| index < buffer.n_datas as usize)?;
+        // SAFETY: there are more areas than `index` (just checked), one after the other.
+        let at = unsafe { first.as_ptr().add(index) };
+        // SAFETY: as above; they are described as long as the buffer is there.
+        Some(unsafe { *at })
     }
 
-    /// Its first memory area, and how many there are.
-    pub(super) fn area(&self) -> Option<(Area, u32)> {
-        let (data, count) = self.data()?;
-        let area = Area {
+    /// Its memory areas.
+    pub(super) fn areas(&self) -> impl Iterator<Item = Area> + '_ {
+        (0..).map_while(|index| self.data(index)).map(|data| Area {
             kind: data.type_,
             fd: data.fd,
             map_offset: data.mapoffset,
             max_size: data.maxsize,
             pointer: data.data.cast_const().cast(),
-        };
-        Some((area, count))
+        })
     }
 
-    /// What the source says of its picture now, read once.
-    pub(super) fn chunk(&self) -> Option<Chunk> {
-        let (data, _) = self.data()?;
+    /// What the source says of its picture now, read once: of the part in the first area, or a later one.
+    pub(super) fn chunk(&self, area: usize) -> Option<Chunk> {
+        let data = self.data(area)?;
         let chunk = NonNull::new(data.chunk)?;
         // SAFETY: libpipewire maps the chunk as long as the buffer is there; the read is volatile because the source may write.
         let said = unsafe { std::ptr::read_volatile(chunk.as_ptr()) };
@@ -201,9 +201,18 @@ pub(super) fn is_sealed(core: &Core, area: &Area) -> bool {
     cannot_shrink(fd)
 }
 
-/// The dma-buf of an area of a buffer.
-pub(super) fn dma_buf(area: &Area) -> std::io::Result<DmaBuf> {
-    DmaBuf::new(duplicate(area)?, Vec::new())
+/// The dma-buf of a buffer whose planes lie in its areas.
+pub(super) fn dma_buf(area: &Area, planes: Vec<Plane>) -> std::io::Result<DmaBuf> {
+    DmaBuf::new(duplicate(area)?, planes)
+}
+
+/// Whether two areas lie in one file.
+pub(super) fn same_file(one: &Area, other: &Area) -> bool {
+    let file = |area: &Area| {
+        let fd = duplicate(area).ok()?;
+        rustix::fs::fstat(&fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    one.fd == other.fd || file(one).is_some_and(|at| file(other) == Some(at))
 }
 
 /// Memory that libpipewire has mapped for a buffer.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use shared::{Command, Commands, RemoteShared, Shared};
 pub use source::PipeWireSource;
 
-use crate::frame::CursorImage;
+use crate::frame::{CursorImage, DmaBufs};
 use crate::geometry::Size;
 
 /// How long PipeWire may take to answer a new connection.
@@ -69,7 +69,7 @@ fn there(nodes: &[(u32, String)]) -> String {
 }
 
 /// Which stream, and what of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StreamSpec {
     /// The node's number on its connection.
     pub node: u32,
@@ -77,8 +77,8 @@ pub struct StreamSpec {
     pub name: String,
     /// The size that a virtual monitor is to have; none for what has a size of its own.
     pub virtual_size: Option<Size>,
-    /// Whether dma-bufs of plain rows are wanted rather than shared memory.
-    pub dma_bufs: bool,
+    /// Which dma-bufs are asked for before shared memory.
+    pub dma_bufs: DmaBufs,
 }
 
 /// What happens on a stream besides pictures.

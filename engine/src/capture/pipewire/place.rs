@@ -3,6 +3,7 @@
 use super::ffi::Chunk;
 use super::format::Negotiated;
 use crate::geometry::{Rect, Size};
+use crate::pixel::Modifier;
 
 /// A picture inside a memory area: row `y` begins at `offset + y * stride`, and all rows lie inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,13 @@ pub(super) fn place(agreed: &Negotiated, chunk: &Chunk, max_size: usize, crop: O
         .filter(|stride| *stride >= row)
         .ok_or_else(|| format!("stride {} (expected at least {row} for {size})", chunk.stride))?;
     let offset = chunk.offset as usize;
+    // only a driver knows where pixels lie in other forms than rows: all of them are handed on
+    if agreed.modifier.is_some_and(|modifier| modifier != Modifier::LINEAR) {
+        return match crop.filter(|part| *part != size.rect()) {
+            Some(part) => Err(format!("a part ({part}) of a picture that does not lie in rows")),
+            None => Ok(Place { offset, stride, size }),
+        };
+    }
     let len = stride.checked_mul(usize::from(size.h) - 1).and_then(|n| n.checked_add(row));
     let end = len.and_then(|len| len.checked_add(offset));
     let (Some(len), Some(end)) = (len, end) else {
@@ -34,7 +42,7 @@ pub(super) fn place(agreed: &Negotiated, chunk: &Chunk, max_size: usize, crop: O
         return Err(format!("{size} with stride {stride} at byte {offset} in a buffer of {max_size} bytes"));
     }
     // sources say anything there of dma-bufs, whose own size counts
-    if !agreed.dma_buf && (chunk.size as usize) < len {
+    if agreed.modifier.is_none() && (chunk.size as usize) < len {
         return Err(format!(
             "{} bytes of picture (expected at least {len} for {size} with stride {stride})",
             chunk.size
@@ -52,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn agreed(w: u16, h: u16) -> Negotiated {
-        Negotiated { size: Size::new(w, h), fourcc: Fourcc::XRGB8888, dma_buf: false }
+        Negotiated { size: Size::new(w, h), fourcc: Fourcc::XRGB8888, modifier: None }
     }
 
     fn chunk(offset: u32, size: u32, stride: i32) -> Chunk {

@@ -37,6 +37,8 @@ pub(super) enum Command {
     Requeue(u64, u64),
     /// A virtual monitor is to have another size.
     Resize(u64, Size),
+    /// Pictures are to lie in shared memory from now on.
+    LeaveDmaBufs(u64),
     /// Takes a stream down.
     Close(u64),
     /// The thread ends.

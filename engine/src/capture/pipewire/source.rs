@@ -72,6 +72,7 @@ impl PipeWireSource {
         let bounds = place.size.rect();
         let damage = state.take_damage(bounds);
         let fourcc = state.agreed.map_or(Fourcc::XRGB8888, |a| a.fourcc);
+        let modifier = state.agreed.and_then(|a| a.modifier).unwrap_or(Modifier::LINEAR);
         let gone = || "its buffers are gone".to_owned();
         let slot = state.slots.iter().find(|slot| slot.token == token).ok_or_else(gone)?;
         let (commands, stream) = (Arc::clone(&self.shared.commands), self.shared.id);
@@ -87,7 +88,8 @@ impl PipeWireSource {
             Ok(Store::DmaBuf(buffer)) => {
                 let pieces = vec![Piece { rect: bounds, offset: slot.base + place.offset, stride: place.stride }];
                 let memory = Memory::DmaBuf(Arc::clone(buffer));
-                return Ok(self.frame(place.size, fourcc, memory, pieces, damage, at, Some(Box::new(release))));
+                let event = self.frame(place.size, fourcc, memory, pieces, damage, at, Some(Box::new(release)));
+                return Ok(in_form(event, modifier));
             }
             Ok(Store::Lent(lent)) => Bytes::Lent(lent),
             Ok(Store::File(file)) => Bytes::File(file, slot.base),
@@ -125,6 +127,14 @@ impl PipeWireSource {
             release,
         })
     }
+}
+
+/// The same with its pixels in that form.
+fn in_form(mut event: SourceEvent, modifier: Modifier) -> SourceEvent {
+    if let SourceEvent::Frame(frame) = &mut event {
+        frame.modifier = modifier;
+    }
+    event
 }
 
 /// Why no picture comes.
@@ -258,6 +268,11 @@ impl Source for PipeWireSource {
                 (!std::mem::replace(&mut self.told, true)).then(|| SourceEvent::Lost(SourceError::Gone(reason)))
             }
         }
+    }
+
+    fn unreadable(&mut self) {
+        self.shared.state().all_changed();
+        self.shared.commands.send(Command::LeaveDmaBufs(self.shared.id));
     }
 
     fn staged_bytes(&self) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: no callback panics (it would unwind into C), none waits, and none tells anybody anything with a lock held.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,12 +17,13 @@ use pipewire::spa::utils::Direction;
 use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
 
 use super::ffi::{self, Area, Buffer, Chunk, Lent};
+use super::format::Offer;
 use super::meta;
 use super::place::{Place, place};
 use super::shared::{Command, MOST_REFUSED, Pending, Phase, Shared, Slot, State, Store, count, fresh};
 use super::{StreamEvent, format};
-use crate::frame::{CursorImage, Mapping, cannot_shrink};
-use crate::geometry::{Rect, Region};
+use crate::frame::{CursorImage, Mapping, Plane, cannot_shrink};
+use crate::geometry::{Rect, Region, Size};
 
 /// The buffers of a stream by their numbers.
 type Buffers = Rc<RefCell<HashMap<u64, Buffer>>>;
@@ -34,6 +35,9 @@ pub(super) struct Live {
     stream: StreamRc,
     shared: Arc<Shared>,
     buffers: Buffers,
+    /// The size that was last asked for, where any was.
+    size: Cell<Option<Size>>,
+    offer: Rc<RefCell<Offer>>,
 }
 
 /// What callbacks work on.
@@ -41,6 +45,8 @@ struct Hands {
     shared: Arc<Shared>,
     buffers: Buffers,
     core: CoreRc,
+    /// The dma-bufs that were last asked for.
+    offer: Rc<RefCell<Offer>>,
 }
 
 /// What is to be done with a buffer that came.
@@ -68,7 +74,13 @@ impl Live {
         let refused = |e: pipewire::Error| format!("PipeWire makes no stream: {e}");
         let stream = StreamRc::new(core.clone(), "farpane", properties).map_err(refused)?;
         let buffers = Buffers::default();
-        let hands = Hands { shared: Arc::clone(&shared), buffers: Rc::clone(&buffers), core: core.clone() };
+        let offer = Rc::new(RefCell::new(Offer::new(&shared.spec.dma_bufs)));
+        let hands = Hands {
+            shared: Arc::clone(&shared),
+            buffers: Rc::clone(&buffers),
+            core: core.clone(),
+            offer: Rc::clone(&offer),
+        };
         let listener = stream
             .add_local_listener_with_user_data(hands)
             .state_changed(|_, hands, _, new| hands.state_changed(new))
@@ -78,11 +90,12 @@ impl Live {
             .process(|stream, hands| hands.process(stream))
             .register()
             .map_err(refused)?;
-        let formats = format::formats(shared.spec.virtual_size, shared.spec.dma_bufs);
+        let size = Cell::new(shared.spec.virtual_size);
+        let formats = format::formats(size.get(), &offer.borrow());
         let mut params: Vec<&Pod> = formats.iter().filter_map(format::Param::pod).collect();
         let flags = StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT;
         stream.connect(Direction::Input, Some(shared.spec.node), flags, &mut params).map_err(refused)?;
-        Ok(Self { listener: Some(listener), stream, shared, buffers })
+        Ok(Self { listener: Some(listener), stream, shared, buffers, size, offer })
     }
 
     /// Wants pictures, or wants none.
@@ -107,8 +120,8 @@ impl Live {
     }
 
     /// Asks for pictures of another size.
-    pub(super) fn resize(&self, size: crate::geometry::Size) {
-        let formats = format::formats(Some(size), self.shared.spec.dma_bufs);
+    pub(super) fn resize(&self, size: Size) {
+        self.size.set(Some(size));
         // sizes are agreed on only while pictures are wanted
         let idle = {
             let mut state = self.shared.state();
@@ -118,9 +131,23 @@ impl Live {
         if idle {
             self.set_active(true);
         }
+        self.negotiate();
+    }
+
+    /// Asks for pictures in shared memory: those in dma-bufs can no more be shown.
+    pub(super) fn leave_dma_bufs(&self) {
+        let offered = std::mem::take(&mut *self.offer.borrow_mut());
+        if !offered.is_empty() {
+            tracing::warn!(node = self.shared.spec.node, "dma-bufs cannot be shown: shared memory is asked for");
+            self.negotiate();
+        }
+    }
+
+    fn negotiate(&self) {
+        let formats = format::formats(self.size.get(), &self.offer.borrow());
         let mut params: Vec<&Pod> = formats.iter().filter_map(format::Param::pod).collect();
         if let Err(error) = self.stream.update_params(&mut params) {
-            tracing::warn!(%error, %size, "the stream takes no other size");
+            tracing::warn!(%error, "the stream takes no other size or memory");
         }
     }
 }
@@ -155,8 +182,10 @@ impl Hands {
         }
         // no format: one that is negotiated anew comes after it
         let Some(param) = param else { return };
-        let agreed = match format::negotiated(param) {
-            Ok(agreed) => agreed,
+        let agreed = match format::negotiated(param, &self.offer.borrow()) {
+            Ok(Some(agreed)) => agreed,
+            // the source chooses, and tells again
+            Ok(None) => return,
             Err(reason) => return self.shared.lose(&format!("the source gives {reason}")),
         };
         let mut state = self.shared.state();
@@ -181,7 +210,7 @@ impl Hands {
         if new {
             self.shared.tell(StreamEvent::Size(agreed.size));
         }
-        let wanted = format::buffers(agreed.dma_buf);
+        let wanted = format::buffers(agreed.modifier.is_some());
         let mut params: Vec<&Pod> = wanted.iter().filter_map(format::Param::pod).collect();
         if let Err(error) = stream.update_params(&mut params) {
             self.shared.lose(&format!("PipeWire gives no buffers: {error}"));
@@ -193,16 +222,21 @@ impl Hands {
         let token = fresh();
         buffer.set_token(token);
         self.buffers.borrow_mut().insert(token, buffer);
-        let slot = match buffer.area() {
-            Some((area, 1)) => self.slot(token, &area),
-            Some((_, n)) => unusable(token, format!("{n} memory areas (expected 1)")),
-            None => unusable(token, "no memory area".into()),
+        let slot = match buffer.areas().collect::<Vec<_>>()[..] {
+            [ref area] => self.slot(token, area, &buffer),
+            [ref area, ref others @ ..]
+                if self.in_dma_bufs() && others.iter().all(|other| ffi::same_file(area, other)) =>
+            {
+                self.slot(token, area, &buffer)
+            }
+            [_, ref others @ ..] => unusable(token, format!("{} memory areas (expected 1)", others.len() + 1)),
+            [] => unusable(token, "no memory area".into()),
         };
         self.shared.state().slots.push(slot);
     }
 
     /// Finds out how the bytes of a buffer are to be read.
-    fn slot(&self, token: u64, area: &Area) -> Slot {
+    fn slot(&self, token: u64, area: &Area, buffer: &Buffer) -> Slot {
         let (base, max_size) = (area.map_offset as usize, area.max_size as usize);
         match area.kind {
             spa::SPA_DATA_MemFd => Slot { token, store: store(area), base, max_size },
@@ -211,10 +245,10 @@ impl Hands {
                 Slot { token, store, base: 0, max_size }
             }
             spa::SPA_DATA_MemPtr => unusable(token, "memory that could be cut while it is read".into()),
-            spa::SPA_DATA_DmaBuf if !self.shared.state().agreed.is_some_and(|agreed| agreed.dma_buf) => {
+            spa::SPA_DATA_DmaBuf if !self.in_dma_bufs() => {
                 unusable(token, "a GPU's buffer where shared memory was agreed on".into())
             }
-            spa::SPA_DATA_DmaBuf => match ffi::dma_buf(area) {
+            spa::SPA_DATA_DmaBuf => match ffi::dma_buf(area, planes(buffer)) {
                 Ok(buffer) => {
                     let max_size = buffer.len().saturating_sub(base);
                     Slot { token, store: Ok(Store::DmaBuf(Arc::new(buffer))), base, max_size }
@@ -223,6 +257,11 @@ impl Hands {
             },
             kind => unusable(token, format!("memory of kind {kind} (expected shared memory)")),
         }
+    }
+
+    /// Whether dma-bufs were agreed on.
+    fn in_dma_bufs(&self) -> bool {
+        self.shared.state().agreed.is_some_and(|agreed| agreed.modifier.is_some())
     }
 
     fn remove_buffer(&self, buffer: Option<Buffer>) {
@@ -262,7 +301,7 @@ impl Hands {
 
     /// Looks whether a buffer holds a picture, and where.
     fn judge(&self, buffer: &Buffer) -> Verdict {
-        let Some(chunk) = buffer.chunk() else { return Verdict::Refused("no description of the picture".into()) };
+        let Some(chunk) = buffer.chunk(0) else { return Verdict::Refused("no description of the picture".into()) };
         let header = buffer.meta(spa::SPA_META_Header);
         if chunk.size == 0 || chunk.corrupted || header.is_some_and(|h| meta::is_corrupted(&h)) {
             return Verdict::Nothing;
@@ -275,7 +314,15 @@ impl Hands {
         let number = header.and_then(|h| meta::number(&h));
         let follows = number.zip(state.number).is_some_and(|(n, before)| n.checked_sub(1) == Some(before));
         state.number = number;
-        let Some(slot) = state.slots.iter().find(|slot| slot.token == token) else { return Verdict::Nothing };
+        let Some(slot) = state.slots.iter_mut().find(|slot| slot.token == token) else { return Verdict::Nothing };
+        // a source may say where a buffer's planes are only once there is a picture
+        if let Ok(Store::DmaBuf(known)) = &slot.store
+            && known.planes() != planes(buffer)
+            && let Some(area) = buffer.areas().next()
+        {
+            let anew = ffi::dma_buf(&area, planes(buffer)).map_err(|reason| format!("a dma-buf: {reason}"));
+            slot.store = anew.map(|buffer| Store::DmaBuf(Arc::new(buffer)));
+        }
         match look(buffer, &chunk, &agreed, slot) {
             Ok((place, damage)) => Verdict::Picture(place, damage.filter(|_| follows)),
             Err(reason) => Verdict::Refused(reason),
@@ -343,7 +390,7 @@ impl Hands {
 }
 
 /// Notes the picture's size; returns whether it is another one than before.
-fn resized(state: &mut State, size: crate::geometry::Size) -> bool {
+fn resized(state: &mut State, size: Size) -> bool {
     let before = state.size.replace(size);
     if before == Some(size) {
         return false;
@@ -351,6 +398,16 @@ fn resized(state: &mut State, size: crate::geometry::Size) -> bool {
     state.resized = before.is_some();
     state.all_changed();
     true
+}
+
+/// Where the planes of a buffer's picture lie.
+fn planes(buffer: &Buffer) -> Vec<Plane> {
+    let chunks = (0..).map_while(|index| buffer.chunk(index));
+    let plane = |(area, chunk): (Area, Chunk)| Plane {
+        offset: u64::from(area.map_offset) + u64::from(chunk.offset),
+        stride: u64::try_from(chunk.stride).unwrap_or(0),
+    };
+    buffer.areas().zip(chunks).map(plane).collect()
 }
 
 fn unusable(token: u64, reason: String) -> Slot {

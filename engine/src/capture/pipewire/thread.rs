@@ -114,6 +114,7 @@ impl Desk {
             }),
             Command::Requeue(id, token) => self.with(id, |live| live.requeue(token)),
             Command::Resize(id, size) => self.with(id, |live| live.resize(size)),
+            Command::LeaveDmaBufs(id) => self.with(id, Live::leave_dma_bufs),
             Command::Close(id) => {
                 self.streams.remove(&id);
             }

@@ -72,6 +72,31 @@ pub(in crate::gpu) enum Owner {
     Theirs,
 }
 
+/// In which ways a device reads memory of others where it lies.
+pub(in crate::gpu) fn paths(adapter: &wgpu::Adapter) -> Paths {
+    // SAFETY: the guard is dropped at once.
+    unsafe { adapter.as_hal::<Api>() }.map(|below| paths_of(&below)).unwrap_or_default()
+}
+
+fn paths_of(below: &hal::Adapter) -> Paths {
+    let has = |name: &CStr| below.physical_device_capabilities().supports_extension(name);
+    let dma_buf = has(ash::ext::external_memory_dma_buf::NAME) && has(ash::khr::external_memory_fd::NAME);
+    // what needs more than pages is not mapped for certain: nothing could be taken
+    let host = has(ash::ext::external_memory_host::NAME) && alignment(below) <= PAGE;
+    let modifiers = dma_buf && has(ash::ext::image_drm_format_modifier::NAME);
+    Paths { host, dma_buf, modifiers, fences: has(ash::khr::external_semaphore_fd::NAME) }
+}
+
+/// What pointers into the processor's memory are to be aligned to, of a device that takes any.
+fn alignment(below: &hal::Adapter) -> usize {
+    let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
+    let mut all = vk::PhysicalDeviceProperties2::default().push_next(&mut host);
+    let (instance, physical) = (below.shared_instance().raw_instance(), below.raw_physical_device());
+    // SAFETY: the physical device is the instance's, and has the extension whose structure is filled in.
+    unsafe { instance.get_physical_device_properties2(physical, &mut all) };
+    usize::try_from(host.min_imported_host_pointer_alignment).unwrap_or(usize::MAX).max(1)
+}
+
 /// Opens a device with all that it has for the memory of others.
 pub(in crate::gpu) fn open(
     adapter: &wgpu::Adapter,
@@ -97,29 +122,13 @@ pub(in crate::gpu) fn open(
     let physical = below.raw_physical_device();
     let (raw, family) = (opened.device.raw_device().clone(), opened.device.queue_family_index());
     let on = |name: &CStr| wanted.contains(&name);
-    let host = on(ash::ext::external_memory_host::NAME).then(|| {
-        let mut host = vk::PhysicalDeviceExternalMemoryHostPropertiesEXT::default();
-        let mut all = vk::PhysicalDeviceProperties2::default().push_next(&mut host);
-        // SAFETY: the physical device is the instance's, and the device has the extension whose structure is filled in.
-        unsafe { instance.get_physical_device_properties2(physical, &mut all) };
-        let align = host.min_imported_host_pointer_alignment as usize;
-        (ash::ext::external_memory_host::Device::new(&instance, &raw), align)
-    });
-    // larger than what is mapped for certain: nothing could be taken
-    let host = host.filter(|(_, align)| align.is_power_of_two() && *align <= PAGE);
-    let dma_buf = on(ash::ext::external_memory_dma_buf::NAME) && on(ash::khr::external_memory_fd::NAME);
-    let memory_fd = dma_buf.then(|| ash::khr::external_memory_fd::Device::new(&instance, &raw));
-    let semaphore_fd = on(ash::khr::external_semaphore_fd::NAME);
-    let semaphore_fd = semaphore_fd.then(|| ash::khr::external_semaphore_fd::Device::new(&instance, &raw));
+    let paths = paths_of(&below);
+    let host = paths.host.then(|| (ash::ext::external_memory_host::Device::new(&instance, &raw), alignment(&below)));
+    let memory_fd = paths.dma_buf.then(|| ash::khr::external_memory_fd::Device::new(&instance, &raw));
+    let semaphore_fd = paths.fences.then(|| ash::khr::external_semaphore_fd::Device::new(&instance, &raw));
     let foreign = match on(ash::ext::queue_family_foreign::NAME) {
         true => vk::QUEUE_FAMILY_FOREIGN_EXT,
         false => vk::QUEUE_FAMILY_EXTERNAL,
-    };
-    let paths = Paths {
-        host: host.is_some(),
-        dma_buf,
-        modifiers: dma_buf && on(ash::ext::image_drm_format_modifier::NAME),
-        fences: semaphore_fd.is_some(),
     };
     drop(below);
     // SAFETY: the device was opened from this adapter, with the features that are told here.

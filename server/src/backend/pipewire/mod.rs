@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use farpane_engine::capture::pipewire::{PipeWire, PipeWireError, Remote, Stream, StreamEvent, StreamSpec};
+use farpane_engine::frame::DmaBufs;
 use farpane_engine::geometry::{Point, Size};
 
 use super::{Backend, BackendEvent, Events, Layout, LayoutOutput, OutputId, ResizeAnswer};
@@ -27,8 +28,6 @@ pub struct Target {
     pub socket: PathBuf,
     /// The node's number.
     pub node: u32,
-    /// Whether dma-bufs are wanted rather than shared memory.
-    pub dma_bufs: bool,
 }
 
 /// Why a stream cannot be shared.
@@ -56,7 +55,12 @@ impl PipeWireBackend {
     ///
     /// # Errors
     /// When PipeWire is not there, or the node gives no pictures.
-    pub fn open(target: &Target, opener: &dyn Opener, events: Events) -> Result<Self, PipeWireOpenError> {
+    pub fn open(
+        target: &Target,
+        opener: &dyn Opener,
+        dma_bufs: DmaBufs,
+        events: Events,
+    ) -> Result<Self, PipeWireOpenError> {
         let socket = opener
             .open(&OpenRequest::PipeWire(target.socket.clone()))
             .map_err(|error| PipeWireOpenError::Socket(target.socket.clone(), error))?;
@@ -81,10 +85,11 @@ impl PipeWireBackend {
             taken.store(true, Ordering::Release);
             Ok::<_, PipeWireError>((stream, size))
         };
-        let (stream, size) = match open(target.dma_bufs) {
-            Err(error) if target.dma_bufs => {
+        let asked = !dma_bufs.is_none();
+        let (stream, size) = match open(dma_bufs) {
+            Err(error) if asked => {
                 tracing::warn!(%error, "no dma-bufs: shared memory is asked for");
-                open(false)?
+                open(DmaBufs::None)?
             }
             done => done?,
         };

@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use farpane_engine::capture::pipewire::PipeWire;
+use farpane_engine::frame::DmaBufs;
 use tokio::time::Instant;
 
 use super::clipboard::Selections;
@@ -37,6 +38,7 @@ pub(super) enum Ended {
 pub struct Desk {
     runtime: tokio::runtime::Runtime,
     pub(super) target: Target,
+    pub(super) dma_bufs: DmaBufs,
     pub(super) opener: Arc<dyn Opener>,
     events: Events,
     pub(super) queue: Arc<Queue>,
@@ -64,13 +66,14 @@ impl Desk {
     /// When the system has no descriptors left.
     pub fn new(
         target: Target,
+        dma_bufs: DmaBufs,
         opener: Arc<dyn Opener>,
         events: Events,
         queue: Arc<Queue>,
         clipboard: Arc<Selections>,
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, target, opener, events, queue, clipboard })
+        Ok(Self { runtime, target, dma_bufs, opener, events, queue, clipboard })
     }
 
     /// Runs until it is told to end. Says once whether the desktop could be opened, and whether it takes input.

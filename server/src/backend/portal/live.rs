@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use farpane_engine::capture::pipewire::{Remote, Stream, StreamEvent, StreamSpec};
-use farpane_engine::frame::CursorImage;
+use farpane_engine::frame::{CursorImage, DmaBufs};
 use farpane_engine::geometry::{Point, Rect, Size};
 use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
@@ -156,13 +156,14 @@ impl Live {
         let number = memory.sessions - 1;
         let named: Vec<(StreamInfo, String)> = infos.iter().cloned().zip(names(infos)).collect();
         let (queue, pipewire) = (Arc::clone(&desk.queue), Arc::clone(&memory.pipewire));
-        let wanted = desk.target.dma_bufs;
+        let wanted = desk.dma_bufs.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let remote = pipewire.connect(socket, Box::new(|_| {}))?;
-            let open = |number: u64, dma_bufs: bool| -> Result<Vec<(Stream, StreamInfo, String)>, PortalError> {
+            let open = |number: u64, dma_bufs: &DmaBufs| -> Result<Vec<(Stream, StreamInfo, String)>, PortalError> {
                 let one = |(i, (info, name)): (usize, &(StreamInfo, String))| {
                     let virtual_size = (info.kind == VIRTUAL).then_some(VIRTUAL_SIZE);
-                    let spec = StreamSpec { node: info.node, name: name.clone(), virtual_size, dma_bufs };
+                    let spec =
+                        StreamSpec { node: info.node, name: name.clone(), virtual_size, dma_bufs: dma_bufs.clone() };
                     let told = Arc::clone(&queue);
                     let stream = remote.open(spec, Box::new(move |event| told.push(Command::Stream(number, i, event))));
                     (stream, info.clone(), name.clone())
@@ -173,10 +174,10 @@ impl Live {
                 }
                 Ok(streams)
             };
-            let (number, streams) = match open(number, wanted) {
-                Err(error) if wanted => {
+            let (number, streams) = match open(number, &wanted) {
+                Err(error) if !wanted.is_none() => {
                     tracing::warn!(%error, "no dma-bufs: shared memory is asked for");
-                    (number + 1, open(number + 1, false)?)
+                    (number + 1, open(number + 1, &DmaBufs::None)?)
                 }
                 done => (number, done?),
             };

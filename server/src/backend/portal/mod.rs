@@ -24,6 +24,8 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use farpane_engine::frame::DmaBufs;
+
 pub use bus::address;
 pub use session::{Abilities, probe};
 
@@ -46,8 +48,6 @@ pub struct Target {
     pub bus: PathBuf,
     /// The file for the restore token; none where there is no place for one.
     pub token: Option<PathBuf>,
-    /// Whether dma-bufs are wanted rather than shared memory.
-    pub dma_bufs: bool,
 }
 
 impl Target {
@@ -144,6 +144,7 @@ impl PortalBackend {
     /// When there is no portal, it refuses or nobody answers; later losses are events.
     pub fn open(
         target: Target,
+        dma_bufs: DmaBufs,
         opener: Arc<dyn Opener>,
         options: ClipboardOptions,
         events: Events,
@@ -151,7 +152,7 @@ impl PortalBackend {
         let queue = Arc::new(Queue::default());
         let clipboard = Arc::new(Selections::new(options, events.clone()));
         let (tell, told) = sync_channel(1);
-        let desk = Desk::new(target, opener, events, Arc::clone(&queue), Arc::clone(&clipboard))?;
+        let desk = Desk::new(target, dma_bufs, opener, events, Arc::clone(&queue), Arc::clone(&clipboard))?;
         let thread = std::thread::Builder::new().name("portal".into()).spawn(move || desk.run(&tell))?;
         let ended = || PortalError::Lost("its thread ended".into());
         let takes_input = told.recv().map_err(|_| ended())??;
