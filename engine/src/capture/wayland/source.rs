@@ -196,6 +196,16 @@ impl Source for WaylandSource {
         (!std::mem::replace(&mut self.told, true)).then_some(SourceEvent::Lost(error))
     }
 
+    fn unreadable(&mut self) {
+        let mut grab = self.slot.grab();
+        if grab.wants_dma_bufs(&self.shared) {
+            grab.leave_dma_bufs(&self.shared, "a picture in one could be read by nobody");
+        }
+        // the first picture of a new session is whole
+        grab.again = true;
+        self.slot.pump(&self.shared, &mut grab);
+    }
+
     fn next_due(&self) -> Option<Instant> {
         self.first_by.filter(|_| self.waits)
     }
