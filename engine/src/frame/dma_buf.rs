@@ -49,11 +49,13 @@ pub trait Importer: Send + Sync {
     fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier>;
 
     /// Makes a dma-buf that others draw a picture into and the device then takes, in one of these forms; says in which. What lies in it at first
-    /// is nobody's picture.
+    /// is nobody's picture. What only takes the buffers of others makes none.
     ///
     /// # Errors
     /// When the device has no memory, knows none of the forms, or hands no memory out; the text says what is the matter.
-    fn allocate(&self, size: Size, fourcc: Fourcc, among: &[Modifier]) -> Result<(DmaBuf, Modifier), String>;
+    fn allocate(&self, size: Size, fourcc: Fourcc, among: &[Modifier]) -> Result<(DmaBuf, Modifier), String> {
+        Err(format!("it makes no {fourcc:?} of {size} in any of {} forms", among.len()))
+    }
 }
 
 /// Which dma-bufs are asked for.

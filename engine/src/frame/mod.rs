@@ -2,6 +2,8 @@
 
 mod cursor;
 mod dma_buf;
+#[cfg(any(feature = "wayland", feature = "x11"))]
+mod loan;
 mod mapping;
 mod memory;
 mod pool;
@@ -13,6 +15,8 @@ pub use cursor::CursorImage;
 #[cfg(feature = "pipewire")]
 pub(crate) use dma_buf::cannot_shrink;
 pub use dma_buf::{DmaBuf, DmaBufs, Importer, Plane, Reading};
+#[cfg(any(feature = "wayland", feature = "x11"))]
+pub(crate) use loan::Loan;
 #[cfg(any(feature = "pipewire", feature = "wayland", feature = "x11"))]
 pub(crate) use mapping::Mapping;
 pub(crate) use memory::Bytes;

@@ -14,7 +14,7 @@ use crate::frame::DmaBuf;
 use crate::geometry::Size;
 use crate::pixel::{Fourcc, Modifier};
 
-/// How long the thread that waits for the GPU stays with one piece of work.
+/// How often the thread that waits for the GPU looks whether that is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which devices will do.
@@ -173,11 +173,11 @@ impl Device {
             return Err(unfit(one_line(&error)));
         }
         let (watch, watched) = mpsc::channel::<wgpu::SubmissionIndex>();
-        let watcher = device.clone();
+        let (watcher, gone) = (device.clone(), Arc::clone(&lost));
         // ends with the device
         let run = move || {
             while let Ok(index) = watched.recv() {
-                wait(&watcher, index, PATIENCE);
+                while !wait(&watcher, index.clone(), PATIENCE) && !gone.load(Ordering::Acquire) {}
             }
         };
         std::thread::Builder::new().name("gpu".into()).spawn(run).map_err(|error| unfit(error.to_string()))?;
@@ -231,8 +231,8 @@ impl Device {
     }
 
     /// Waits until it has done its work up to here, or a time has passed.
-    pub(super) fn wait(&self, index: wgpu::SubmissionIndex, limit: Duration) {
-        wait(&self.device, index, limit);
+    pub(super) fn wait(&self, index: wgpu::SubmissionIndex, limit: Duration) -> bool {
+        wait(&self.device, index, limit)
     }
 
     /// Has a thread of its own wait for its work up to here: whoever waits for that work's memory is told by this.
@@ -265,9 +265,15 @@ pub fn adapters() -> Vec<Adapter> {
     all
 }
 
-fn wait(device: &wgpu::Device, index: wgpu::SubmissionIndex, limit: Duration) {
-    if let Err(error) = device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(limit) }) {
-        tracing::debug!(%error, "GPU");
+/// Waits for work, at most for so long; returns false when it takes longer.
+fn wait(device: &wgpu::Device, index: wgpu::SubmissionIndex, limit: Duration) -> bool {
+    match device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(limit) }) {
+        Ok(_) => true,
+        Err(wgpu::PollError::Timeout) => false,
+        Err(error) => {
+            tracing::debug!(%error, "GPU");
+            true
+        }
     }
 }
 

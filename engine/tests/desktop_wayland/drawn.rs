@@ -141,6 +141,20 @@ fn another_size_has_other_dma_bufs() {
 }
 
 #[test]
+fn what_nobody_could_read_comes_again_through_shared_memory() {
+    for ext in [true, false] {
+        let (fake, _desk, mut viewer) = open(ext, Manners::default(), &Device::new(&[Modifier::LINEAR], 100));
+        catch_up(&fake, &mut viewer);
+        let drawn = fake.with(|state| state.drawn);
+        // it is lost for the viewer, and nothing changes any more
+        viewer.px.fill(0xdead_beef);
+        viewer.source.unreadable();
+        catch_up(&fake, &mut viewer);
+        assert_eq!(follows(&fake, &mut viewer).0, drawn);
+    }
+}
+
+#[test]
 fn a_device_without_memory_leaves_pictures_to_shared_memory() {
     for ext in [true, false] {
         let device = Device::new(&[Modifier::LINEAR], 0);

@@ -253,7 +253,8 @@ fn dma_bufs_that_lie_are_refused_and_the_next_is_taken() {
     let screen = Screen::new(heap(Screen::room(0)), 0);
     let picture = noise(&mut Noise(6));
     screen.draw(&picture, Fourcc::XRGB8888);
-    let lies: [(&str, fn(&mut Frame)); 7] = [
+    type Lie = (&'static str, fn(&mut Frame));
+    let lies: [Lie; 7] = [
         ("a modifier of somebody else's", |f| f.modifier = Modifier(0x0100_0000_0000_0001)),
         ("no modifier at all", |f| f.modifier = Modifier(0x00ff_ffff_ffff_ffff)),
         ("rows that overlap", |f| f.pieces[0].stride = 796),

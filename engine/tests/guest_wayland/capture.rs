@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use farpane_engine::capture::wayland::{WaylandDisplay, WaylandSource, connect_over};
 use farpane_engine::capture::{Doorbell, Source, SourceEvent};
-use farpane_engine::damage::{DamageEngine, GpuDamage, GpuStats, Takes};
+use farpane_engine::damage::{DamageEngine, GpuStats};
 use farpane_engine::frame::{DmaBufs, Frame, Hint, Importer, Memory};
 use farpane_engine::geometry::{Rect, Size};
 use farpane_engine::gpu::Gpu;
@@ -63,8 +63,7 @@ impl Line {
             match self.source.take(Instant::now()) {
                 Some(SourceEvent::Frame(frame)) => return frame,
                 Some(SourceEvent::Resized(size)) => {
-                    let engine = GpuDamage::new(Arc::clone(gpu().expect("a device")), Takes::All);
-                    (self.size, self.desk) = (size, Desk { engine, ..Desk::new(gpu().expect("a device"), size) });
+                    (self.size, self.desk) = (size, Desk::new(gpu().expect("a device"), size));
                 }
                 Some(SourceEvent::Lost(error)) => panic!("{error}"),
                 None => {

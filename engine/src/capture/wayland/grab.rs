@@ -24,7 +24,7 @@ use super::screencopy::Screencopy;
 use super::shared::{Managers, Shared, Slot};
 use super::turn::Turn;
 use crate::capture::{Doorbell, SourceError};
-use crate::frame::{DmaBuf, Hint, Mapping, Memory};
+use crate::frame::{DmaBuf, Hint, Loan, Mapping, Memory};
 use crate::geometry::{Rect, Region, Size};
 use crate::pixel::Modifier;
 
@@ -43,8 +43,7 @@ pub(super) struct Buffer {
     pub(super) pixels: Pixels,
     /// What changed since this buffer was last written; everything where none.
     pub(super) stale: Option<Region>,
-    /// Frames that show the buffer have it, too. The memory says nothing of them: devices keep what they have taken.
-    loan: Arc<()>,
+    pub(super) loan: Loan,
 }
 
 /// Where a buffer's pixels are.
@@ -56,7 +55,7 @@ pub(super) enum Pixels {
 
 impl Buffer {
     pub(super) fn new(wl: WlBuffer, form: Form, pixels: Pixels) -> Self {
-        Self { wl, form, pixels, stale: None, loan: Arc::default() }
+        Self { wl, form, pixels, stale: None, loan: Loan::default() }
     }
 
     /// One of shared memory.
@@ -75,17 +74,6 @@ impl Buffer {
 
     fn is_dma_buf(&self) -> bool {
         matches!(self.pixels, Pixels::DmaBuf(..))
-    }
-
-    /// Whether no frame shows it.
-    fn is_free(&self) -> bool {
-        Arc::strong_count(&self.loan) == 1
-    }
-
-    /// What a frame that shows it does when it is dropped.
-    pub(super) fn lend(&self) -> Box<dyn FnOnce() + Send> {
-        let loan = Arc::clone(&self.loan);
-        Box::new(move || drop(loan))
     }
 
     /// Its memory, at which byte of that its pixels begin, how far rows are apart, and what form they have.
@@ -263,7 +251,7 @@ impl Grab {
     /// told of one first.
     pub(super) fn pick(&mut self, slot: &Arc<Slot>, shared: &Shared, form: &Form) -> Result<bool, SourceError> {
         self.idle.retain(|b| b.form == *form);
-        let free = self.idle.iter().position(Buffer::is_free);
+        let free = self.idle.iter().position(|b| b.loan.is_free());
         let room = self.idle.len() + usize::from(self.ready.is_some()) < MOST && self.making.is_none();
         let buffer = match (free, &form.kind) {
             (Some(index), _) => self.idle.remove(index),
@@ -389,7 +377,7 @@ impl Slot {
             }
             grab.routed = routed;
         }
-        let awaited = grab.making.is_some() && !grab.idle.iter().any(Buffer::is_free);
+        let awaited = grab.making.is_some() && !grab.idle.iter().any(|b| b.loan.is_free());
         if grab.copying.is_some() || grab.ready.is_some() || awaited {
             return;
         }

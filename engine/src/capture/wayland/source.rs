@@ -111,7 +111,7 @@ impl WaylandSource {
             return Ok(None);
         };
         // an upright copy has nothing of the buffer
-        let release = (ready.turn == Turn::NONE).then(|| ready.buffer.lend());
+        let release = (ready.turn == Turn::NONE).then(|| ready.buffer.loan.lend());
         // the next one is asked for when somebody wants it: one that waits for a slow client grows old
         grab.lent(ready.buffer);
         self.seq += 1;
@@ -194,6 +194,16 @@ impl Source for WaylandSource {
             },
         };
         (!std::mem::replace(&mut self.told, true)).then_some(SourceEvent::Lost(error))
+    }
+
+    fn unreadable(&mut self) {
+        let mut grab = self.slot.grab();
+        if grab.wants_dma_bufs(&self.shared) {
+            grab.leave_dma_bufs(&self.shared, "a picture in one could be read by nobody");
+        }
+        // the first picture of a new session is whole
+        grab.again = true;
+        self.slot.pump(&self.shared, &mut grab);
     }
 
     fn next_due(&self) -> Option<Instant> {

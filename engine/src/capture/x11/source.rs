@@ -13,7 +13,7 @@ use super::shared::{Output, OutputState, Shared};
 use super::{Fetch, Monitor, X11Error};
 use crate::capture::bands::bands;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
-use crate::frame::{Frame, Hint, Mapping, Memory, Piece};
+use crate::frame::{Frame, Hint, Loan, Mapping, Memory, Piece};
 use crate::geometry::{Rect, Region};
 use crate::pixel::Modifier;
 
@@ -38,6 +38,7 @@ pub struct X11Source {
 struct Segment {
     id: u32,
     memory: Arc<Mapping>,
+    loan: Loan,
     shared: Arc<Shared>,
 }
 
@@ -49,8 +50,15 @@ impl Drop for Segment {
     }
 }
 
+/// What was fetched, and what gives its memory back.
+struct Picture {
+    memory: Memory,
+    pieces: Vec<Piece>,
+    release: Option<Box<dyn FnOnce() + Send>>,
+}
+
 /// What became of a fetch.
-type Fetched = Result<(Memory, Vec<Piece>), FetchError>;
+type Fetched = Result<Picture, FetchError>;
 
 enum FetchError {
     /// The server refused: the screen may have another size by now.
@@ -126,7 +134,7 @@ impl X11Source {
             return Err(FetchError::Gone("its framebuffer file is smaller than the screen".to_owned()));
         }
         let memory: Arc<Mapping> = Arc::clone(&framebuffer.memory);
-        Ok((Memory::Shared(memory), vec![framebuffer.piece(place)]))
+        Ok(Picture { memory: Memory::Shared(memory), pieces: vec![framebuffer.piece(place)], release: None })
     }
 
     /// A segment that no frame uses and that has room for the whole output.
@@ -134,7 +142,7 @@ impl X11Source {
         use crate::frame::SharedMemory;
         let len = usize::try_from(place.area() * 4).ok()?;
         self.segments.retain(|s| s.memory.len() >= len);
-        if let Some(free) = self.segments.iter().position(|s| Arc::strong_count(&s.memory) == 1) {
+        if let Some(free) = self.segments.iter().position(|s| s.loan.is_free()) {
             return Some(free);
         }
         if self.segments.len() == SEGMENTS {
@@ -159,7 +167,7 @@ impl X11Source {
         let c = &*self.shared.connection;
         let id = c.generate_id()?;
         shm::attach_fd(c, id, fd, false)?.check()?;
-        Ok(Segment { id, memory: Arc::new(memory), shared: Arc::clone(&self.shared) })
+        Ok(Segment { id, memory: Arc::new(memory), loan: Loan::default(), shared: Arc::clone(&self.shared) })
     }
 
     fn fetch_shared(&self, place: Rect, index: usize) -> Fetched {
@@ -182,7 +190,7 @@ impl X11Source {
             answer.reply()?;
         }
         let memory: Arc<Mapping> = Arc::clone(&segment.memory);
-        Ok((Memory::Shared(memory), pieces))
+        Ok(Picture { memory: Memory::Shared(memory), pieces, release: Some(segment.loan.lend()) })
     }
 
     fn fetch_plain(&self, place: Rect) -> Fetched {
@@ -202,7 +210,7 @@ impl X11Source {
             pieces.push(Piece { rect: *r, offset: pixels.len() * 4, stride: usize::from(r.w) * 4 });
             pixels.extend(image.data.as_chunks::<4>().0.iter().map(|p| u32::from_le_bytes(*p)));
         }
-        Ok((Memory::Heap(pixels.into()), pieces))
+        Ok(Picture { memory: Memory::Heap(pixels.into()), pieces, release: None })
     }
 
     /// The next thing to tell, or none; the errors end the source.
@@ -230,7 +238,7 @@ impl X11Source {
                 Some(region) => bands(region, &mut self.wanted),
             }
             match self.fetch(place) {
-                Ok((memory, pieces)) => return Ok(Some(self.frame(place, changed, memory, pieces, now))),
+                Ok(picture) => return Ok(Some(self.frame(place, changed, picture, now))),
                 Err(FetchError::Gone(reason)) => return Err(reason),
                 Err(FetchError::Refused(reason)) => {
                     // The layout may have changed under the request: learn it and fetch everything.
@@ -247,8 +255,7 @@ impl X11Source {
         &mut self,
         place: Rect,
         changed: Option<Region>,
-        memory: Memory,
-        pieces: Vec<Piece>,
+        Picture { memory, pieces, release }: Picture,
         now: Instant,
     ) -> SourceEvent {
         self.seq += 1;
@@ -262,7 +269,7 @@ impl X11Source {
             acquire: None,
             seq: self.seq,
             captured_at: now,
-            release: None,
+            release,
         })
     }
 }

@@ -162,13 +162,13 @@ pub(in crate::gpu) struct Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        // SAFETY: all three were made on this device, or are null, and are destroyed once, here. Until they are handed to wgpu nobody
-        // uses them; afterwards wgpu calls this when the device is done with them.
-        unsafe {
-            self.raw.destroy_buffer(self.buffer, None);
-            self.raw.destroy_image(self.image, None);
-            self.raw.free_memory(self.memory, None);
-        }
+        // SAFETY: it was made on this device, or is null, and is destroyed once, here. Until it is handed to wgpu nobody uses it; afterwards wgpu
+        // calls this when the device is done with it.
+        unsafe { self.raw.destroy_buffer(self.buffer, None) };
+        // SAFETY: as above.
+        unsafe { self.raw.destroy_image(self.image, None) };
+        // SAFETY: as above; nothing is bound to it any more.
+        unsafe { self.raw.free_memory(self.memory, None) };
     }
 }
 
@@ -397,14 +397,14 @@ impl Vulkan {
                 unsafe { self.raw.cmd_pipeline_barrier(commands, stages, stages, none, &[], &[], &[barrier]) };
             }
         };
-        // SAFETY: the encoder records nothing else, and is ended by wgpu.
-        unsafe {
-            encoder.as_hal_mut::<Api, _, _>(|below| {
-                if let Some(below) = below {
-                    record(below.raw_handle());
-                }
-            });
-        }
+        let begin = |below: Option<&mut hal::CommandEncoder>| {
+            if let Some(below) = below {
+                // SAFETY: the buffer is being recorded, and is ended by wgpu.
+                record(unsafe { below.raw_handle() });
+            }
+        };
+        // SAFETY: the encoder records nothing else.
+        unsafe { encoder.as_hal_mut::<Api, _, _>(begin) };
         encoder.finish()
     }
 
@@ -504,9 +504,10 @@ impl Vulkan {
         dedicated: bool,
     ) -> Result<(), String> {
         let image = parts.image != vk::Image::null();
-        // SAFETY: whichever is asked after was made on this device.
         let needs = match image {
+            // SAFETY: the image was made on this device.
             true => unsafe { self.raw.get_image_memory_requirements(parts.image) },
+            // SAFETY: the buffer was made on this device.
             false => unsafe { self.raw.get_buffer_memory_requirements(parts.buffer) },
         };
         if needs.size > len {
@@ -527,9 +528,10 @@ impl Vulkan {
         // SAFETY: the structures are whole; what is imported is at least `len` long, which its driver checks for descriptors and which
         // for pointers are whole mapped pages.
         parts.memory = unsafe { self.raw.allocate_memory(&asked, None) }.map_err(refused)?;
-        // SAFETY: both are this device's, the memory is as large as is needed, and nothing else is bound.
         match image {
+            // SAFETY: both are this device's, the memory is as large as is needed, and nothing else is bound.
             true => unsafe { self.raw.bind_image_memory(parts.image, parts.memory, 0) },
+            // SAFETY: as above.
             false => unsafe { self.raw.bind_buffer_memory(parts.buffer, parts.memory, 0) },
         }
         .map_err(refused)

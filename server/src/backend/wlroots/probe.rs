@@ -2,8 +2,8 @@
 
 use farpane_engine::capture::wayland::{Offers, Route};
 
-/// What each interface would be good for, and whether this build uses it.
-const PARTS: [(&str, &[&str], bool); 6] = [
+/// What each interface is good for.
+const PARTS: [(&str, &[&str]); 6] = [
     (
         "pictures",
         &[
@@ -11,28 +11,25 @@ const PARTS: [(&str, &[&str], bool); 6] = [
             "ext_output_image_capture_source_manager_v1",
             "zwlr_screencopy_manager_v1",
         ],
-        true,
     ),
-    ("layout", &["wl_output", "zxdg_output_manager_v1"], true),
-    ("dma-bufs", &["zwp_linux_dmabuf_v1"], false),
-    ("input", &["zwp_virtual_keyboard_manager_v1", "zwlr_virtual_pointer_manager_v1"], true),
-    ("clipboard", &["ext_data_control_manager_v1", "zwlr_data_control_manager_v1"], true),
-    ("resizing", &["zwlr_output_manager_v1"], true),
+    ("layout", &["wl_output", "zxdg_output_manager_v1"]),
+    ("dma-bufs", &["zwp_linux_dmabuf_v1"]),
+    ("input", &["zwp_virtual_keyboard_manager_v1", "zwlr_virtual_pointer_manager_v1"]),
+    ("clipboard", &["ext_data_control_manager_v1", "zwlr_data_control_manager_v1"]),
+    ("resizing", &["zwlr_output_manager_v1"]),
 ];
 
 /// Each part of a desktop with its interfaces and their versions, a line each, and how the pointer is shown.
 pub fn details(offers: &Offers) -> Vec<String> {
     let mut lines: Vec<String> = PARTS
         .iter()
-        .map(|(part, interfaces, used)| {
+        .map(|(part, interfaces)| {
             let named = |name: &&str| match offers.version(name) {
                 0 => format!("{name} not offered"),
                 version => format!("{name} {version}"),
             };
             let list: Vec<_> = interfaces.iter().map(named).collect();
-            let any = interfaces.iter().any(|name| offers.version(name) > 0);
-            let note = if any && !used { " (not used by this build)" } else { "" };
-            format!("{part}: {}{note}", list.join(", "))
+            format!("{part}: {}", list.join(", "))
         })
         .collect();
     match offers.route() {
@@ -65,7 +62,7 @@ mod tests {
         assert!(line("pictures").contains("ext_image_copy_capture_manager_v1 not offered"));
         assert!(line("pictures").ends_with("zwlr_screencopy_manager_v1 3"));
         assert!(line("resizing").ends_with("zwlr_output_manager_v1 2"));
-        assert!(line("dma-bufs").ends_with("zwp_linux_dmabuf_v1 3 (not used by this build)"));
+        assert!(line("dma-bufs").ends_with("zwp_linux_dmabuf_v1 3"));
         assert!(line("route").contains("wlr-screencopy"));
         assert!(details(&Offers::default()).last().expect("a line").contains("wl_shm"));
     }
