@@ -30,10 +30,11 @@ use farpane_engine::geometry::{Rect, Size};
 use farpane_engine::gpu::{Answer, Choice, Gpu, GpuPicture, GpuTimes, Kind, Ring, Rounds, whole};
 use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::compact::pack;
+use farpane_engine::kernel::palette_count::count_cells;
 use farpane_engine::kernel::tile_diff::diff_cells;
 use farpane_engine::pixel::Layout;
 use farpane_engine::tile::Grid;
-use farpane_shaders::{Job, Picture, Place, Record};
+use farpane_shaders::{FEW, Job, Picture, Place, Record};
 
 const SIZES: [(&str, Size); 3] =
     [("1080p", Size::new(1920, 1080)), ("4k", Size::new(3840, 2160)), ("three_4k", Size::new(11_520, 2160))];
@@ -102,6 +103,8 @@ struct Steps {
     fresh: [Vec<u32>; 2],
     resident: Vec<u32>,
     records: Vec<Record>,
+    counts: Vec<u32>,
+    colours: Vec<u32>,
 }
 
 impl Steps {
@@ -115,16 +118,23 @@ impl Steps {
             let mut pixels = vec![0; size.area() as usize];
             for (_, job) in (0..).zip(&jobs).filter(|(i, _)| (i * percent) % 100 < percent) {
                 let [_, _, w, h] = job.clip.to_le_bytes().map(usize::from);
-                (0..h).for_each(|y| pixels[job.base as usize + y * width..][..w].fill(value));
+                // of many colours, like a photograph: what costs most to bring back
+                for y in 0..h {
+                    let row = job.base + (y * width) as u32;
+                    let noise = |x: u32| ((row + x) * 2 + value).wrapping_mul(2_654_435_761) & MASK;
+                    (0u32..).zip(&mut pixels[row as usize..][..w]).for_each(|(x, pixel)| *pixel = noise(x));
+                }
             }
             pixels
         });
-        Self { shape, jobs, resident: fresh[0].clone(), fresh, records: vec![Record::default(); grid.len()] }
+        let (counts, colours) = (vec![0; grid.len()], vec![0; FEW as usize * grid.len()]);
+        let records = vec![Record::default(); grid.len()];
+        Self { shape, jobs, resident: fresh[0].clone(), fresh, records, counts, colours }
     }
 
     /// Brings the resident picture to one of the two.
     fn diff(&mut self, turn: usize) {
-        let Self { shape, jobs, fresh, resident, records } = self;
+        let Self { shape, jobs, fresh, resident, records, .. } = self;
         records.fill(Record::default());
         diff_cells(CpuLevel::current(), shape, jobs, &fresh[turn], resident, records);
     }
@@ -133,8 +143,15 @@ impl Steps {
     fn packed(&mut self) -> (Vec<Place>, Vec<u32>) {
         let (mut places, mut tiles) = (Vec::new(), Vec::new());
         self.diff(1);
-        pack(&self.shape, &self.records, &self.resident, &mut places, &mut tiles);
+        self.pack(&mut places, &mut tiles);
         (places, tiles)
+    }
+
+    /// Counts the colours of what changed and packs it.
+    fn pack(&mut self, places: &mut Vec<Place>, tiles: &mut Vec<u32>) {
+        let Self { shape, resident, records, counts, colours, .. } = self;
+        count_cells(shape, records, resident, counts, colours);
+        pack(shape, records, (counts, colours), resident, places, tiles);
     }
 
     /// Demands that a device makes the same of it.
@@ -149,7 +166,7 @@ impl Steps {
         let (mut same, end) = (false, Instant::now() + PATIENCE);
         let answer = loop {
             let _ = told.recv_timeout(AGAIN);
-            let answer = picture.poll(|places, tiles| same = places == want.0 && tiles == want.1);
+            let answer = picture.poll(|cells| same = cells.places() == want.0 && cells.words() == want.1);
             if answer != Answer::Pending || Instant::now() > end {
                 break answer;
             }
@@ -213,9 +230,8 @@ fn steps(c: &mut Criterion, host: &Host, label: &str, size: Size) {
         {
             let mut group = host.group(c, "compact", label, size.area());
             on_device(&mut group, &mut rounds, percent, |times| times.compact);
-            let Steps { shape, records, resident, .. } = &steps;
             group.bench_function(BenchmarkId::new("cpu", percent), |bencher| {
-                bencher.iter(|| pack(shape, records, black_box(resident), &mut places, &mut copy));
+                bencher.iter(|| black_box(&mut steps).pack(&mut places, &mut copy));
             });
         }
         if percent > 0 {

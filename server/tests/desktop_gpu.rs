@@ -18,7 +18,7 @@ const FARPANE: &str = env!("CARGO_BIN_EXE_farpane");
 
 /// What comes back of every frame, and of every changed cell beside.
 const HEAD: u64 = 16;
-const CELL: u64 = 16 + 64 * 64 * 4;
+const CELL: u64 = 24 + 64 * 64 * 4;
 
 /// A server that compares on a GPU; none where there is no GPU of any kind.
 fn share(source: &str, variables: &[(&str, &str)]) -> Option<Server> {

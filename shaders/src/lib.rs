@@ -9,10 +9,25 @@ pub use params::{Job, Picture, Place, Record};
 
 /// Pixels on a side of a cell.
 pub const CELL: u32 = 64;
-/// Words of a packed cell: rows of 64 without gaps, zero outside the picture.
+/// Words of a cell with many colours: rows of 64 without gaps, zero outside the picture.
 pub const CELL_WORDS: u32 = CELL * CELL;
-/// Words before the list of places that `compact` writes: the number of changed cells, then padding.
+/// Colours that are listed, at most.
+pub const FEW: u32 = 16;
+/// What stands for more of them.
+pub const MANY: u32 = FEW + 1;
+/// Words before the list of places that `compact` writes: the numbers of changed cells and of their packed words, then padding.
 pub const HEAD_WORDS: u32 = 4;
+
+/// Words of a packed cell. One of few colours is its colours, then, where these are two or more, the index of each pixel among them: of two in 1
+/// bit, of more in 4, rows of 64 without gaps, the first pixel in the lowest bits, zero outside the picture.
+pub const fn packed_words(colours: u32) -> u32 {
+    match colours {
+        0 | 1 => colours,
+        2 => 2 + CELL_WORDS / 32,
+        _ if colours <= FEW => colours + CELL_WORDS / 8,
+        _ => CELL_WORDS,
+    }
+}
 
 /// How a shader uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +60,33 @@ pub const TILE_DIFF: Shader = Shader {
     bindings: &[Binding::Uniform, Binding::Read, Binding::Read, Binding::Write, Binding::Write, Binding::Write],
 };
 
+/// Counts and lists the colours of the changed cells of the resident picture. One workgroup a cell: columns by rows.
+///
+/// Bindings: [`Picture`]; bitmap; resident picture; the number of colours of each cell ([`MANY`] for more than [`FEW`]), all zero before;
+/// room for [`FEW`] colours of each.
+pub const PALETTE_COUNT: Shader = Shader {
+    name: "palette_count",
+    source: include_str!("../wgsl/palette_count.wgsl"),
+    bindings: &[Binding::Uniform, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
+};
+
 /// Packs the changed cells of the resident picture. One workgroup a cell: columns by rows.
 ///
-/// Bindings: [`Picture`]; records; bitmap; resident picture; [`HEAD_WORDS`] and a [`Place`] for each changed cell; [`CELL_WORDS`] for each.
+/// Bindings: [`Picture`]; records; numbers of colours; colours; resident picture; [`HEAD_WORDS`] and a [`Place`] for each changed cell;
+/// [`packed_words`] for each, room for [`CELL_WORDS`].
 pub const COMPACT: Shader = Shader {
     name: "compact",
     source: include_str!("../wgsl/compact.wgsl"),
-    bindings: &[Binding::Uniform, Binding::Read, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
+    bindings: &[
+        Binding::Uniform,
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Read,
+        Binding::Write,
+        Binding::Write,
+    ],
 };
 
 /// All of them.
-pub const ALL: [Shader; 2] = [TILE_DIFF, COMPACT];
+pub const ALL: [Shader; 3] = [TILE_DIFF, PALETTE_COUNT, COMPACT];

@@ -50,7 +50,7 @@ pub struct Record {
     pub count: u32,
 }
 
-/// Where a packed cell belongs.
+/// Where a packed cell belongs, and what of it is packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Place {
@@ -62,6 +62,10 @@ pub struct Place {
     pub extent: u32,
     /// Pixels that differ.
     pub count: u32,
+    /// Colours of the whole cell: up to [`FEW`](crate::FEW), or [`MANY`](crate::MANY).
+    pub colours: u32,
+    /// Word of the packed cells at which this one begins; it has [`packed_words`](crate::packed_words).
+    pub at: u32,
 }
 
 impl Place {

@@ -34,7 +34,7 @@ fn structures_lie_in_memory_as_the_shaders_have_them() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 6, "Picture and Record in both, Job and Place in one");
+    assert_eq!(seen, 7, "Picture in all, Record in two, Job and Place in one");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 // Packs the changed cells of the resident picture one after the other, in the order of the cells, with the list of their places.
 //
-// One workgroup a cell; those of unchanged cells end at once. A cell's slot is the number of changed cells before it.
+// One workgroup a cell; those of unchanged cells end at once. A cell's slot is the number of changed cells before it, and it begins where the
+// words of these end: those of few colours are packed as indices.
 //
 // Twin: farpane_engine::kernel::compact::pack.
 
@@ -28,26 +29,48 @@ struct Place {
     extent: u32,
     // pixels that differ
     count: u32,
+    // colours of the cell, 17 for more than 16
+    colours: u32,
+    // word of `tiles` at which it begins
+    at: u32,
 }
 
 struct Head {
     // changed cells
     count: u32,
+    // words of all of them
+    words: u32,
     pad0: u32,
     pad1: u32,
-    pad2: u32,
     // one for each changed cell, then room up to one for each cell
     places: array<Place>,
 }
 
 @group(0) @binding(0) var<uniform> picture: Picture;
 @group(0) @binding(1) var<storage, read> records: array<Record>;
-@group(0) @binding(2) var<storage, read> bitmap: array<u32>;
-@group(0) @binding(3) var<storage, read> resident: array<u32>;
-@group(0) @binding(4) var<storage, read_write> head: Head;
-@group(0) @binding(5) var<storage, read_write> tiles: array<u32>;
+// colours of each cell, none where nothing has changed
+@group(0) @binding(2) var<storage, read> counts: array<u32>;
+// sixteen for each cell
+@group(0) @binding(3) var<storage, read> colours: array<u32>;
+@group(0) @binding(4) var<storage, read> resident: array<u32>;
+@group(0) @binding(5) var<storage, read_write> head: Head;
+@group(0) @binding(6) var<storage, read_write> tiles: array<u32>;
 
-var<workgroup> before: atomic<u32>;
+var<workgroup> cells_before: atomic<u32>;
+var<workgroup> words_before: atomic<u32>;
+var<workgroup> listed: array<u32, 16>;
+var<workgroup> indices: array<atomic<u32>, 512>;
+
+// words of a packed cell
+fn packed_words(count: u32) -> u32 {
+    if count < 2u {
+        return count;
+    }
+    if count == 2u {
+        return 130u;
+    }
+    return select(4096u, count + 512u, count < 17u);
+}
 
 @compute @workgroup_size(64, 4)
 fn compact(
@@ -58,40 +81,80 @@ fn compact(
 ) {
     let cell = group.y * groups.x + group.x;
     let cells = groups.x * groups.y;
-    let word = cell / 32u;
-    let bits = bitmap[word];
-    let changed = (bits >> (cell % 32u)) & 1u;
+    let count = counts[cell];
     let last = cell + 1u == cells;
-    if changed == 0u && !last {
+    if count == 0u && !last {
         return;
     }
-    for (var i = lane; i < word; i += 256u) {
-        let ones = countOneBits(bitmap[i]);
-        if ones != 0u {
-            atomicAdd(&before, ones);
-        }
+    var more_cells = 0u;
+    var more_words = 0u;
+    for (var i = lane; i < cell; i += 256u) {
+        let before = counts[i];
+        more_cells += min(before, 1u);
+        more_words += packed_words(before);
+    }
+    if more_cells != 0u {
+        atomicAdd(&cells_before, more_cells);
+        atomicAdd(&words_before, more_words);
+    }
+    if count < 17u && lane < count {
+        listed[lane] = colours[16u * cell + lane];
     }
     workgroupBarrier();
-    let slot = atomicLoad(&before) + countOneBits(bits & ((1u << (cell % 32u)) - 1u));
+    let slot = atomicLoad(&cells_before);
+    let begin = atomicLoad(&words_before);
     if last && lane == 0u {
-        head.count = slot + changed;
+        head.count = slot + min(count, 1u);
+        head.words = begin + packed_words(count);
     }
-    if changed == 0u {
+    if count == 0u {
         return;
     }
     if lane == 0u {
         let record = records[cell];
         let extent = (64u - record.left) | ((64u - record.top) << 8u) | (record.right << 16u) | (record.bottom << 24u);
-        head.places[slot] = Place(cell, record.squares, extent, record.count);
+        head.places[slot] = Place(cell, record.squares, extent, record.count, count, begin);
+    }
+    let few = count < 17u;
+    if few && lane < count {
+        tiles[begin + lane] = listed[lane];
+    }
+    if count == 1u {
+        return;
     }
     let x = 64u * group.x + at.x;
     for (var k = 0u; k < 16u; k++) {
         let row = 4u * k + at.y;
         let y = 64u * group.y + row;
+        let inside = x < picture.width && y < picture.height;
         var pixel = 0u;
-        if x < picture.width && y < picture.height {
+        if inside {
             pixel = resident[y * picture.width + x];
         }
-        tiles[slot * 4096u + row * 64u + at.x] = pixel;
+        if !few {
+            tiles[begin + row * 64u + at.x] = pixel;
+        } else if inside {
+            var index = 0u;
+            for (var i = 1u; i < count; i++) {
+                if listed[i] == pixel {
+                    index = i;
+                }
+            }
+            if index == 0u {
+                continue;
+            }
+            if count == 2u {
+                atomicOr(&indices[2u * row + at.x / 32u], index << (at.x % 32u));
+            } else {
+                atomicOr(&indices[8u * row + at.x / 8u], index << (4u * (at.x % 8u)));
+            }
+        }
+    }
+    workgroupBarrier();
+    if few {
+        let words = packed_words(count) - count;
+        for (var i = lane; i < words; i += 256u) {
+            tiles[begin + count + i] = atomicLoad(&indices[i]);
+        }
     }
 }

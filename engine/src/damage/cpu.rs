@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 #[cfg(feature = "gpu")]
-use farpane_shaders::Place;
+use farpane_shaders::CELL_WORDS;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::answers::Answers;
@@ -16,6 +16,8 @@ use super::scroll::{Scroll, carry_out};
 use super::source::Pixels;
 use super::{Damage, DamageEngine, FrameError, Mirror, MirrorData, Progress, Ticket};
 use crate::frame::Frame;
+#[cfg(feature = "gpu")]
+use crate::gpu::PackedCells;
 use crate::tile::Coalesce;
 
 /// What an engine has done since it was made.
@@ -165,17 +167,16 @@ impl CpuDamage {
     pub(super) fn search_packed(
         &mut self,
         frame: &Frame,
-        places: &[Place],
-        tiles: &[u32],
+        cells: PackedCells<'_>,
         data: &mut MirrorData,
         now: Instant,
         found: &mut Damage,
     ) -> Option<u64> {
         let Self { compare, coalesce, scroll, packed, .. } = self;
         let scroll = scroll.as_mut().filter(|scroll| scroll.is_due(&frame.hint, data))?;
-        let pixels = packed.list(&data.grid, places, tiles);
-        compare.take_over(frame, data, places, pixels.pieces);
-        let px = tiles.len() as u64;
+        let pixels = packed.list(&data.grid, cells);
+        compare.take_over(frame, data, cells.places(), pixels.pieces);
+        let px = cells.places().len() as u64 * u64::from(CELL_WORDS);
         Some(on_cores(px, move || with_moves(&pixels, data, now, compare, coalesce, scroll, found)))
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farpane_shaders::{CELL, CELL_WORDS, Job, Place};
+use farpane_shaders::{CELL, Job};
 
 use super::answers::Answers;
 use super::check::{check, fits};
@@ -17,7 +17,7 @@ use super::source::Source;
 use super::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, MirrorData, Progress, Ticket};
 use crate::frame::{Frame, Hint, Memory, Piece};
 use crate::geometry::Region;
-use crate::gpu::{Answer, Gpu, GpuPicture, Ring, Rows, add_jobs};
+use crate::gpu::{Answer, Gpu, GpuPicture, PackedCells, Ring, Rows, add_jobs};
 use crate::pixel::Modifier;
 use crate::tile::{CellMap, Coalesce, Extent};
 
@@ -235,15 +235,15 @@ impl GpuDamage {
         damage.changed.clear();
         damage.copied.clear();
         let Self { cells, cpu, stats, .. } = self;
-        let answer = self.picture.as_mut().ok_or(())?.poll(|places, tiles| {
+        let answer = self.picture.as_mut().ok_or(())?.poll(|packed| {
             let mut data = mirror.write();
             damage.seq = data.seq;
-            if places.is_empty() {
+            if packed.places().is_empty() {
                 return;
             }
-            let searched = cpu.search_packed(frame, places, tiles, &mut data, now, &mut damage);
+            let searched = cpu.search_packed(frame, packed, &mut data, now, &mut damage);
             stats.changed_px += searched.unwrap_or_else(|| {
-                let changed = cells.scatter(places, tiles, &mut data, now);
+                let changed = cells.scatter(packed, &mut data, now);
                 cells.coalesce.run(&data.grid, &cells.map, &cells.extents, &mut damage.changed);
                 cpu.let_by(damage.changed.area());
                 changed
@@ -251,7 +251,7 @@ impl GpuDamage {
             data.seq += 1;
             damage.seq = data.seq;
             stats.copies += damage.copied.len() as u64;
-            stats.gpu.cells += places.len() as u64;
+            stats.gpu.cells += packed.places().len() as u64;
         });
         match answer {
             Answer::Pending => {
@@ -288,13 +288,13 @@ impl GpuDamage {
 
 impl Cells {
     /// Brings packed cells into the mirror; returns how many pixels differed.
-    fn scatter(&mut self, places: &[Place], tiles: &[u32], data: &mut MirrorData, now: Instant) -> u64 {
+    fn scatter(&mut self, packed: PackedCells<'_>, data: &mut MirrorData, now: Instant) -> u64 {
         self.map.reset(&data.grid);
         self.extents.resize(data.grid.len(), Extent::EMPTY);
         let (cols, width) = (usize::from(data.grid.cols()), usize::from(data.size().w));
         let seq = data.seq + 1;
         let mut changed = 0;
-        for (place, tile) in places.iter().zip(tiles.chunks_exact(CELL_WORDS as usize)) {
+        for place in packed.places() {
             let cell = place.cell as usize;
             let (col, row) = (cell % cols, cell / cols);
             let [x0, y0, x1, y1] = place.extent();
@@ -307,7 +307,7 @@ impl Cells {
             let side = CELL as usize;
             for y in y0..y1 {
                 let to = (row * side + y) * width + col * side;
-                data.pixels[to + x0..to + x1].copy_from_slice(&tile[y * side + x0..y * side + x1]);
+                packed.row(place, y, x0, &mut data.pixels[to + x0..to + x1]);
             }
             data.cell_seq[cell] = seq;
             data.cell_at[cell] = now;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use farpane_shaders::{COMPACT, TILE_DIFF};
+use farpane_shaders::{COMPACT, PALETTE_COUNT, TILE_DIFF};
 
 use super::program::Program;
 use super::trial::try_out;
@@ -94,6 +94,7 @@ pub struct Device {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) tile_diff: Program,
+    pub(super) palette_count: Program,
     pub(super) compact: Program,
     pub(super) vulkan: Arc<Vulkan>,
     /// Held from the first thing that the next submission is to wait for until that.
@@ -144,7 +145,7 @@ impl Device {
             max_buffer_size: has.max_buffer_size,
             ..wgpu::Limits::downlevel_defaults()
         };
-        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 5, ..required_limits };
+        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 6, ..required_limits };
         let times =
             (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS) & adapter.features();
         let asked = wgpu::DeviceDescriptor {
@@ -168,7 +169,8 @@ impl Device {
             flag.store(true, Ordering::Release);
         }));
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let (tile_diff, compact) = (Program::new(&device, &TILE_DIFF), Program::new(&device, &COMPACT));
+        let [tile_diff, palette_count, compact] =
+            [&TILE_DIFF, &PALETTE_COUNT, &COMPACT].map(|shader| Program::new(&device, shader));
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(unfit(one_line(&error)));
         }
@@ -183,7 +185,18 @@ impl Device {
         std::thread::Builder::new().name("gpu".into()).spawn(run).map_err(|error| unfit(error.to_string()))?;
         let submitting = Mutex::default();
         let vulkan = Arc::new(vulkan);
-        Ok(Self { device, queue, tile_diff, compact, vulkan, submitting, adapter: described, lost, watch })
+        Ok(Self {
+            device,
+            queue,
+            tile_diff,
+            palette_count,
+            compact,
+            vulkan,
+            submitting,
+            adapter: described,
+            lost,
+            watch,
+        })
     }
 
     /// What it is.

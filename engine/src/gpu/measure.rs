@@ -156,7 +156,12 @@ impl Rounds {
             // spread over the picture
             if (i as u32 * percent) % 100 < percent {
                 let [_, _, w, h] = job.clip.to_le_bytes().map(usize::from);
-                (0..h).for_each(|y| self.fresh[job.base as usize + y * width..][..w].fill(flip));
+                // of many colours, like a photograph: what costs most to bring back
+                for y in 0..h {
+                    let row = job.base + (y * width) as u32;
+                    let noise = |x: u32| ((row + x) * 2 + flip).wrapping_mul(2_654_435_761) >> 8;
+                    (0u32..).zip(&mut self.fresh[row as usize..][..w]).for_each(|(x, pixel)| *pixel = noise(x));
+                }
             }
         }
         let begun = Instant::now();
@@ -167,8 +172,8 @@ impl Rounds {
         let slot = &self.picture.slots[upload.slot];
         let fresh = slot.fresh.as_ref()?;
         fresh.unmap();
-        let Device { device, queue, tile_diff, compact, .. } = &*self.device;
-        let GpuPicture { resident, records, bitmap, grid, .. } = &self.picture;
+        let Device { device, queue, tile_diff, palette_count, compact, .. } = &*self.device;
+        let GpuPicture { resident, records, bitmap, counts, grid, .. } = &self.picture;
         let count = self.jobs.len() as u32;
         let (width, height, cols) = (self.size.w.into(), self.size.h.into(), u32::from(grid.cols()));
         let shape = Picture { width, height, cols, mask: u32::MAX, jobs: count };
@@ -181,26 +186,31 @@ impl Rounds {
         let host = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, fresh, &aside, records, bitmap]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let across = count.min(1024);
-        let timed = |encoder: &mut wgpu::CommandEncoder, at: u32, program: &super::program::Program, group, (x, y)| {
+        type Step<'a> = (&'a super::program::Program, &'a wgpu::BindGroup);
+        let timed = |encoder: &mut wgpu::CommandEncoder, at: u32, steps: &[Step<'_>], (x, y)| {
             let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
                 query_set: &self.stamps,
                 beginning_of_pass_write_index: Some(at),
                 end_of_pass_write_index: Some(at + 1),
             });
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-            pass.set_pipeline(&program.pipeline);
-            pass.set_bind_group(0, group, &[]);
-            pass.dispatch_workgroups(x, y, 1);
+            for (program, group) in steps {
+                pass.set_pipeline(&program.pipeline);
+                pass.set_bind_group(0, *group, &[]);
+                pass.dispatch_workgroups(x, y, 1);
+            }
         };
         let clear = |encoder: &mut wgpu::CommandEncoder| {
             encoder.clear_buffer(records, 0, None);
             encoder.clear_buffer(bitmap, 0, None);
+            encoder.clear_buffer(counts, 0, None);
         };
         clear(&mut encoder);
-        timed(&mut encoder, 0, tile_diff, &host, (across, count.div_ceil(across)));
+        timed(&mut encoder, 0, &[(tile_diff, &host)], (across, count.div_ceil(across)));
         clear(&mut encoder);
-        timed(&mut encoder, 2, tile_diff, &local, (across, count.div_ceil(across)));
-        timed(&mut encoder, 4, compact, &slot.compact, (cols, u32::from(grid.rows())));
+        timed(&mut encoder, 2, &[(tile_diff, &local)], (across, count.div_ceil(across)));
+        let packing = [(palette_count, &slot.palette_count), (compact, &slot.compact)];
+        timed(&mut encoder, 4, &packing, (cols, u32::from(grid.rows())));
         encoder.write_timestamp(&self.stamps, 6);
         encoder.copy_buffer_to_buffer(&self.local, 0, &self.copied, 0, None);
         encoder.write_timestamp(&self.stamps, 7);
@@ -215,9 +225,9 @@ impl Rounds {
         let (mut cells, mut read) = (0, Duration::ZERO);
         let mut copy = Vec::new();
         let from = Instant::now();
-        self.picture.poll(|places, tiles| {
-            cells = places.len() as u64;
-            copy.extend_from_slice(tiles);
+        self.picture.poll(|packed| {
+            cells = packed.places().len() as u64;
+            packed.unpack(&mut copy);
             read = from.elapsed();
         });
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&self.told.slice(..).get_mapped_range().ok()?);

@@ -9,6 +9,7 @@ mod handle;
 mod imports;
 mod jobs;
 mod measure;
+mod packed;
 mod picture;
 mod program;
 mod trial;
@@ -19,6 +20,7 @@ pub use handle::Gpu;
 pub use imports::Import;
 pub use jobs::{Rows, add_jobs, whole};
 pub use measure::{GpuTimes, Rounds, measure};
+pub use packed::PackedCells;
 pub use picture::{Answer, GpuPicture, Upload};
 pub use vulkan::Paths;
 

@@ -1,8 +1,8 @@
 //! An output's picture in a device's memory.
 //!
 //! A new picture lies in memory of its source that the device has taken, or is put into memory that both see and that the GPU reads once.
-//! Two passes then compare it with the resident picture, bring that up to date, and pack what changed into memory that the processor reads:
-//! what crosses the bus is what changed and a list of it. Pictures that do not lie in rows are copied into rows first, by the device, as far
+//! Passes then compare it with the resident picture, bring that up to date, and pack what changed into memory that the processor reads, cells
+//! of few colours as indices: what crosses the bus is what changed, or less, and a list of it. Pictures that do not lie in rows are copied into rows first, by the device, as far
 //! as they are to be compared.
 
 use std::collections::VecDeque;
@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use farpane_shaders::{CELL, CELL_WORDS, HEAD_WORDS, Job, Picture, Place, Record};
+use farpane_shaders::{CELL, CELL_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Record};
 
 use super::Ring;
 use super::device::{Device, GpuError, one_line};
 use super::imports::{Import, Imports};
 use super::jobs::Rows;
+use super::packed::PackedCells;
 use super::vulkan::{Owner, Wait};
 use crate::frame::Frame;
 use crate::geometry::{Region, Size};
@@ -37,6 +38,10 @@ pub struct GpuPicture {
     pub(super) resident: wgpu::Buffer,
     pub(super) records: wgpu::Buffer,
     pub(super) bitmap: wgpu::Buffer,
+    /// How many colours each changed cell has,
+    pub(super) counts: wgpu::Buffer,
+    /// and which.
+    pub(super) colours: wgpu::Buffer,
     pub(super) slots: Vec<Slot>,
     free: Vec<usize>,
     flight: VecDeque<usize>,
@@ -54,6 +59,7 @@ pub(super) struct Slot {
     pub(super) fresh: Option<wgpu::Buffer>,
     head: wgpu::Buffer,
     tiles: wgpu::Buffer,
+    pub(super) palette_count: wgpu::BindGroup,
     pub(super) compact: wgpu::BindGroup,
     /// Mappings that are not there yet.
     waits: Arc<AtomicU32>,
@@ -106,13 +112,15 @@ impl GpuPicture {
         if most > limit {
             return Err(room(format!("{most} bytes in one buffer (at most {limit})")));
         }
-        let (resident, records, bitmap) = checked(&device.device, || {
+        let [resident, records, bitmap, counts, colours] = checked(&device.device, || {
             let buffer = |label, bytes| plain(&device.device, label, bytes);
-            (
+            [
                 buffer("resident", size.area().max(1) * 4),
                 buffer("records", cells * size_of::<Record>() as u64),
                 buffer("bitmap", cells.div_ceil(32) * 4),
-            )
+                buffer("counts", cells * 4),
+                buffer("colours", cells * u64::from(FEW) * 4),
+            ]
         })
         .map_err(room)?;
         let mut picture = Self {
@@ -122,6 +130,8 @@ impl GpuPicture {
             resident,
             records,
             bitmap,
+            counts,
+            colours,
             slots: Vec::new(),
             free: Vec::new(),
             flight: VecDeque::new(),
@@ -148,10 +158,11 @@ impl GpuPicture {
         let jobs = plain(device, "jobs", jobs * size_of::<Job>() as u64);
         let head = mapped(device, "head", head_bytes(cells), wgpu::BufferUsages::MAP_READ);
         let tiles = mapped(device, "tiles", cells * u64::from(CELL_WORDS) * 4, wgpu::BufferUsages::MAP_READ);
-        let Self { resident, records, bitmap, .. } = self;
-        let compact = self.device.compact.bind(device, &[&uniform, records, bitmap, resident, &head, &tiles]);
+        let Self { resident, records, bitmap, counts, colours, .. } = self;
+        let palette_count = self.device.palette_count.bind(device, &[&uniform, bitmap, resident, counts, colours]);
+        let compact = self.device.compact.bind(device, &[&uniform, records, counts, colours, resident, &head, &tiles]);
         let waits = Arc::new(AtomicU32::new(0));
-        Slot { uniform, jobs, fresh: None, head, tiles, compact, waits, fence: None, import: None }
+        Slot { uniform, jobs, fresh: None, head, tiles, palette_count, compact, waits, fence: None, import: None }
     }
 
     /// Whether it is a picture of this size and kind on this device, which is not lost.
@@ -271,7 +282,7 @@ impl GpuPicture {
         jobs: &[Job],
         ring: &Ring,
     ) -> Result<(), String> {
-        let Device { device, queue, tile_diff, compact, .. } = &*self.device;
+        let Device { device, queue, tile_diff, palette_count, compact, .. } = &*self.device;
         let wanted = size_of_val(jobs) as u64;
         if self.slots[index].jobs.size() < wanted {
             self.slots[index].jobs = plain(device, "jobs", wanted.next_power_of_two());
@@ -294,6 +305,7 @@ impl GpuPicture {
         }
         encoder.clear_buffer(&self.records, 0, None);
         encoder.clear_buffer(&self.bitmap, 0, None);
+        encoder.clear_buffer(&self.counts, 0, None);
         {
             let mut pass =
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
@@ -304,9 +316,11 @@ impl GpuPicture {
                 pass.set_bind_group(0, &group, &[]);
                 pass.dispatch_workgroups(across, count.div_ceil(across), 1);
             }
-            pass.set_pipeline(&compact.pipeline);
-            pass.set_bind_group(0, &slot.compact, &[]);
-            pass.dispatch_workgroups(cols, rows, 1);
+            for (program, group) in [(palette_count, &slot.palette_count), (compact, &slot.compact)] {
+                pass.set_pipeline(&program.pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(cols, rows, 1);
+            }
         }
         let foreign = import.and_then(|(import, _)| import.foreign());
         let hand = |to| foreign.map(|what| self.device.vulkan.hand(what, to));
@@ -342,8 +356,8 @@ impl GpuPicture {
         self.flight.push_back(index);
     }
 
-    /// What came of the oldest new picture under way. `read` is given the changed cells in their order, and of each 64 rows of 64 pixels.
-    pub fn poll(&mut self, read: impl FnOnce(&[Place], &[u32])) -> Answer {
+    /// What came of the oldest new picture under way. `read` is given the changed cells in their order.
+    pub fn poll(&mut self, read: impl FnOnce(PackedCells<'_>)) -> Answer {
         let Some(&index) = self.flight.front() else { return Answer::Pending };
         if self.device.is_lost() {
             return Answer::Lost;
@@ -368,37 +382,32 @@ impl GpuPicture {
     }
 
     /// Reads what a slot brought; none when it makes no sense.
-    fn read(&self, index: usize, read: impl FnOnce(&[Place], &[u32])) -> Option<u64> {
+    fn read(&self, index: usize, read: impl FnOnce(PackedCells<'_>)) -> Option<u64> {
         let slot = &self.slots[index];
         let head = slot.head.slice(..).get_mapped_range().ok()?;
-        let count = u64::from(*bytemuck::from_bytes::<u32>(head.get(..4)?));
-        if count > self.grid.len() as u64 {
-            tracing::warn!(count, "the GPU answers nonsense");
+        let [count, words] = *bytemuck::from_bytes::<[u32; 2]>(head.get(..8)?);
+        let (count, words) = (u64::from(count), u64::from(words));
+        if count > self.grid.len() as u64 || words > count * u64::from(CELL_WORDS) {
+            tracing::warn!(count, words, "the GPU answers nonsense");
             return None;
         }
         let listed = head_bytes(count) as usize;
         let places: &[Place] = bytemuck::cast_slice(head.get(4 * HEAD_WORDS as usize..listed)?);
-        let fits = |place: &Place| {
-            let (cols, cell) = (usize::from(self.grid.cols()).max(1), place.cell as usize);
-            let rect = self.grid.rect((cell % cols) as u16, (cell / cols) as u16);
-            let [x0, y0, x1, y1] = place.extent().map(u16::from);
-            cell < self.grid.len() && x0 < x1 && y0 < y1 && x1 <= rect.w && y1 <= rect.h
+        let tiles = match words {
+            0 => None,
+            words => Some(slot.tiles.slice(..words * 4).get_mapped_range().ok()?),
         };
-        if let Some(place) = places.iter().find(|place| !fits(place)) {
-            tracing::warn!(?place, "the GPU answers nonsense");
+        let tiles_words: &[u32] = tiles.as_deref().map(bytemuck::cast_slice).unwrap_or_default();
+        let Some(packed) = PackedCells::new(&self.grid, places, tiles_words) else {
+            tracing::warn!(?places, "the GPU answers nonsense");
             return None;
-        }
-        let bytes = count * u64::from(CELL_WORDS) * 4;
-        if count > 0 {
-            let tiles = slot.tiles.slice(..bytes).get_mapped_range().ok()?;
-            read(places, bytemuck::cast_slice(&tiles));
-        } else {
-            read(places, &[]);
-        }
+        };
+        read(packed);
+        drop(tiles);
         drop(head);
         slot.head.unmap();
         slot.tiles.unmap();
-        Some(head_bytes(count) + bytes)
+        Some(head_bytes(count) + words * 4)
     }
 
     /// Waits until nothing reads memory of a source any more, at most for so long; a device that takes longer is given up.

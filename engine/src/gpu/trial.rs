@@ -35,10 +35,12 @@ pub(super) fn try_out(device: &Arc<Device>) -> Result<(), GpuError> {
     let mut right = false;
     let answer = loop {
         let _ = told.recv_timeout(Duration::from_millis(20));
-        let answer = picture.poll(|places, tiles| {
-            let place = Place { cell: 3, squares: 1 << 2, extent: u32::from_le_bytes([35, 2, 36, 3]), count: 1 };
-            let want = |i: usize| u32::from(i < 6 * 64 && i % 64 < 36) * if i == 2 * 64 + 35 { 7 } else { 5 };
-            right = places == [place] && tiles.iter().enumerate().all(|(i, pixel)| *pixel == want(i));
+        let answer = picture.poll(|packed| {
+            let extent = u32::from_le_bytes([35, 2, 36, 3]);
+            let place = Place { cell: 3, squares: 1 << 2, extent, count: 1, colours: 2, at: 0 };
+            // two colours, and one bit a pixel, of which the one in the third row and the 36th column is set
+            let want = |i: usize| [5, 7].get(i).copied().unwrap_or(u32::from(i == 2 + 2 * 2 + 1) << 3);
+            right = packed.places() == [place] && packed.words().iter().enumerate().all(|(i, word)| *word == want(i));
         });
         if answer != Answer::Pending || Instant::now() >= end {
             break answer;

@@ -8,7 +8,7 @@ pub mod compact;
 pub mod convert;
 mod level;
 pub mod neighbour_steps;
-mod palette_count;
+pub mod palette_count;
 pub mod run_length;
 pub mod scroll_vote;
 pub mod tile_diff;

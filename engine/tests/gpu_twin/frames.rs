@@ -71,7 +71,7 @@ fn what_comes_back_is_what_changed_and_a_list_of_it() {
     assert_eq!((first.changed.area(), first.seq), (size.area(), 1));
     let read = |desk: &Desk| (desk.engine.stats().gpu.read_bytes, desk.engine.stats().gpu.cells);
     let (bytes, cells) = read(&desk);
-    assert_eq!((bytes, cells), (16 + 80 * (16 + 16384), 80));
+    assert_eq!((bytes, cells), (16 + 80 * (24 + 4), 80));
     let same = desk.feed(whole(size, &picture));
     assert!(same.changed.is_empty() && same.seq == 1);
     assert_eq!(read(&desk), (bytes + 16, cells), "of a still picture the number of its changed cells");
@@ -79,7 +79,7 @@ fn what_comes_back_is_what_changed_and_a_list_of_it() {
     picture[470 * 640 + 600] = 4;
     let two = desk.feed(whole(size, &picture));
     assert_eq!(two.changed.area(), 2);
-    assert_eq!(read(&desk), (bytes + 32 + 2 * (16 + 16384), cells + 2));
+    assert_eq!(read(&desk), (bytes + 32 + 2 * (24 + 4 * 130), cells + 2));
     assert_eq!(desk.engine.stats().changed_px, size.area() + 2);
 }
 

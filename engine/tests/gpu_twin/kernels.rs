@@ -8,6 +8,7 @@ use farpane_engine::geometry::Size;
 use farpane_engine::gpu::{Answer, Gpu, GpuError, GpuPicture, Ring, whole};
 use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::compact::pack;
+use farpane_engine::kernel::palette_count::count_cells;
 use farpane_engine::kernel::tile_diff::diff_cells;
 use farpane_engine::tile::Grid;
 use farpane_shaders::{Job, Picture, Place, Record};
@@ -16,7 +17,7 @@ use super::desk::{Noise, gpu};
 
 const MASK: u32 = 0x00ff_ffff;
 
-/// What the GPU makes of it: places and cells.
+/// What the GPU makes of it: places and packed words.
 fn on_gpu(picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>, Vec<u32>) {
     let (tell, told) = channel();
     let ring: Ring = Arc::new(move || {
@@ -27,9 +28,9 @@ fn on_gpu(picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>,
     picture.submit(upload, jobs, &ring);
     told.recv_timeout(Duration::from_secs(60)).expect("is told");
     let mut got = None;
-    let answer = picture.poll(|places, tiles| got = Some((places.to_vec(), tiles.to_vec())));
+    let answer = picture.poll(|packed| got = Some((packed.places().to_vec(), packed.words().to_vec())));
     let (places, tiles) = got.expect("is done once it was told");
-    let bytes = 16 + 16 * places.len() + 4 * tiles.len();
+    let bytes = 16 + 24 * places.len() + 4 * tiles.len();
     assert_eq!(answer, Answer::Done { bytes: bytes as u64 });
     (places, tiles)
 }
@@ -47,8 +48,10 @@ fn twins(gpu: &Gpu, size: Size, old: &[u32], jobs: &[Job], fresh: &[u32]) -> usi
         let mut resident = old.to_vec();
         let mut records = vec![Record::default(); grid.len()];
         diff_cells(level, &shape, jobs, fresh, &mut resident, &mut records);
+        let (mut counts, mut colours) = (vec![0; grid.len()], vec![0; 16 * grid.len()]);
+        count_cells(&shape, &records, &resident, &mut counts, &mut colours);
         let (mut want_places, mut want_tiles) = (Vec::new(), Vec::new());
-        pack(&shape, &records, &resident, &mut want_places, &mut want_tiles);
+        pack(&shape, &records, (&counts, &colours), &resident, &mut want_places, &mut want_tiles);
         assert_eq!(places, want_places, "{level:?}, {size}");
         assert!(tiles == want_tiles, "{level:?}, {size}: pixels");
         // the resident pictures are the same, too
@@ -85,6 +88,7 @@ fn tile_diff_finds_one_pixel_wherever_it_is() {
     let classes = [0, 1, 15, 16, 31, 47, 62, 63, 64, 65, 100, 127, 128, 129];
     let device = gpu.device(Instant::now()).expect("a device");
     let mut picture = GpuPicture::new(device, size, MASK).expect("room");
+    let grid = Grid::new(size);
     for y in classes {
         for x in classes {
             picture.set(&old);
@@ -98,9 +102,18 @@ fn tile_diff_finds_one_pixel_wherever_it_is() {
                 squares: 1 << (top / 16 * 4 + left / 16),
                 extent: u32::from_le_bytes([left, top, left + 1, top + 1].map(|v| v as u8)),
                 count: 1,
+                colours: 2,
+                at: 0,
             };
+            // the cell's first pixel has the first colour
+            let cell = grid.rect(col as u16, row as u16);
+            let (first, listed) = if (left, top) == (0, 0) { (true, [6, 5]) } else { (false, [5, 6]) };
             assert_eq!(places, [place], "at {x}, {y}");
-            assert_eq!(tiles.iter().position(|p| *p == 6), Some(top * 64 + left), "at {x}, {y}");
+            assert_eq!(tiles[..2], listed, "at {x}, {y}");
+            let set = |i: usize| tiles[2 + i / 32] >> (i % 32) & 1 == 1;
+            let inside = |i: usize| i % 64 < cell.w.into() && i / 64 < cell.h.into();
+            let wrong = (0..4096).find(|i| set(*i) != (inside(*i) && (*i == top * 64 + left) != first));
+            assert_eq!(wrong, None, "at {x}, {y}");
         }
     }
 }
@@ -138,6 +151,30 @@ fn tile_diff_keeps_to_its_jobs_whatever_their_rows_and_parts() {
             }
             twins(gpu, size, &old, &jobs, &fresh);
         }
+    }
+}
+
+#[test]
+fn palette_count_and_compact_agree_on_cells_of_every_number_of_colours() {
+    let Some(gpu) = gpu() else { return };
+    let mut rng = Noise(77);
+    for (w, h) in [(64, 64), (130, 70), (500, 300)] {
+        let size = Size::new(w, h);
+        let old = vec![0; size.area() as usize];
+        for colours in [1, 2, 3, 4, 15, 16, 17, 18, 300] {
+            // at random, and the last colour in the last pixel alone
+            let mut fresh: Vec<u32> = old.iter().map(|_| 0x10_0000 + rng.below(colours) as u32 * 77).collect();
+            twins(gpu, size, &old, &whole(size), &fresh);
+            fresh.fill(0x20_0000);
+            (0..colours - 1).for_each(|i| fresh[i % usize::from(w)] = 0x30_0000 + i as u32);
+            let last = fresh.len() - 1;
+            fresh[last] = 0x40_0000;
+            twins(gpu, size, &old, &whole(size), &fresh);
+        }
+        // cells of different kinds beside each other
+        let cell = |at: usize| at % usize::from(w) / 64 + at / usize::from(w) / 64 * 9;
+        let fresh: Vec<u32> = (0..old.len()).map(|at| 9 + rng.below([1, 2, 9, 500][cell(at) % 4]) as u32).collect();
+        twins(gpu, size, &old, &whole(size), &fresh);
     }
 }
 
