@@ -1,5 +1,7 @@
 //! Input from clients: keys and the pointer, on their way to the desktop.
 
+#[cfg(feature = "portal")]
+pub mod keyboard;
 pub mod keymap;
 pub mod locks;
 #[cfg(any(feature = "x11", feature = "wayland"))]

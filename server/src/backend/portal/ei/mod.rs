@@ -8,7 +8,6 @@
 //! Tested against a server of the tests' own (`tests/desktop_portal/ei.rs`).
 
 mod devices;
-mod keys;
 mod regions;
 
 use std::collections::HashSet;

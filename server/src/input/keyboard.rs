@@ -1,16 +1,16 @@
-//! The keyboard that a desktop gives away: from a client's keys to its keys. Pure.
+//! A keyboard whose map cannot be changed, as the portal and KMS have them: from a client's keys to its keys. Pure.
 //!
 //! A key with a scan code goes as that key; one without is looked up in the keyboard's own map and goes with the modifiers that it needs.
-//! The map cannot be added to: what it lacks is said. Keys that are held are told once, the desktop repeats them itself.
+//! What the map lacks is said. Keys that are held are told once, the desktop repeats them itself.
 //!
 //! Modifiers that are held are those that were pressed here: what the desktop tells of them comes late, and would be wrong between two
 //! keys of a text. Locks and the group come from the desktop, and from keys pressed here until it tells.
 
-use crate::input::KeyInput;
-use crate::input::locks::Locks;
-use crate::input::scancode::x_keycode;
-use crate::input::typist::{KeyboardState, Step, Typist};
-use crate::input::xkb::XkbMap;
+use super::KeyInput;
+use super::locks::Locks;
+use super::scancode::x_keycode;
+use super::typist::{KeyboardState, Step, Typist};
+use super::xkb::XkbMap;
 
 /// XKB counts keys from 8 on.
 const X_OFFSET: u8 = 8;
