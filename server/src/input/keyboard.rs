@@ -60,6 +60,11 @@ impl Keyboard {
         self.locks.group = u8::try_from(group).unwrap_or(0);
     }
 
+    /// The desktop shows lock keys: bit 0 scroll, 1 num, 2 caps. Of the group they say nothing.
+    pub fn shown(&mut self, leds: u8) {
+        self.locks.show(leds, self.map.num_lock);
+    }
+
     /// The desktop has let go of everything by itself.
     pub fn forget(&mut self) {
         self.typist.release_all();
@@ -169,6 +174,17 @@ mod tests {
         assert!(board.release_all().is_empty());
         board.told(u32::MAX, u32::MAX);
         assert_eq!(board.leds(), 6);
+    }
+
+    #[test]
+    fn lights_are_locks() {
+        let mut board = keyboard();
+        for leds in [7, 4, 2, 1, 0] {
+            board.shown(leds);
+            assert_eq!(board.leds(), leds);
+        }
+        board.shown(4);
+        assert_eq!(board.key(key(true, 0x41, None)), Some(vec![(30, true)]), "Caps Lock gives the capital");
     }
 
     proptest! {
