@@ -14,6 +14,8 @@ pub mod private;
 mod relay;
 mod spawn;
 pub mod start_helper;
+#[cfg(feature = "kms")]
+pub mod uinput;
 pub mod wire;
 
 pub use auth_helper::{RemoteCertificates, RemoteKeys};
