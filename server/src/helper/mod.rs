@@ -7,6 +7,8 @@
 pub mod auth_helper;
 mod calls;
 pub mod folder;
+#[cfg(feature = "kms")]
+pub mod kms;
 mod log_file;
 pub mod open_helper;
 pub mod opener;
