@@ -4,4 +4,5 @@
 mod bad;
 mod room;
 mod screens;
+mod sway;
 mod typing;

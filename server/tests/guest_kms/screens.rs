@@ -22,9 +22,9 @@ fn three_screens_reach_a_viewer_while_they_flip() {
     let mut shown = [0, 1, 2];
     shows(&server, &mut client, &side_by_side(&THREE, |i, x, y| scene(shown[i])(x, y)), "the first picture");
     for round in 1..4 {
-        for i in 0..3 {
-            shown[i] = round * 10 + i as u32;
-            painter.paint(i, scene(shown[i]));
+        for (i, shown) in shown.iter_mut().enumerate() {
+            *shown = round * 10 + i as u32;
+            painter.paint(i, scene(*shown));
         }
         shows(&server, &mut client, &side_by_side(&THREE, |i, x, y| scene(shown[i])(x, y)), "the next picture");
     }
