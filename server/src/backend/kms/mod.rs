@@ -51,8 +51,8 @@ pub struct Target {
 #[derive(Debug, thiserror::Error)]
 pub enum KmsOpenError {
     /// The helper is not there.
-    #[error("no helper at {socket}: {source}; as root: farpane kms-helper --allow USER", socket = .0.display(), source = .1)]
-    Helper(PathBuf, OpenerError),
+    #[error("no helper at {0}; as root: farpane kms-helper --allow USER")]
+    Helper(OpenerError),
     /// It went, or does not let us in.
     #[error("the helper at {socket} tells nothing: {1}; is user {2} among those of its --allow?", socket = .0.display())]
     Silent(PathBuf, String, u32),
@@ -104,7 +104,7 @@ impl KmsBackend {
 /// Connects, and waits for the screens.
 fn reach(path: &Path, opener: &dyn Opener, line: &Line) -> Result<(Receiver, Vec<kms::ScreenNote>), KmsOpenError> {
     let request = OpenRequest::KmsHelper(path.to_owned());
-    let socket = opener.open(&request).map_err(|error| KmsOpenError::Helper(path.to_owned(), error))?;
+    let socket = opener.open(&request).map_err(KmsOpenError::Helper)?;
     let (sender, mut receiver) = ends(socket.into());
     line.set(Some(sender));
     let us = rustix::process::geteuid().as_raw();
