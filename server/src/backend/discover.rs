@@ -148,6 +148,8 @@ pub enum Rank {
     FoundPortal,
     /// An X display that lets us in.
     FoundX11,
+    /// What the machine's screens show, whosever it is.
+    Screens,
 }
 
 impl Rank {
@@ -158,6 +160,7 @@ impl Rank {
             Self::NamedX11 => "named by DISPLAY",
             Self::FoundWayland | Self::FoundPortal => "the Wayland session that is there",
             Self::FoundX11 => "the first that lets us in",
+            Self::Screens => "there is no session of this user's",
         }
     }
 }
@@ -270,7 +273,13 @@ fn kms_route(env: &Environment) -> Route {
         }
         Ok(screens) => {
             let what = "screens of graphics cards".into();
-            Route { source, what, state: RouteState::Usable, rank: None, details: kms::details(&screens) }
+            Route {
+                source,
+                what,
+                state: RouteState::Usable,
+                rank: Some(Rank::Screens),
+                details: kms::details(&screens),
+            }
         }
         Err(error) => Route { details: kms::cards(), ..Route::unusable(source, "screens", &error.to_string(), "") },
     }

@@ -94,8 +94,13 @@ impl Drop for Helper {
 
 /// A server that shares screens, shut in as always.
 pub fn share(helper: &Helper, source: &str) -> Server {
+    share_with(helper, source, &[])
+}
+
+/// The same with further words on its command line.
+pub fn share_with(helper: &Helper, source: &str, more: &[&str]) -> Server {
     let words = ["serve", "--source", source, "--listen", "127.0.0.1:0", "--security", "none", "--log-level", "debug"];
-    let server = Server::start_in(FARPANE, &words, &helper.environment());
+    let server = Server::start_in(FARPANE, &[&words[..], more].concat(), &helper.environment());
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("runs");
     assert!(status.lines().any(|l| l.starts_with("Seccomp:") && l.ends_with('2')), "{status}");
     server

@@ -5,7 +5,7 @@ use std::process::Command;
 use farpane_test_support::screens::Shown;
 use farpane_test_support::{Server, encoding};
 
-use crate::room::{FARPANE, Helper, in_guest, painter, said, scene, share, shows, side_by_side, viewer};
+use crate::room::{FARPANE, Helper, in_guest, painter, said, scene, share, share_with, shows, side_by_side, viewer};
 
 const TWO: [(u16, u16); 2] = [(640, 480), (800, 600)];
 const THREE: [(u16, u16); 3] = [(640, 480), (800, 600), (640, 480)];
@@ -31,6 +31,24 @@ fn three_screens_reach_a_viewer_while_they_flip() {
     drop(client);
     server.wait_for_log("nobody watches: capture stops");
     assert!(server.log().contains("staged_bytes=0"), "nothing is copied on the way: {}", server.log());
+}
+
+#[test]
+fn a_gpu_that_cannot_read_a_screen_leaves_it_to_the_processor() {
+    if !in_guest() {
+        return;
+    }
+    let mut painter = painter(&TWO[..1]);
+    let helper = Helper::start(&["--allow", "root"]);
+    // buffers are handed out for reading; programs that play a GPU want to write, too
+    let server = share_with(&helper, "kms", &["--gpu", "force"]);
+    let mut client = viewer(&server);
+    shows(&server, &mut client, &side_by_side(&TWO[..1], |_, x, y| scene(0)(x, y)), "the first picture");
+    for number in 10..14 {
+        painter.paint(0, scene(number));
+        shows(&server, &mut client, &side_by_side(&TWO[..1], |_, x, y| scene(number)(x, y)), "the next picture");
+    }
+    assert!(server.log().contains("a frame for the CPU"), "{}", server.log());
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use farpane_engine::geometry::{Point, Size};
 use farpane_test_support::PATIENCE;
+use farpane_test_support::screens::Shown;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::room::{Helper, in_guest, painter, scene, share, shows, side_by_side, viewer};
@@ -95,6 +97,35 @@ fn keys_pointer_and_wheel_arrive_while_somebody_watches() {
     drop(client);
     wait_for("farpane keyboard", false);
     wait_for("farpane pointer", false);
+}
+
+#[test]
+fn the_pixel_that_points_is_inferred_from_where_the_shape_goes() {
+    if !in_guest() {
+        return;
+    }
+    let painter = painter(&TWO[..1]);
+    let mut beam = painter.canvas((64, 64), drm::buffer::DrmFourcc::Argb8888);
+    painter.draw(&mut beam, |x, y| if x == 7 && y < 20 { 0xffff_ffff } else { 0 });
+    let helper = Helper::start(&["--allow", "root"]);
+    let server = share(&helper, "kms");
+    let mut client = viewer(&server);
+    shows(&server, &mut client, &side_by_side(&TWO[..1], |_, x, y| scene(0)(x, y)), "the first picture");
+    wait_for("farpane pointer", true);
+    let end = Instant::now() + PATIENCE;
+    let mut step = 0;
+    let seen = (Size::new(1, 20), Point::new(0, 10));
+    // a desktop whose shape follows, with (7, 10) of it at the place that is pointed at; viewers are sent the column that can be seen
+    while client.picture().cursor().map(|cursor| (cursor.size, cursor.hotspot)) != Some(seen) {
+        assert!(Instant::now() < end, "{:?}; the server: {}", client.picture().cursor(), server.log());
+        step += 1;
+        let (x, y) = (100 + step * 29 % 211, 90 + step * 17 % 157);
+        client.pointer(x, y, 0).expect("sent");
+        let place = [i32::from(x) - 7, i32::from(y) - 10, 64, 64];
+        let at = Shown { canvas: &beam, part: [0, 0, 64, 64], place, besides: &[] };
+        painter.show(0, drm::control::PlaneType::Cursor, Some(at));
+        client.pump(Instant::now() + Duration::from_millis(40)).expect("is there");
+    }
 }
 
 #[test]

@@ -486,8 +486,8 @@ impl Vulkan {
         let taken = told
             .map_err(refused)
             .and_then(|()| self.allocate(parts, len, fits.memory_type_bits, any, &mut import, dedicated));
-        // the memory has the descriptor as soon as there is any
-        if parts.memory == vk::DeviceMemory::null() {
+        // the memory has the descriptor as soon as there is any; drivers that close it where they make none (Mesa's lavapipe) have no right to
+        if parts.memory == vk::DeviceMemory::null() && is_same(fd, from) {
             drop(ours());
         }
         taken
@@ -594,4 +594,13 @@ pub(in crate::gpu) fn formats(fourcc: Fourcc) -> Option<(vk::Format, wgpu::Textu
 
 pub(in crate::gpu) fn refused(error: vk::Result) -> String {
     format!("the driver refused: {error}")
+}
+
+/// Whether a number is that of an open descriptor of a dma-buf, and of no other file.
+fn is_same(fd: std::os::fd::RawFd, buffer: &DmaBuf) -> bool {
+    // SAFETY: the number is no descriptor of anybody's here: it is asked after and nothing else, whether it is open or not.
+    let asked = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    let file = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let known = rustix::fs::fstat(buffer.as_fd()).map(file);
+    rustix::fs::fstat(asked).map(file) == known && known.is_ok()
 }

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use farpane_engine::capture::drm::{Buffer, Feed, KmsSource, Pointer, Screen, Wish, arrange, shape};
 use farpane_engine::frame::CursorImage;
@@ -223,6 +224,7 @@ impl Desk {
     fn tell_layout(&self) {
         let layout = self.layout();
         self.input.set_canvas(layout.size);
+        self.line.set_canvas(layout.size);
         self.tell(BackendEvent::LayoutChanged(layout));
     }
 
@@ -266,8 +268,20 @@ impl Desk {
         if self.shape.screen != Some(screen) || self.shape.serial != Some((screen, pointer.serial)) {
             self.shape.screen = Some(screen);
             self.shape.serial = Some((screen, pointer.serial));
-            if let Some(image) = shape(&feed, &pointer, 0) {
+            if let Some(mut image) = shape(&feed, &pointer, 0) {
+                if pointer.hotspot.is_none() {
+                    image.hotspot = self.line.hotspots().shown(&image);
+                }
                 self.show(image);
+            }
+        }
+        let to = pointer.layer.to;
+        if let (None, Some(image)) = (pointer.hotspot, self.shape.image.clone()) {
+            let corner = (i32::from(rect.x) + to.x, i32::from(rect.y) + to.y);
+            let better = self.line.hotspots().moved(&image, corner, Instant::now());
+            if let Some(hotspot) = better {
+                tracing::debug!(?hotspot, "where the pointer's shape points");
+                self.show(CursorImage { hotspot, ..CursorImage::clone(&image) });
             }
         }
         let hotspot = self.shape.image.as_ref().map_or(Point::default(), |image| image.hotspot);
@@ -275,7 +289,6 @@ impl Desk {
             let inside = (at + i32::from(hot)).clamp(0, i32::from(length.max(1)) - 1);
             (i32::from(from) + inside) as u16
         };
-        let to = pointer.layer.to;
         let at = Point::new(along(to.x, hotspot.x, rect.x, rect.w), along(to.y, hotspot.y, rect.y, rect.h));
         self.tell(BackendEvent::PointerMoved(at));
     }

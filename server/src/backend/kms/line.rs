@@ -2,8 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use farpane_engine::capture::drm::Feed;
+use farpane_engine::geometry::{Point, Size};
+
+use super::hotspot::Hotspots;
 
 use crate::helper::kms::Ask;
 use crate::helper::uinput::DeviceEvent;
@@ -16,6 +20,9 @@ pub(super) struct Line {
     watched: AtomicBool,
     over: AtomicBool,
     feeds: Mutex<Vec<Weak<Feed>>>,
+    /// The canvas that is pointed at.
+    canvas: Mutex<Size>,
+    hotspots: Mutex<Hotspots>,
 }
 
 impl Line {
@@ -46,9 +53,26 @@ impl Line {
         feeds.push(Arc::downgrade(feed));
     }
 
+    /// The canvas has another size.
+    pub(super) fn set_canvas(&self, size: Size) {
+        *self.canvas.lock().unwrap_or_else(PoisonError::into_inner) = size;
+    }
+
+    /// What is known of where shapes point.
+    pub(super) fn hotspots(&self) -> MutexGuard<'_, Hotspots> {
+        self.hotspots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Somebody types or points.
     pub(super) fn input(&self, batch: &[DeviceEvent]) {
         self.ask(&Ask::Events(batch.to_vec()));
+        for event in batch {
+            if let DeviceEvent::PointerTo { x, y } = event {
+                let canvas = *self.canvas.lock().unwrap_or_else(PoisonError::into_inner);
+                let pixel = |value: u32, length: u16| (u64::from(value) * u64::from(length) / 65_536) as u16;
+                self.hotspots().pointed(Point::new(pixel(*x, canvas.w), pixel(*y, canvas.h)), Instant::now());
+            }
+        }
         let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.iter().filter_map(Weak::upgrade).for_each(|feed| feed.stir());
     }

@@ -5,6 +5,7 @@
 //! second, and what was watched is watched again.
 
 mod desk;
+mod hotspot;
 pub mod input;
 mod keyboard;
 pub mod layout;
