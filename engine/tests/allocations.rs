@@ -296,7 +296,7 @@ fn updates(pictures: &[Picture], codec: Codec, rounds: usize) -> Vec<Vec<(u64, u
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(|_| COUNTED.set(true));
         pool.build().expect("a pool")
     };
-    let lanes = Lanes::of(pool(), pool());
+    let lanes = Lanes::of(pool(), pool(), pool());
     let params = Params { codec, format: ClientFormat::BGRX, compression: 2, jpeg: None };
     let mut picture = ClientPicture::new();
     let notify: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});

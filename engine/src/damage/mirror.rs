@@ -88,6 +88,12 @@ impl Mirror {
         }
     }
 
+    /// The picture by itself.
+    #[cfg(test)]
+    pub(crate) fn into_data(self) -> MirrorData {
+        self.data.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Read access.
     pub fn read(&self) -> MirrorGuard<'_> {
         self.data.read().unwrap_or_else(std::sync::PoisonError::into_inner)

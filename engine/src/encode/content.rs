@@ -4,6 +4,7 @@
 //! how much. Photographs differ nearly everywhere and mostly little; letters differ seldom and much.
 
 use super::scratch::Picture;
+use crate::damage::MirrorData;
 use crate::geometry::Rect;
 use crate::kernel::CpuLevel;
 use crate::kernel::neighbour_steps::{self, Steps, count_row};
@@ -13,9 +14,36 @@ const CELL: u16 = neighbour_steps::CELL as u16;
 /// The largest difference of a channel that counts as little.
 const LITTLE: u8 = 28;
 
+/// What a part of the picture mostly shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Content {
+    /// Next to nothing: a plain area.
+    Flat,
+    /// A photograph, or a picture of a film.
+    Photo,
+    /// Letters and lines.
+    Text,
+}
+
+/// Judges a part of a mirror; none where its pixels have other than eight bits a channel.
+pub(crate) fn content_of(mirror: &MirrorData, rect: &Rect) -> Option<Content> {
+    if mirror.layout.bits != 8 || rect.is_empty() {
+        return None;
+    }
+    let cells = Cells::of(Picture::of_mirror(mirror, *rect), rect, mirror.layout).cells;
+    let of = |kinds: &[Judged]| cells.iter().filter(|c| kinds.contains(c)).count();
+    Some(if of(&[Judged::Photo, Judged::Soft]) * 2 >= cells.len() {
+        Content::Photo
+    } else if of(&[Judged::Sharp]) * 5 >= cells.len() {
+        Content::Text
+    } else {
+        Content::Flat
+    })
+}
+
 /// The content of one cell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Content {
+enum Judged {
     /// Nothing or next to nothing changes.
     Flat,
     /// Changes little, too seldom to be called a photograph by itself.
@@ -30,7 +58,7 @@ enum Content {
 pub(super) struct Cells {
     rect: Rect,
     columns: usize,
-    cells: Vec<Content>,
+    cells: Vec<Judged>,
 }
 
 impl Cells {
@@ -54,7 +82,7 @@ impl Cells {
     /// The box that photographic cells fill, on cell borders; none when there are none or other content is mixed with them.
     pub(super) fn photo(&self) -> Option<Rect> {
         let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
-        for (i, _) in self.cells.iter().enumerate().filter(|(_, c)| **c == Content::Photo) {
+        for (i, _) in self.cells.iter().enumerate().filter(|(_, c)| **c == Judged::Photo) {
             let (x, y) = (i % self.columns, i / self.columns);
             (x0, y0, x1, y1) = (x0.min(x), y0.min(y), x1.max(x + 1), y1.max(y + 1));
         }
@@ -65,10 +93,10 @@ impl Cells {
         for row in self.cells.chunks_exact(self.columns).take(y1).skip(y0) {
             for cell in &row[x0..x1] {
                 match cell {
-                    Content::Photo => photo += 1,
-                    Content::Soft => soft += 1,
-                    Content::Sharp => sharp += 1,
-                    Content::Flat => flat += 1,
+                    Judged::Photo => photo += 1,
+                    Judged::Soft => soft += 1,
+                    Judged::Sharp => sharp += 1,
+                    Judged::Flat => flat += 1,
                 }
             }
         }
@@ -88,15 +116,15 @@ impl Cells {
     }
 }
 
-fn judge(&Steps { seen, changed, much }: &Steps) -> Content {
+fn judge(&Steps { seen, changed, much }: &Steps) -> Judged {
     if changed * 16 <= seen {
-        if much * 4 > changed && changed > 1 { Content::Sharp } else { Content::Flat }
+        if much * 4 > changed && changed > 1 { Judged::Sharp } else { Judged::Flat }
     } else if changed * 100 >= seen * 85 || (changed * 2 >= seen && much * 2 <= changed) {
-        Content::Photo
+        Judged::Photo
     } else if much * 4 <= changed {
-        Content::Soft
+        Judged::Soft
     } else {
-        Content::Sharp
+        Judged::Sharp
     }
 }
 

@@ -8,10 +8,10 @@
 //! frame for each rectangle instead, which belongs to no stream.
 
 mod compress;
-#[cfg(feature = "jpeg")]
 mod content;
 pub mod cursor;
 pub mod deflate;
+pub mod h264;
 mod hextile;
 #[cfg(feature = "jpeg")]
 mod jpeg;
@@ -24,6 +24,7 @@ mod tight;
 mod zrle;
 mod zstd;
 
+pub(crate) use content::{Content, content_of};
 pub use select::{DEFAULT_COMPRESSION, LADDER, codec, compression, jpeg_step, lower};
 pub use streams::Streams;
 
@@ -54,6 +55,8 @@ pub mod number {
     pub const ZSTD: i32 = 25;
     /// Tight through zstd (UltraVNC, bVNC).
     pub const TIGHT_ZSTD: i32 = 26;
+    /// Open H.264: payloads of a video stream.
+    pub const H264: i32 = 50;
     /// ZRLE through zstd (UltraVNC).
     pub const ZSTD_RLE: i32 = 28;
 }

@@ -12,6 +12,7 @@ pub mod palette_count;
 pub mod run_length;
 pub mod scroll_vote;
 pub mod tile_diff;
+pub mod ycbcr420;
 
 pub use level::CpuLevel;
 pub use palette_count::Palette;

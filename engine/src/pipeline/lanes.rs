@@ -1,4 +1,4 @@
-//! The threads that encode, in two lanes: what is small never waits behind what is large.
+//! The threads that encode, in lanes: what is small never waits behind what is large, and neither behind a film.
 //!
 //! A whole 4K photograph keeps every bulk thread busy for tens of milliseconds. The quick lane has threads of its own for
 //! updates of a few thousand pixels, whosever they are; what is smaller still is encoded where it is asked for. Bulk threads run
@@ -15,11 +15,12 @@ pub(super) const QUICK_PX: u64 = 256 * 256;
 /// Threads of the quick lane.
 const QUICK_THREADS: usize = 2;
 
-/// Two pools of encoding threads, shared by all clients.
+/// The pools of encoding threads, shared by all clients.
 #[derive(Debug)]
 pub struct Lanes {
     bulk: ThreadPool,
     quick: ThreadPool,
+    films: ThreadPool,
 }
 
 impl Lanes {
@@ -35,14 +36,23 @@ impl Lanes {
             let _ = rustix::process::nice(i32::from(nice));
         });
         let bulk = bulk.build()?;
+        let films = ThreadPoolBuilder::new().num_threads(bulk.current_num_threads());
+        let films = films.thread_name(|n| format!("farpane-film-{n}")).start_handler(move |_| {
+            let _ = rustix::process::nice(i32::from(nice));
+        });
         let few = QUICK_THREADS.min(bulk.current_num_threads());
         let quick = ThreadPoolBuilder::new().num_threads(few).thread_name(|n| format!("farpane-quick-{n}"));
-        Ok(Self { bulk, quick: quick.build()? })
+        Ok(Self { bulk, quick: quick.build()?, films: films.build()? })
     }
 
     /// Lanes of pools that the caller made.
-    pub fn of(bulk: ThreadPool, quick: ThreadPool) -> Self {
-        Self { bulk, quick }
+    pub fn of(bulk: ThreadPool, quick: ThreadPool, films: ThreadPool) -> Self {
+        Self { bulk, quick, films }
+    }
+
+    /// The pool of films' pictures: each takes a thread for as long as a whole screen takes all of them.
+    pub(super) fn films(&self) -> &ThreadPool {
+        &self.films
     }
 
     /// The pool of large updates.

@@ -23,6 +23,7 @@ mod quality;
 mod stats;
 mod total_rate;
 mod urgent;
+mod video;
 mod view;
 mod worker;
 
@@ -30,7 +31,7 @@ pub use backoff::Backoff;
 pub use lanes::Lanes;
 pub use output::{Output, OutputEvent, Subscription};
 pub use pacer::{Grant, MAX_UPDATE, MIN_UPDATE, PaceEvent, Pacer, Small, Verdict};
-pub use picture::{Budget, ClientPicture, EncodedUpdate};
+pub use picture::{Budget, ClientPicture, EncodedUpdate, FilmWish};
 pub use stats::{BUCKETS, Histogram, Stats};
 pub use total_rate::{RateShare, TotalRate};
 pub use view::{Pointer, View, ViewOutput};

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::cache::Cache;
 use super::inbox::Inbox;
 use super::stats::Stats;
+use super::video::Films;
 use super::worker;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError};
 use crate::damage::{DamageEngine, Mirror};
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     /// The mirror holds a picture that was taken since somebody watches. Changed with the gate held for writing.
     pub valid: AtomicBool,
     pub cache: Cache,
+    pub films: Films,
     pub stats: Stats,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Subscriber {
     /// The client can take an update.
     pub wants: AtomicBool,
     pub can_copy: AtomicBool,
+    /// Moving regions are worth looking for.
+    pub wants_films: AtomicBool,
     pub notify: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -112,6 +116,7 @@ impl Output {
             stopping: AtomicBool::new(false),
             valid: AtomicBool::new(false),
             cache: Cache::new(CACHE_BYTES),
+            films: Films::default(),
             stats: Stats::default(),
         });
         let thread = std::thread::Builder::new()
@@ -149,6 +154,7 @@ impl Output {
             inbox: Mutex::new(inbox),
             wants: AtomicBool::new(false),
             can_copy: AtomicBool::new(false),
+            wants_films: AtomicBool::new(false),
             notify: Box::new(notify),
         });
         self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&subscriber));
@@ -181,6 +187,11 @@ impl Subscription {
         if self.subscriber.wants.swap(wants, Relaxed) != wants && wants {
             self.shared.bell.ring();
         }
+    }
+
+    /// Says whether the client shows moving regions as films.
+    pub fn set_wants_films(&self, wants: bool) {
+        self.subscriber.wants_films.store(wants, Relaxed);
     }
 
     /// Says whether the client can carry out CopyRect.

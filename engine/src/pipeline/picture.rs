@@ -1,11 +1,13 @@
 //! What one client shows of all outputs of its view, and the encoding of its updates.
 
 mod collect;
+mod film;
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use collect::for_cells;
+pub use film::FilmWish;
 
 use super::blocks::Cut;
 use super::encode_blocks::{Job, Place, encode_blocks};
@@ -13,6 +15,7 @@ use super::lanes::{INLINE_PX, Lanes};
 use super::output::{Current, Shared, Subscription};
 use super::pacer::{Grant, Small};
 use super::urgent::{SMALL_AREA, urgent};
+use super::video::{Contexts, Watch};
 use super::view::{Pointer, View, ViewOutput};
 use crate::damage::MirrorData;
 use crate::encode::{BLOCK, Codec, Encoded, Params, Streams};
@@ -60,6 +63,12 @@ struct Attached {
     size: Size,
     /// Pixels that the client shows only approximately.
     lossy: Region,
+    /// The films that it shows.
+    watching: Vec<Watch>,
+    /// Of `lossy`, what came from a film.
+    filmed: Region,
+    /// Pending pixels that wait for a picture of a film that is being made.
+    held: Region,
 }
 
 /// What one client shows, as far as the server knows, and its compressed streams.
@@ -71,6 +80,8 @@ pub struct ClientPicture {
     streams: Streams,
     pointer: Option<Pointer>,
     can_copy: bool,
+    films: Option<FilmWish>,
+    contexts: Contexts,
     /// Smoothed bytes per pixel of this client's updates: how many blocks fill a budget.
     bytes_per_px: f32,
     /// The update before held small changes alone: what else waits has its turn.
@@ -97,6 +108,8 @@ impl ClientPicture {
             streams: Streams::new(),
             pointer: None,
             can_copy: false,
+            films: None,
+            contexts: Contexts::default(),
             bytes_per_px: 0.5,
             went_ahead: false,
             buffers: Buffers::default(),
@@ -114,7 +127,16 @@ impl ClientPicture {
             subscription.set_can_copy(self.can_copy && self.pointer.is_none());
             let place = Rect::new(v.at.x, v.at.y, v.size.w, v.size.h);
             self.gaps.subtract_rect(&place);
-            self.attached.push(Attached { subscription, at: v.at, size: v.size, lossy: Region::new() });
+            subscription.set_wants_films(self.films.is_some());
+            self.attached.push(Attached {
+                subscription,
+                at: v.at,
+                size: v.size,
+                lossy: Region::new(),
+                watching: Vec::new(),
+                filmed: Region::new(),
+                held: Region::new(),
+            });
         }
     }
 
@@ -165,6 +187,7 @@ impl ClientPicture {
     /// The client asks for these canvas pixels whatever it shows.
     pub fn ask(&mut self, rect: &Rect) {
         let rect = rect.intersect(&self.canvas.rect());
+        self.restart_films(&rect);
         let mut gaps = Region::from(rect);
         for a in &self.attached {
             gaps.subtract_rect(&a.place());
@@ -197,9 +220,21 @@ impl ClientPicture {
             if !a.subscription.shared.is_valid() {
                 return false;
             }
+            let mut held = Region::new();
+            if a.films_now(&mut held) {
+                return true;
+            }
             let inbox = a.subscription.subscriber.inbox();
             let waits = |r: &Rect| area.overlaps_rect(&a.to_canvas(r));
-            inbox.pending.rects().iter().any(waits) || inbox.copies.iter().any(|c| waits(&c.to))
+            if inbox.copies.iter().any(|c| waits(&c.to)) {
+                return true;
+            }
+            if held.is_empty() {
+                return inbox.pending.rects().iter().any(waits);
+            }
+            let mut pending = inbox.pending.clone();
+            pending.subtract(&held);
+            pending.rects().iter().any(waits)
         })
     }
 
@@ -226,8 +261,7 @@ impl ClientPicture {
         for a in &self.attached {
             let current = a.subscription.shared.current();
             let data = current.mirror.read();
-            for_cells(&a.lossy, &data, |_, at| {
-                let due = at + quiet;
+            a.for_lossy(&data, quiet, |_, due| {
                 first = Some(first.map_or(due, |f| f.min(due)));
             });
         }
@@ -281,6 +315,14 @@ impl ClientPicture {
             small = Small::First;
         }
         let mut more = false;
+        if small != Small::Only {
+            for (i, data) in mirrors.iter().enumerate() {
+                if shared[i].is_valid() {
+                    self.show_films(i, data, &shared[i], area, lanes, now, &mut update);
+                }
+            }
+        }
+        let film_rects = update.rects;
         for small in [small, Small::First] {
             for (i, data) in mirrors.iter().enumerate() {
                 if shared[i].is_valid() {
@@ -295,11 +337,10 @@ impl ClientPicture {
             self.went_ahead = more;
             self.fill_gaps(area, params, &mut update);
         }
-        if let (true, 0, false, Some(_), Some(quiet_since)) =
-            (all.is_empty(), update.rects, small == Small::Only, params.jpeg, now.checked_sub(quiet))
-        {
+        let is_lossy = params.jpeg.is_some() || self.films.is_some();
+        if all.is_empty() && update.rects == film_rects && small != Small::Only && is_lossy {
             for (i, data) in mirrors.iter().enumerate() {
-                self.collect_refresh(i, data, area, side, quiet_since, &mut all);
+                self.collect_refresh(i, data, area, side, quiet, now, &mut all);
             }
         }
         if self.attached.len() > 1 {

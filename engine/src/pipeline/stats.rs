@@ -52,6 +52,10 @@ pub struct Stats {
     pub copied_bytes: AtomicU64,
     /// Bytes that the source copied before, because the desktop's memory could not be compared where it lay.
     pub staged_bytes: AtomicU64,
+    /// Pictures of films encoded, and how many of them were key pictures.
+    pub video_pictures: AtomicU64,
+    /// Key pictures among them.
+    pub video_keys: AtomicU64,
     /// Rectangles encoded.
     pub encoded_rects: AtomicU64,
     /// Pixels encoded.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::output::{OutputEvent, Shared, layout_of};
 use super::stats::Stats;
+use super::video::Finder;
 use crate::capture::{Source, SourceError, SourceEvent};
 use crate::damage::{CpuDamage, Damage, DamageEngine, DamageStats, GpuStats, Mirror, Progress, Ticket};
 use crate::geometry::Size;
@@ -32,6 +33,8 @@ pub(super) struct Worker {
     tickets: VecDeque<(Ticket, Instant)>,
     /// What the damage engine had done when it was last asked.
     counted: DamageStats,
+    /// Looks for films while somebody wants them.
+    finder: Option<Finder>,
     started: bool,
     lost: bool,
     retry_at: Option<Instant>,
@@ -57,6 +60,7 @@ impl Worker {
             events,
             tickets: VecDeque::new(),
             counted: DamageStats::default(),
+            finder: None,
             started: false,
             lost: false,
             retry_at: None,
@@ -231,6 +235,8 @@ impl Worker {
         self.forget();
         let mut gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         gate.mirror = Arc::new(Mirror::new(size, layout, now));
+        self.finder = None;
+        self.shared.films.publish(std::iter::empty());
         gate.epoch += 1;
         for s in self.shared.live() {
             s.inbox().replace(&size.rect());
@@ -278,7 +284,7 @@ impl Worker {
                     self.tickets.pop_front();
                     self.shared.stats.damage.add(since.elapsed());
                     self.source.compared(!damage.changed.is_empty() || !damage.copied.is_empty(), now);
-                    self.publish(&damage);
+                    self.publish(&damage, mirror, now);
                     self.damage.recycle(damage);
                 }
                 Progress::Failed(frame) => {
@@ -287,7 +293,7 @@ impl Worker {
                     let mut cpu = CpuDamage::new();
                     let again = cpu.submit(frame, mirror, now);
                     match cpu.poll(again, mirror, now) {
-                        Progress::Done(damage) => self.publish(&damage),
+                        Progress::Done(damage) => self.publish(&damage, mirror, now),
                         Progress::Pending | Progress::Failed(_) => {
                             tracing::error!("a frame that cannot be read was dropped");
                             self.source.unreadable();
@@ -298,14 +304,32 @@ impl Worker {
         }
     }
 
-    fn publish(&self, damage: &Damage) {
+    fn publish(&mut self, damage: &Damage, mirror: &Mirror, now: Instant) {
         self.shared.valid.store(true, Relaxed);
         if damage.changed.is_empty() && damage.copied.is_empty() {
             Stats::count(&self.shared.stats.empty_frames, 1);
             return;
         }
-        for s in self.shared.live() {
+        let subscribers = self.shared.live();
+        for s in &subscribers {
             s.inbox().apply(damage, s.can_copy.load(Relaxed));
+        }
+        let wanted = subscribers.iter().any(|s| s.wants_films.load(Relaxed));
+        self.find_films(wanted.then_some(damage), mirror, now);
+    }
+
+    /// Takes in what changed, and tells of other regions that move.
+    fn find_films(&mut self, damage: Option<&Damage>, mirror: &Mirror, now: Instant) {
+        let Some(damage) = damage else {
+            if self.finder.take().is_some() {
+                self.shared.films.publish(std::iter::empty());
+            }
+            return;
+        };
+        let mirror = mirror.read();
+        let finder = self.finder.get_or_insert_with(|| Finder::new(mirror.grid, now));
+        if finder.record(&damage.changed, now) && finder.look(&mirror) {
+            self.shared.films.publish(finder.regions());
         }
     }
 

@@ -53,7 +53,7 @@ impl RectHeader {
 
 /// Whether an encoding's rectangles carry pixels.
 pub(super) fn is_pixels(number: i32) -> bool {
-    (encoding::RAW..=encoding::ZSTD_RLE).contains(&number)
+    (encoding::RAW..=encoding::ZSTD_RLE).contains(&number) || number == encoding::H264
 }
 
 /// Client pixel values of one rectangle, row by row.
@@ -146,6 +146,8 @@ pub struct Decoder {
     pub(super) zstd: Inflater,
     pub(super) zstd_rle: Inflater,
     pub(super) tight_zstd: [Inflater; 4],
+    #[cfg(feature = "h264")]
+    pub(super) h264: super::h264::Contexts,
     counts: BTreeMap<&'static str, u64>,
     pub(super) cursor: Option<CursorShape>,
     pub(super) pointer: Option<Point>,
@@ -179,6 +181,8 @@ impl Decoder {
                 Inflater::zstd("tight zstd 2")?,
                 Inflater::zstd("tight zstd 3")?,
             ],
+            #[cfg(feature = "h264")]
+            h264: super::h264::Contexts::default(),
             counts: BTreeMap::new(),
             cursor: None,
             pointer: None,
@@ -342,6 +346,8 @@ impl Decoder {
             encoding::ZSTD => ("zstd", self.zlib(r, head)),
             encoding::TIGHT_ZSTD => ("tight zstd", self.tight(r, head)),
             encoding::ZSTD_RLE => ("zstd rle", self.zrle(r, head)),
+            #[cfg(feature = "h264")]
+            encoding::H264 => ("h264", self.h264(r, head)),
             other => return Err(DecodeError::UnknownEncoding(other)),
         };
         result.map(|()| name)

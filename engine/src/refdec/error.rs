@@ -31,6 +31,9 @@ pub enum DecodeError {
         /// Bytes left.
         bytes: usize,
     },
+    /// A video stream that cannot be decoded, or breaks a rule of viewers.
+    #[error("h264: {0}")]
+    H264(String),
     /// A rectangle reaches outside what it belongs to.
     #[error("{what} {w}x{h}+{x}+{y} outside {size}")]
     Outside {

@@ -12,6 +12,8 @@
 
 mod decoder;
 mod error;
+#[cfg(feature = "h264")]
+mod h264;
 mod inflate;
 mod pseudo;
 mod reader;
@@ -51,6 +53,8 @@ pub mod encoding {
     pub const TIGHT_ZSTD: i32 = 26;
     /// As ZRLE, with zstd frames.
     pub const ZSTD_RLE: i32 = 28;
+    /// Payloads of video streams, one for each rectangle.
+    pub const H264: i32 = 50;
     /// Pointer shape in client pixels with a mask.
     pub const CURSOR: i32 = -239;
     /// Pointer shape in two colours.

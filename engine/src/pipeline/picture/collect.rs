@@ -1,6 +1,6 @@
 //! What an update is made of: copies, pending blocks, refreshes, and the gaps between outputs.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::blocks::{self, Cut};
 use super::super::encode_blocks::Job;
@@ -32,6 +32,7 @@ impl ClientPicture {
         let mut inbox = a.subscription.subscriber.inbox();
         if std::mem::take(&mut inbox.replaced) {
             a.lossy.clear();
+            a.filmed.clear();
         }
         if let Some(first) = inbox.copies.iter().position(|c| {
             let from = Rect::new(c.from.x, c.from.y, c.to.w, c.to.h);
@@ -41,6 +42,7 @@ impl ClientPicture {
         }
         for c in inbox.copies.drain(..) {
             move_region(&mut a.lossy, &c);
+            move_region(&mut a.filmed, &c);
             let to = to_canvas(a.at, &c.to);
             for v in [to.x, to.y, to.w, to.h] {
                 update.bytes.extend_from_slice(&v.to_be_bytes());
@@ -55,6 +57,7 @@ impl ClientPicture {
         ready.clone_from(&inbox.pending);
         drop(inbox);
         a.restrict(ready, area, &shown, wanted);
+        ready.subtract(&a.held);
         rects.clear();
         if small == Small::First {
             blocks::cut(ready, cut.side, rects);
@@ -70,19 +73,21 @@ impl ClientPicture {
     }
 
     /// Blocks of one output that were sent lossy and have been quiet.
+    #[expect(clippy::too_many_arguments, reason = "parts of one step, split for length")]
     pub(super) fn collect_refresh(
         &self,
         i: usize,
         data: &MirrorData,
         area: &Region,
         side: u16,
-        quiet_since: Instant,
+        quiet: Duration,
+        now: Instant,
         jobs: &mut Vec<Job>,
     ) {
         let a = &self.attached[i];
         let mut due = Region::new();
-        for_cells(&a.lossy, data, |rect, at| {
-            if at <= quiet_since && area.overlaps_rect(&a.to_canvas(rect)) {
+        a.for_lossy(data, quiet, |rect, due_at| {
+            if due_at <= now && area.overlaps_rect(&a.to_canvas(rect)) {
                 due.add(rect);
             }
         });
