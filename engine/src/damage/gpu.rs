@@ -297,13 +297,10 @@ impl Cells {
         for place in packed.places() {
             let cell = place.cell as usize;
             let (col, row) = (cell % cols, cell / cols);
-            let [x0, y0, x1, y1] = place.extent();
             self.map.insert(col as u16, row as u16);
-            let mut extent = Extent::EMPTY;
-            extent.add_span(y0, x0, x1);
-            extent.add_span(y1 - 1, x0, x1);
-            self.extents[cell] = extent;
-            let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(usize::from);
+            self.extents[cell] = Extent::EMPTY;
+            self.extents[cell].add_box(place.extent());
+            let [x0, y0, x1, y1] = place.extent().map(usize::from);
             let side = CELL as usize;
             for y in y0..y1 {
                 let to = (row * side + y) * width + col * side;

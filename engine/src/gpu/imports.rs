@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::device::Device;
-use super::vulkan::{Foreign, Image};
+use super::foreign::{Foreign, Image};
 use crate::frame::{DmaBuf, Frame, Memory, SharedMemory};
 use crate::geometry::Size;
 use crate::pixel::{Fourcc, Modifier};

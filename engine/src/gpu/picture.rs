@@ -15,10 +15,11 @@ use farpane_shaders::{CELL, CELL_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Re
 
 use super::Ring;
 use super::device::{Device, GpuError, one_line};
+use super::foreign::Owner;
 use super::imports::{Import, Imports};
 use super::jobs::Rows;
 use super::packed::PackedCells;
-use super::vulkan::{Owner, Wait};
+use super::vulkan::Wait;
 use crate::frame::Frame;
 use crate::geometry::{Region, Size};
 use crate::tile::Grid;
