@@ -1,9 +1,10 @@
 //! farpane's compute shaders in WGSL, one entry point a file, and the shape of what they read and write.
 //!
-//! Integer arithmetic only. Each has a scalar twin of the same name in `farpane_engine::kernel`, which is the definition: the engine's test
+//! Integer arithmetic only, but where `image_diff` makes a word of a texel. Each has a scalar twin of the same name in `farpane_engine::kernel`, which is the definition: the engine's test
 //! `gpu_twin` runs both on the same inputs and demands the same bits. The build stops at a shader that is not valid.
 
 mod params;
+mod sources;
 
 pub use params::{Job, Picture, Place, Record};
 
@@ -38,6 +39,8 @@ pub enum Binding {
     Read,
     /// A storage buffer that is written, too.
     Write,
+    /// An image whose texels are read, unfiltered.
+    Image,
 }
 
 /// A shader.
@@ -56,8 +59,17 @@ pub struct Shader {
 /// Bindings: [`Picture`]; jobs; new pixels; resident picture; a [`Record`] and a bit for each cell, all zero before.
 pub const TILE_DIFF: Shader = Shader {
     name: "tile_diff",
-    source: include_str!("../wgsl/tile_diff.wgsl"),
+    source: sources::TILE_DIFF,
     bindings: &[Binding::Uniform, Binding::Read, Binding::Read, Binding::Write, Binding::Write, Binding::Write],
+};
+
+/// The same for new pixels in an image as large as the picture: a job's lie where its cell does, whatever rows it names.
+///
+/// Bindings: as [`TILE_DIFF`]'s, with the image in place of new pixels. [`Picture::texel`] says what they are as words.
+pub const IMAGE_DIFF: Shader = Shader {
+    name: "image_diff",
+    source: sources::IMAGE_DIFF,
+    bindings: &[Binding::Uniform, Binding::Read, Binding::Image, Binding::Write, Binding::Write, Binding::Write],
 };
 
 /// Counts and lists the colours of the changed cells of the resident picture. One workgroup a cell: columns by rows.
@@ -66,7 +78,7 @@ pub const TILE_DIFF: Shader = Shader {
 /// room for [`FEW`] colours of each.
 pub const PALETTE_COUNT: Shader = Shader {
     name: "palette_count",
-    source: include_str!("../wgsl/palette_count.wgsl"),
+    source: sources::PALETTE_COUNT,
     bindings: &[Binding::Uniform, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
 };
 
@@ -76,7 +88,7 @@ pub const PALETTE_COUNT: Shader = Shader {
 /// [`packed_words`] for each, room for [`CELL_WORDS`].
 pub const COMPACT: Shader = Shader {
     name: "compact",
-    source: include_str!("../wgsl/compact.wgsl"),
+    source: sources::COMPACT,
     bindings: &[
         Binding::Uniform,
         Binding::Read,
@@ -89,4 +101,4 @@ pub const COMPACT: Shader = Shader {
 };
 
 /// All of them.
-pub const ALL: [Shader; 3] = [TILE_DIFF, PALETTE_COUNT, COMPACT];
+pub const ALL: [Shader; 4] = [TILE_DIFF, IMAGE_DIFF, PALETTE_COUNT, COMPACT];

@@ -5,14 +5,6 @@
 //
 // Twin: farpane_engine::kernel::compact::pack.
 
-struct Picture {
-    width: u32,
-    height: u32,
-    cols: u32,
-    mask: u32,
-    jobs: u32,
-}
-
 struct Record {
     squares: u32,
     left: u32,
@@ -46,7 +38,6 @@ struct Head {
     places: array<Place>,
 }
 
-@group(0) @binding(0) var<uniform> picture: Picture;
 @group(0) @binding(1) var<storage, read> records: array<Record>;
 // colours of each cell, none where nothing has changed
 @group(0) @binding(2) var<storage, read> counts: array<u32>;

@@ -4,15 +4,6 @@
 //
 // Twin: farpane_engine::kernel::palette_count::count_cells.
 
-struct Picture {
-    width: u32,
-    height: u32,
-    cols: u32,
-    mask: u32,
-    jobs: u32,
-}
-
-@group(0) @binding(0) var<uniform> picture: Picture;
 @group(0) @binding(1) var<storage, read> bitmap: array<u32>;
 @group(0) @binding(2) var<storage, read> resident: array<u32>;
 // colours of each cell; 17 when there are more than 16

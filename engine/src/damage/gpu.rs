@@ -151,13 +151,13 @@ impl GpuDamage {
                     part.subtract(&self.region);
                     let rows = match import.shift() {
                         Some(shift) => Rows::of_piece(&piece.rect, shift + piece.offset, piece.stride),
-                        None => Some(picture.copied_rows()),
+                        None => Some(Rows::packed(size)),
                     };
                     add_jobs(&part, &data.grid, rows.ok_or("its pixels are no whole words")?, &mut self.jobs);
                     self.region.union(&part);
                 }
                 drop(data);
-                picture.submit_import(&import, &self.region, fence, &self.jobs, &self.ring)?;
+                picture.submit_import(&import, fence, &self.jobs, &self.ring)?;
                 self.stats.gpu.imported += 1;
             }
             Err(reason) if fence.is_some() || matches!(frame.memory, Memory::DmaBuf(_)) => return Err(reason),

@@ -176,14 +176,14 @@ impl Rounds {
         let GpuPicture { resident, records, bitmap, counts, grid, .. } = &self.picture;
         let count = self.jobs.len() as u32;
         let (width, height, cols) = (self.size.w.into(), self.size.h.into(), u32::from(grid.cols()));
-        let shape = Picture { width, height, cols, mask: u32::MAX, jobs: count };
+        let shape = Picture { width, height, cols, mask: u32::MAX, jobs: count, texel: 0 };
         queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&shape));
         queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(&self.jobs));
         queue.write_buffer(&self.local, 0, bytemuck::cast_slice(&self.fresh));
-        let local = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, &self.local, resident, records, bitmap]);
+        let local = tile_diff.bind(device, [&slot.uniform, &slot.jobs, &self.local, resident, records, bitmap]);
         // the compare from the processor's memory goes to a picture of its own, so that the one that counts finds changes
         let aside = plain(device, "aside", self.size.area() * 4);
-        let host = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, fresh, &aside, records, bitmap]);
+        let host = tile_diff.bind(device, [&slot.uniform, &slot.jobs, fresh, &aside, records, bitmap]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let across = count.min(1024);
         type Step<'a> = (&'a super::program::Program, &'a wgpu::BindGroup);

@@ -2,8 +2,7 @@
 //!
 //! A new picture lies in memory of its source that the device has taken, or is put into memory that both see and that the GPU reads once.
 //! Passes then compare it with the resident picture, bring that up to date, and pack what changed into memory that the processor reads, cells
-//! of few colours as indices: what crosses the bus is what changed, or less, and a list of it. Pictures that do not lie in rows are copied into rows first, by the device, as far
-//! as they are to be compared.
+//! of few colours as indices: what crosses the bus is what changed, or less, and a list of it. Pictures that do not lie in rows are read as images.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -16,18 +15,16 @@ use farpane_shaders::{CELL, CELL_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Re
 use super::Ring;
 use super::device::{Device, GpuError, one_line};
 use super::foreign::Owner;
-use super::imports::{Import, Imports};
-use super::jobs::Rows;
+use super::imports::{Fresh, Import, Imports};
 use super::packed::PackedCells;
 use super::vulkan::Wait;
 use crate::frame::Frame;
-use crate::geometry::{Region, Size};
+use crate::geometry::Size;
+use crate::pixel::Layout;
 use crate::tile::Grid;
 
 /// New pictures that may be under way at once.
 const SLOTS: usize = 2;
-/// Words to a multiple of which rows are copied out of images.
-const PITCH: u32 = 64;
 /// In [`Slot::waits`]: a mapping failed.
 const FAILED: u32 = 1 << 16;
 
@@ -48,8 +45,6 @@ pub struct GpuPicture {
     flight: VecDeque<usize>,
     last: Option<wgpu::SubmissionIndex>,
     imports: Imports,
-    /// Where images are copied to.
-    local: Option<wgpu::Buffer>,
 }
 
 /// What one new picture needs on its way.
@@ -138,7 +133,6 @@ impl GpuPicture {
             flight: VecDeque::new(),
             last: None,
             imports: Imports::default(),
-            local: None,
         };
         let slot = checked(&device.device, || picture.slot(cells)).map_err(room)?;
         picture.slots.push(slot);
@@ -160,8 +154,8 @@ impl GpuPicture {
         let head = mapped(device, "head", head_bytes(cells), wgpu::BufferUsages::MAP_READ);
         let tiles = mapped(device, "tiles", cells * u64::from(CELL_WORDS) * 4, wgpu::BufferUsages::MAP_READ);
         let Self { resident, records, bitmap, counts, colours, .. } = self;
-        let palette_count = self.device.palette_count.bind(device, &[&uniform, bitmap, resident, counts, colours]);
-        let compact = self.device.compact.bind(device, &[&uniform, records, counts, colours, resident, &head, &tiles]);
+        let palette_count = self.device.palette_count.bind(device, [&uniform, bitmap, resident, counts, colours]);
+        let compact = self.device.compact.bind(device, [&uniform, records, counts, colours, resident, &head, &tiles]);
         let waits = Arc::new(AtomicU32::new(0));
         Slot { uniform, jobs, fresh: None, head, tiles, palette_count, compact, waits, fence: None, import: None }
     }
@@ -232,11 +226,6 @@ impl GpuPicture {
         self.imports.of(&self.device, frame)
     }
 
-    /// How images lie once they are copied into rows.
-    pub fn copied_rows(&self) -> Rows {
-        Rows { origin: 0, stride: u32::from(self.grid.size().w).next_multiple_of(PITCH) }
-    }
-
     /// Has the jobs of a new picture compared; `ring` is told when there is an answer.
     pub fn submit(&mut self, upload: Upload, jobs: &[Job], ring: &Ring) {
         let Upload { slot, view } = upload;
@@ -244,46 +233,40 @@ impl GpuPicture {
         let Some(fresh) = self.slots[slot].fresh.clone() else { return };
         fresh.unmap();
         // what waits for no fence is not refused
-        let _ = self.run(slot, &fresh, None, None, jobs, ring);
+        let _ = self.run(slot, &Fresh::Words(&fresh), None, None, jobs, ring);
     }
 
-    /// The same for a picture that lies in memory of its source; of an image, `region` is looked at. Work begins once the fence has signalled.
+    /// The same for a picture that lies in memory of its source; an image has the jobs of rows without gaps. Work begins once the fence has
+    /// signalled.
     ///
     /// # Errors
-    /// When all is under way, there is no room, or the device cannot wait for the fence.
+    /// When all is under way, or the device cannot wait for the fence.
     pub fn submit_import(
         &mut self,
         import: &Import,
-        region: &Region,
         fence: Option<OwnedFd>,
         jobs: &[Job],
         ring: &Ring,
     ) -> Result<(), String> {
-        if import.texture().is_some() && self.local.is_none() {
-            let bytes = u64::from(self.copied_rows().stride) * u64::from(self.grid.size().h.max(1)) * 4;
-            let device = &self.device.device;
-            self.local = Some(checked(device, || plain(device, "local", bytes))?);
-        }
-        let words = import.buffer().or(self.local.as_ref()).cloned().ok_or("nothing to read")?;
         let slot = self.free_slot().ok_or("all is under way")?;
-        let done = self.run(slot, &words, Some((import, region)), fence, jobs, ring);
+        let done = self.run(slot, &import.fresh(), Some(import), fence, jobs, ring);
         if done.is_err() {
             self.free.push(slot);
         }
         done
     }
 
-    /// Hands a slot's work over. `words` are the picture's, or where it is copied to from an image.
+    /// Hands a slot's work over.
     fn run(
         &mut self,
         index: usize,
-        words: &wgpu::Buffer,
-        import: Option<(&Import, &Region)>,
+        fresh: &Fresh<'_>,
+        import: Option<&Import>,
         fence: Option<OwnedFd>,
         jobs: &[Job],
         ring: &Ring,
     ) -> Result<(), String> {
-        let Device { device, queue, tile_diff, palette_count, compact, .. } = &*self.device;
+        let Device { device, queue, tile_diff, image_diff, palette_count, compact, .. } = &*self.device;
         let wanted = size_of_val(jobs) as u64;
         if self.slots[index].jobs.size() < wanted {
             self.slots[index].jobs = plain(device, "jobs", wanted.next_power_of_two());
@@ -293,17 +276,18 @@ impl GpuPicture {
         let (cols, rows) = (u32::from(self.grid.cols()), u32::from(self.grid.rows()));
         let count = jobs.len() as u32;
         let (width, height) = (size.w.into(), size.h.into());
-        let picture = Picture { width, height, cols, mask: self.mask, jobs: count };
+        let (diff, fresh, texel) = match *fresh {
+            Fresh::Words(words) => (tile_diff, words.as_entire_binding(), 0),
+            Fresh::Texels(view, layout) => (image_diff, wgpu::BindingResource::TextureView(view), texel(layout)),
+        };
+        let picture = Picture { width, height, cols, mask: self.mask, jobs: count, texel };
         queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&picture));
         queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(jobs));
-        let bound = [&slot.uniform, &slot.jobs, words, &self.resident, &self.records, &self.bitmap];
-        let group = tile_diff.bind(device, &bound);
+        let all = wgpu::Buffer::as_entire_binding;
+        let [uniform, listed, resident, records, bitmap] =
+            [&slot.uniform, &slot.jobs, &self.resident, &self.records, &self.bitmap].map(all);
+        let group = diff.bind_all(device, [uniform, listed, fresh, resident, records, bitmap]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        if let Some((import, region)) = import
-            && let Some(texture) = import.texture()
-        {
-            copy_rows(&mut encoder, texture, region, words, self.copied_rows());
-        }
         encoder.clear_buffer(&self.records, 0, None);
         encoder.clear_buffer(&self.bitmap, 0, None);
         encoder.clear_buffer(&self.counts, 0, None);
@@ -313,7 +297,7 @@ impl GpuPicture {
             if count > 0 {
                 // no side of a dispatch is longer than what every device takes
                 let across = count.min(1024);
-                pass.set_pipeline(&tile_diff.pipeline);
+                pass.set_pipeline(&diff.pipeline);
                 pass.set_bind_group(0, &group, &[]);
                 pass.dispatch_workgroups(across, count.div_ceil(across), 1);
             }
@@ -323,12 +307,12 @@ impl GpuPicture {
                 pass.dispatch_workgroups(cols, rows, 1);
             }
         }
-        let foreign = import.and_then(|(import, _)| import.foreign());
+        let foreign = import.and_then(Import::foreign);
         let hand = |to| foreign.map(|what| self.device.vulkan.hand(what, to));
         let work = hand(Owner::Ours).into_iter().chain([encoder.finish()]).chain(hand(Owner::Theirs));
         let (done, fence) = self.device.submit(work, fence)?;
         self.slots[index].fence = fence;
-        self.slots[index].import = import.map(|(import, _)| import.clone());
+        self.slots[index].import = import.cloned();
         self.await_slot(index, import.is_none(), ring);
         self.device.watch(done.clone());
         self.last = Some(done);
@@ -429,23 +413,9 @@ fn head_bytes(cells: u64) -> u64 {
     4 * u64::from(HEAD_WORDS) + cells * size_of::<Place>() as u64
 }
 
-/// Has the rectangles of an image copied into rows.
-fn copy_rows(
-    encoder: &mut wgpu::CommandEncoder,
-    texture: &wgpu::Texture,
-    region: &Region,
-    words: &wgpu::Buffer,
-    rows: Rows,
-) {
-    for rect in region.rects() {
-        let [x, y, w, h] = [rect.x, rect.y, rect.w, rect.h].map(u32::from);
-        let mut from = texture.as_image_copy();
-        from.origin = wgpu::Origin3d { x, y, z: 0 };
-        let offset = 4 * (u64::from(y) * u64::from(rows.stride) + u64::from(x));
-        let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row: Some(4 * rows.stride), rows_per_image: None };
-        let to = wgpu::TexelCopyBufferInfo { buffer: words, layout };
-        encoder.copy_texture_to_buffer(from, to, wgpu::Extent3d { width: w, height: h, depth_or_array_layers: 1 });
-    }
+/// What a shader is told of texels with these channels.
+fn texel(layout: Layout) -> u32 {
+    u32::from_le_bytes([layout.r_shift, layout.g_shift, layout.b_shift, layout.bits])
 }
 
 /// A buffer in memory that the processor maps.

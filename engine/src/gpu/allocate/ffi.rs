@@ -9,7 +9,7 @@ use ash::vk;
 
 use crate::frame::{DmaBuf, Plane};
 use crate::geometry::Size;
-use crate::gpu::vulkan::{READ, Vulkan, formats, refused};
+use crate::gpu::vulkan::{READ, Vulkan, known, refused};
 use crate::pixel::{Fourcc, Modifier};
 
 const KIND: vk::ExternalMemoryHandleTypeFlags = vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT;
@@ -32,11 +32,10 @@ impl Vulkan {
         fourcc: Fourcc,
         among: &[Modifier],
     ) -> Result<(DmaBuf, Modifier), String> {
-        let known = formats(fourcc).filter(|_| self.paths().modifiers);
-        let (format, _) = known.ok_or("it makes no images for others")?;
+        let known = known(fourcc).filter(|_| self.paths().modifiers).ok_or("it makes no images for others")?;
         let taken = self.modifiers(fourcc);
         let of_use = |usage: vk::ImageUsageFlags| {
-            let mut forms = self.forms(format, usage, vk::ExternalMemoryFeatureFlags::EXPORTABLE);
+            let mut forms = self.forms(&known, usage, vk::ExternalMemoryFeatureFlags::EXPORTABLE);
             forms.retain(|form| [among, &taken].iter().all(|list| list.contains(&form.modifier)) && form.holds(size));
             (usage, forms)
         };
@@ -50,7 +49,7 @@ impl Vulkan {
         let modifiers: Vec<u64> = forms.iter().map(|form| form.modifier.0).collect();
         let mut list = vk::ImageDrmFormatModifierListCreateInfoEXT::default().drm_format_modifiers(&modifiers);
         // SAFETY: each of the modifiers is one with which the device hands out images of this format, size and use (asked above).
-        let mut parts = unsafe { self.image(size, format, usage, &mut list) }?;
+        let mut parts = unsafe { self.image(size, &known, usage, &mut list) }?;
         let mut outside = vk::ExportMemoryAllocateInfo::default().handle_types(KIND);
         let own = vk::MemoryPropertyFlags::DEVICE_LOCAL;
         self.allocate(&mut parts, u64::MAX, u32::MAX, own, &mut outside, true)?;

@@ -10,8 +10,8 @@ use wgpu::hal::vulkan as hal;
 
 use crate::frame::{DmaBuf, SharedMemory};
 use crate::geometry::Size;
-use crate::gpu::vulkan::{READ, Vulkan, formats, refused};
-use crate::pixel::{Fourcc, Modifier};
+use crate::gpu::vulkan::{Known, READ, Vulkan, known, refused};
+use crate::pixel::{Fourcc, Layout, Modifier};
 
 /// What is to be told of foreign memory: that it is ours from now on, or no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +77,9 @@ impl Vulkan {
         fourcc: Fourcc,
         modifier: Modifier,
     ) -> Result<Image, String> {
-        let known = formats(fourcc).filter(|_| self.paths().modifiers);
-        let (format, shown) = known.ok_or("it takes no images of others")?;
+        let known = known(fourcc).filter(|_| self.paths().modifiers).ok_or("it takes no images of others")?;
         // drivers that know one modifier may not look at which is asked for
-        let forms = self.forms(format, READ, vk::ExternalMemoryFeatureFlags::IMPORTABLE);
+        let forms = self.forms(&known, READ, vk::ExternalMemoryFeatureFlags::IMPORTABLE);
         let form = forms.iter().find(|form| form.modifier == modifier).ok_or("the modifier is not the device's")?;
         if !form.holds(size) {
             return Err(format!("{size} is larger than {form:?}"));
@@ -99,7 +98,7 @@ impl Vulkan {
             .plane_layouts(&planes);
         // SAFETY: format, modifier, use and size are what the device takes (asked above). A layout of planes that does not fit the modifier
         // is an error of its own.
-        let mut parts = unsafe { self.image(size, format, READ, &mut layout) }?;
+        let mut parts = unsafe { self.image(size, &known, READ, &mut layout) }?;
         self.take(&mut parts, from, from.len() as u64, true)?;
         let raw = parts.image;
         let extent = wgpu::Extent3d { width: size.w.into(), height: size.h.into(), depth_or_array_layers: 1 };
@@ -109,8 +108,8 @@ impl Vulkan {
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: shown,
-            usage: wgpu::TextureUses::COPY_SRC,
+            format: known.shown,
+            usage: wgpu::TextureUses::RESOURCE,
             memory_flags: wgpu::hal::MemoryFlags::empty(),
             view_formats: Vec::new(),
         };
@@ -118,8 +117,7 @@ impl Vulkan {
         let done: wgpu::hal::DropCallback = Box::new(move || drop((parts, keep)));
         // SAFETY: the guard is dropped at once, and nothing of the device is destroyed.
         let below = unsafe { self.device.as_hal::<Api>() }.ok_or("the device is gone")?;
-        // SAFETY: the image is as told (but for its format, which copies do not look at, of 32 bits a pixel both), and lives until the
-        // callback.
+        // SAFETY: the image is as told, may be seen in that format, and lives until the callback.
         let texture = unsafe { below.texture_from_raw(raw, &told, Some(done), hal::TextureMemory::External) };
         drop(below);
         let told = wgpu::TextureDescriptor {
@@ -128,14 +126,14 @@ impl Vulkan {
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: shown,
-            usage: wgpu::TextureUsages::COPY_SRC,
+            format: known.shown,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING,
             view_formats: &[],
         };
-        let state = wgpu::TextureUses::COPY_SRC;
+        let state = wgpu::TextureUses::RESOURCE;
         // SAFETY: the texture is of this device and as told; each submission that reads it brings it into this state first (`hand`).
         let texture = unsafe { self.device.create_texture_from_hal::<Api>(texture, &told, state) };
-        Ok(Image { texture, raw })
+        Ok(Image { texture, layout: known.layout, raw })
     }
 
     /// Commands that say whose a buffer or an image of others is.
@@ -164,7 +162,7 @@ impl Vulkan {
             }
             Foreign::Image(image) => {
                 // others leave images, and want them back, in the general layout
-                let (theirs, ours) = (vk::ImageLayout::GENERAL, vk::ImageLayout::TRANSFER_SRC_OPTIMAL);
+                let (theirs, ours) = (vk::ImageLayout::GENERAL, vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL);
                 let (old, new) = if to == Owner::Ours { (theirs, ours) } else { (ours, theirs) };
                 let range = vk::ImageSubresourceRange::default()
                     .aspect_mask(vk::ImageAspectFlags::COLOR)
@@ -198,19 +196,21 @@ impl Vulkan {
     /// An image that waits for memory of a dma-buf.
     ///
     /// # Safety
-    /// The device makes images of this size, format and use in all the forms that `form` names.
+    /// The device makes images of this size, format and use in all the forms that `form` names (`forms`).
     pub(in crate::gpu) unsafe fn image(
         &self,
         size: Size,
-        format: vk::Format,
+        known: &Known,
         usage: vk::ImageUsageFlags,
         form: &mut impl vk::ExtendsImageCreateInfo,
     ) -> Result<Parts, String> {
         let kind = vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT;
         let mut outside = vk::ExternalMemoryImageCreateInfo::default().handle_types(kind);
-        let asked = vk::ImageCreateInfo::default()
+        let mut views = vk::ImageFormatListCreateInfo::default().view_formats(&known.formats);
+        let mut asked = vk::ImageCreateInfo::default()
+            .flags(known.flags())
             .image_type(vk::ImageType::TYPE_2D)
-            .format(format)
+            .format(known.format())
             .extent(vk::Extent3D { width: size.w.into(), height: size.h.into(), depth: 1 })
             .mip_levels(1)
             .array_layers(1)
@@ -219,6 +219,9 @@ impl Vulkan {
             .usage(usage)
             .push_next(form)
             .push_next(&mut outside);
+        if !known.flags().is_empty() {
+            asked = asked.push_next(&mut views);
+        }
         let mut parts = self.parts();
         // SAFETY: the structure is whole, and the caller promises that the device makes what it asks for.
         parts.image = unsafe { self.raw.create_image(&asked, None) }.map_err(refused)?;
@@ -337,6 +340,8 @@ impl Vulkan {
 pub(in crate::gpu) struct Image {
     /// As wgpu knows it.
     pub(in crate::gpu) texture: wgpu::Texture,
+    /// Where that has its channels.
+    pub(in crate::gpu) layout: Layout,
     raw: vk::Image,
 }
 

@@ -11,7 +11,7 @@ use wgpu::hal::vulkan as hal;
 
 use super::Paths;
 use crate::geometry::Size;
-use crate::pixel::{Fourcc, Modifier};
+use crate::pixel::{Fourcc, Layout, Modifier};
 
 /// What is asked of a device beyond what wgpu asks for, where it has it.
 const EXTENSIONS: [&CStr; 7] = [
@@ -26,9 +26,8 @@ const EXTENSIONS: [&CStr; 7] = [
 ];
 /// Pages are no smaller: what is mapped is mapped in these.
 const PAGE: usize = 4096;
-/// What is done with images of others, and what a form has to be able to for that.
-pub(in crate::gpu) const READ: vk::ImageUsageFlags = vk::ImageUsageFlags::TRANSFER_SRC;
-const FEATURE: vk::FormatFeatureFlags = vk::FormatFeatureFlags::TRANSFER_SRC;
+/// What is done with images of others.
+pub(in crate::gpu) const READ: vk::ImageUsageFlags = vk::ImageUsageFlags::SAMPLED;
 
 /// A device below wgpu.
 pub(in crate::gpu) struct Vulkan {
@@ -170,20 +169,32 @@ impl Vulkan {
 
     /// The modifiers of images of a format that it can take.
     pub(in crate::gpu) fn modifiers(&self, fourcc: Fourcc) -> Vec<Modifier> {
-        let taken = |(format, _)| self.forms(format, READ, vk::ExternalMemoryFeatureFlags::IMPORTABLE);
-        formats(fourcc).map(taken).unwrap_or_default().iter().map(|form| form.modifier).collect()
+        let taken = |known| self.forms(&known, READ, vk::ExternalMemoryFeatureFlags::IMPORTABLE);
+        known(fourcc).map(taken).unwrap_or_default().iter().map(|form| form.modifier).collect()
     }
 
     /// The forms in which it reads images of a format, and can take them for this use, or hand them out.
     pub(in crate::gpu) fn forms(
         &self,
-        format: vk::Format,
+        known: &Known,
         usage: vk::ImageUsageFlags,
         way: vk::ExternalMemoryFeatureFlags,
     ) -> Vec<Form> {
         if !self.paths.modifiers {
             return Vec::new();
         }
+        let [lies, read] = known.formats.map(|format| self.readable(format));
+        let form = |m: &vk::DrmFormatModifierPropertiesEXT| {
+            let modifier = m.drm_format_modifier;
+            read.iter().find(|read| read.drm_format_modifier == modifier)?;
+            let largest = self.largest(known, modifier, usage, way)?;
+            Some(Form { modifier: Modifier(modifier), planes: m.drm_format_modifier_plane_count as usize, largest })
+        };
+        lies.iter().filter_map(form).collect()
+    }
+
+    /// The modifiers with which shaders read a format.
+    fn readable(&self, format: vk::Format) -> Vec<vk::DrmFormatModifierPropertiesEXT> {
         let mut list = vk::DrmFormatModifierPropertiesListEXT::default();
         let mut all = vk::FormatProperties2::default().push_next(&mut list);
         // SAFETY: the physical device is the instance's and has the extension; without room only the number is told.
@@ -194,19 +205,14 @@ impl Vulkan {
         let mut all = vk::FormatProperties2::default().push_next(&mut list);
         // SAFETY: as above, with room for as many as were told.
         unsafe { self.instance.get_physical_device_format_properties2(self.physical, format, &mut all) };
-        let read = found.iter().filter(|m| m.drm_format_modifier_tiling_features.contains(FEATURE));
-        let form = |m: &vk::DrmFormatModifierPropertiesEXT| {
-            let largest = self.largest(format, m.drm_format_modifier, usage, way)?;
-            let planes = m.drm_format_modifier_plane_count as usize;
-            Some(Form { modifier: Modifier(m.drm_format_modifier), planes, largest })
-        };
-        read.filter_map(form).collect()
+        found.retain(|m| m.drm_format_modifier_tiling_features.contains(vk::FormatFeatureFlags::SAMPLED_IMAGE));
+        found
     }
 
     /// The largest image of a format, modifier and use that can be taken or handed out; none when there is none.
     fn largest(
         &self,
-        format: vk::Format,
+        known: &Known,
         modifier: u64,
         usage: vk::ImageUsageFlags,
         way: vk::ExternalMemoryFeatureFlags,
@@ -214,13 +220,18 @@ impl Vulkan {
         let mut tiling = vk::PhysicalDeviceImageDrmFormatModifierInfoEXT::default().drm_format_modifier(modifier);
         let mut from = vk::PhysicalDeviceExternalImageFormatInfo::default()
             .handle_type(vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT);
-        let asked = vk::PhysicalDeviceImageFormatInfo2::default()
-            .format(format)
+        let mut views = vk::ImageFormatListCreateInfo::default().view_formats(&known.formats);
+        let mut asked = vk::PhysicalDeviceImageFormatInfo2::default()
+            .format(known.format())
             .ty(vk::ImageType::TYPE_2D)
             .tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT)
             .usage(usage)
+            .flags(known.flags())
             .push_next(&mut from)
             .push_next(&mut tiling);
+        if !known.flags().is_empty() {
+            asked = asked.push_next(&mut views);
+        }
         let mut outside = vk::ExternalImageFormatProperties::default();
         let mut told = vk::ImageFormatProperties2::default().push_next(&mut outside);
         // SAFETY: the physical device is the instance's, and has the extensions that the structures are of.
@@ -229,6 +240,7 @@ impl Vulkan {
         let able = outside.external_memory_properties.external_memory_features;
         able.contains(way).then_some(most)
     }
+
     /// Has the next submission wait for a fence of the kernel's. The caller lets nothing else be submitted in between.
     pub(in crate::gpu) fn wait_for(&self, queue: &wgpu::Queue, fence: OwnedFd) -> Result<Wait, String> {
         let import = self.semaphore_fd.as_ref().ok_or("it cannot wait for fences")?;
@@ -279,15 +291,45 @@ impl Drop for Vulkan {
     }
 }
 
-/// Vulkan's name of a format, and one that wgpu knows of as many bits.
-pub(in crate::gpu) fn formats(fourcc: Fourcc) -> Option<(vk::Format, wgpu::TextureFormat)> {
-    Some(match fourcc {
+/// How images of a format are read.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gpu) struct Known {
+    /// Vulkan's name of the format, and of the one that it is read as: of as many bits, in the same places.
+    pub(in crate::gpu) formats: [vk::Format; 2],
+    /// wgpu's name of the latter,
+    pub(in crate::gpu) shown: wgpu::TextureFormat,
+    /// and where that has its channels.
+    pub(in crate::gpu) layout: Layout,
+}
+
+impl Known {
+    /// Of images that are made.
+    pub(in crate::gpu) fn format(&self) -> vk::Format {
+        self.formats[0]
+    }
+
+    /// What images are made with, beside a list of both formats, where they are read as another one.
+    pub(in crate::gpu) fn flags(&self) -> vk::ImageCreateFlags {
+        let [lies, read] = self.formats;
+        if lies == read { vk::ImageCreateFlags::empty() } else { vk::ImageCreateFlags::MUTABLE_FORMAT }
+    }
+}
+
+/// How images of a format are read, where they can be.
+pub(in crate::gpu) fn known(fourcc: Fourcc) -> Option<Known> {
+    let (lies, shown) = match fourcc {
         Fourcc::XRGB8888 | Fourcc::ARGB8888 => (vk::Format::B8G8R8A8_UNORM, wgpu::TextureFormat::Bgra8Unorm),
         Fourcc::XBGR8888 | Fourcc::ABGR8888 => (vk::Format::R8G8B8A8_UNORM, wgpu::TextureFormat::Rgba8Unorm),
         Fourcc::XRGB2101010 => (vk::Format::A2R10G10B10_UNORM_PACK32, wgpu::TextureFormat::Rgb10a2Unorm),
         Fourcc::XBGR2101010 => (vk::Format::A2B10G10R10_UNORM_PACK32, wgpu::TextureFormat::Rgb10a2Unorm),
         _ => return None,
-    })
+    };
+    let (read, layout) = match lies {
+        // wgpu has none with red above blue: red is read as blue, and put where it lay
+        vk::Format::A2R10G10B10_UNORM_PACK32 => (vk::Format::A2B10G10R10_UNORM_PACK32, Fourcc::XBGR2101010.layout()),
+        lies => (lies, fourcc.layout()),
+    };
+    Some(Known { formats: [lies, read], shown, layout: layout? })
 }
 
 pub(in crate::gpu) fn refused(error: vk::Result) -> String {

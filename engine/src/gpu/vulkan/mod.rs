@@ -2,7 +2,7 @@
 
 mod ffi;
 
-pub(super) use ffi::{READ, Vulkan, Wait, formats, open, paths, refused};
+pub(super) use ffi::{Known, READ, Vulkan, Wait, known, open, paths, refused};
 
 /// Ways in which a device reads memory of others where it lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
