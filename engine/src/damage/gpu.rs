@@ -355,9 +355,11 @@ impl DamageEngine for GpuDamage {
 
     fn abandon(&mut self) {
         // a source gets its memory back when nothing reads it any more
-        if let Some(picture) = self.picture.take_if(|picture| picture.under_way() > 0) {
+        if let Some(picture) = &mut self.picture {
             picture.finish(HUNG);
+            picture.let_go();
         }
+        self.picture.take_if(|picture| picture.under_way() > 0);
         self.waiting.clear();
         self.answers.clear();
         self.cpu.abandon();

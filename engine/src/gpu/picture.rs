@@ -403,6 +403,14 @@ impl GpuPicture {
         }
     }
 
+    /// Lets go of all memory of sources, once the device is done with it.
+    pub fn let_go(&mut self) {
+        self.imports = Imports::default();
+        self.slots.iter_mut().for_each(|slot| slot.import = None);
+        // wgpu lets go of what was dropped when it looks
+        let _ = self.device.device.poll(wgpu::PollType::Poll);
+    }
+
     /// New pictures under way.
     pub fn under_way(&self) -> usize {
         self.flight.len()
