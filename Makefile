@@ -51,6 +51,7 @@ doc: ## the documentation of all crates, in target/doc
 
 audit: ## licences, banned crates and sources of everything we build on
 	@packaging/install-cargo-deny $(TOOLS)
+	$(CARGO) fetch --quiet --locked
 	$(TOOLS)/bin/cargo-deny --offline --log-level error check licenses bans sources
 
 aarch64: ## 64-bit ARM: type-check the server, run the kernel tests under qemu

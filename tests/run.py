@@ -41,7 +41,7 @@ def command_of(group, program, limit):
     """How a test program of a group is run. One test at a time where they share screens or devices."""
     if group == "guest":
         # the guest ends by itself, so that its last words are not lost
-        return [GUEST, "--vulkan", "--timeout", str(limit - 60), "--", program, "--test-threads=1"]
+        return [GUEST, "--vulkan", "--screens", "3", "--timeout", str(limit - 60), "--", program, "--test-threads=1"]
     return [program] + (["--test-threads=1"] if group == "desktop" else [])
 
 

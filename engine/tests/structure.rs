@@ -32,8 +32,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     ("policy", &["auth"], &[]),
     // helper: who connects to the journal once the server is shut in
     ("audit", &["auth", "policy", "helper"], &[]),
-    // auth, security: what the process that holds secrets is asked for
-    ("helper", &["auth", "security"], &["rfb::limits", "channel"]),
+    // auth, security: what the process that holds secrets is asked for; capture: what looks at screens
+    ("helper", &["auth", "security"], &["rfb::limits", "channel", "engine::capture"]),
     ("input", &["helper"], &["rfb", "engine::geometry"]),
     ("clipboard", &[], &["rfb"]),
     ("backend", &["input", "clipboard", "helper"], &["engine::capture"]),

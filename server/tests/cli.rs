@@ -417,11 +417,13 @@ fn strangers_are_capped_and_those_who_are_in_do_not_count() {
 }
 
 #[test]
-fn the_log_can_be_json_and_sources_that_are_not_built_are_refused() {
-    let output =
-        run(&["serve", "--source", "kms", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"]);
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("not in this build"));
+fn the_log_can_be_json_and_a_helper_that_is_not_there_is_named() {
+    let words = ["serve", "--source", "kms", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"];
+    let output = farpane(&words).env("FARPANE_KMS_SOCKET", "/nonexistent/kms").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no helper at /nonexistent/kms: No such file or directory (os error 2); as root: ")
+    );
     assert!(stderr(&output).lines().next().unwrap().starts_with("{\"timestamp\""), "{}", stderr(&output));
 }
 

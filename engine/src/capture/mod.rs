@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "wayland", feature = "x11"))]
 mod bands;
+#[cfg(feature = "kms")]
+pub mod drm;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;
 pub mod replay;
@@ -125,6 +127,9 @@ pub trait Source: Send {
 
     /// A frame could not be read by anybody and was dropped: others are wanted, and the next one whole.
     fn unreadable(&mut self) {}
+
+    /// A frame was compared with the one before, and whether anything differed.
+    fn compared(&mut self, _changed: bool, _now: Instant) {}
 
     /// Bytes of pixels that the source copied by itself on their way from the desktop's memory to the frames' so far: none where
     /// frames lie where the desktop wrote them.

@@ -277,6 +277,7 @@ impl Worker {
                 Progress::Done(damage) => {
                     self.tickets.pop_front();
                     self.shared.stats.damage.add(since.elapsed());
+                    self.source.compared(!damage.changed.is_empty() || !damage.copied.is_empty(), now);
                     self.publish(&damage);
                     self.damage.recycle(damage);
                 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::backend::discover::{self, Environment, RouteState};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Config, ConfigError, Layers, Overrides, POLICY_FOLDER, Policy};
+use crate::config::{Config, ConfigError, Layers, LogSection, Overrides, POLICY_FOLDER, Policy};
 use crate::helper::InProcess;
 use crate::helper::private::PrivateError;
 use crate::security::PasswordError;
@@ -166,8 +166,14 @@ fn environment(clipboard: ClipboardOptions) -> Environment {
     env.runtime_dir = text("XDG_RUNTIME_DIR").map(PathBuf::from);
     env.session_bus = text("DBUS_SESSION_BUS_ADDRESS");
     env.pipewire_remote = text("PIPEWIRE_REMOTE");
+    env.kms_helper = text("FARPANE_KMS_SOCKET").map(PathBuf::from);
     env.clipboard = clipboard;
     env
+}
+
+/// Begins to log, for commands that are no server.
+pub fn log_to_stderr(log: LogSection) {
+    logging::start(log);
 }
 
 /// What could be shared here, one line each, with the reason for every no.

@@ -57,6 +57,7 @@ pub(super) fn clipboard(config: &Config) -> ClipboardOptions {
 pub(super) fn look(config: &Config) -> Result<Found, AppError> {
     let mut env = environment(clipboard(config));
     env.state = state_folder(config).ok();
+    env.keyboard = config.input.keyboard.clone();
     backend::find(&config.source, &env).map_err(cannot_open)
 }
 

@@ -15,6 +15,7 @@ use farpane_engine::frame::DmaBufs;
 use super::SourceSpec;
 use crate::clipboard::ClipboardOptions;
 use crate::helper::Opener;
+use crate::input::layout::LayoutName;
 #[cfg(feature = "x11")]
 use displays::routes as x11_routes;
 #[cfg(feature = "x11")]
@@ -42,6 +43,10 @@ pub struct Environment {
     pub session_bus: Option<String>,
     /// `PIPEWIRE_REMOTE`: a socket's name, or its path.
     pub pipewire_remote: Option<String>,
+    /// `FARPANE_KMS_SOCKET`.
+    pub kms_helper: Option<PathBuf>,
+    /// The keyboard's layout where a desktop does not tell it; the system's when none.
+    pub keyboard: Option<LayoutName>,
     /// Where the server keeps what it needs the next time.
     pub state: Option<PathBuf>,
     /// The user.
@@ -66,6 +71,8 @@ impl Environment {
             runtime_dir: None,
             session_bus: None,
             pipewire_remote: None,
+            kms_helper: None,
+            keyboard: None,
             state: None,
             uid,
             opener,
@@ -141,6 +148,8 @@ pub enum Rank {
     FoundPortal,
     /// An X display that lets us in.
     FoundX11,
+    /// What the machine's screens show, whosever it is.
+    Screens,
 }
 
 impl Rank {
@@ -151,6 +160,7 @@ impl Rank {
             Self::NamedX11 => "named by DISPLAY",
             Self::FoundWayland | Self::FoundPortal => "the Wayland session that is there",
             Self::FoundX11 => "the first that lets us in",
+            Self::Screens => "there is no session of this user's",
         }
     }
 }
@@ -235,7 +245,7 @@ pub fn probe(env: &Environment) -> Vec<Route> {
     routes.push(portal_route(env, !sockets.is_empty()));
     routes.push(wlroots_route(env));
     routes.push(pipewire_route(env));
-    routes.push(Route::unusable(SourceSpec::Kms(None), "kernel outputs", NOT_BUILT, ""));
+    routes.push(kms_route(env));
     routes.push(Route {
         source: SourceSpec::Synthetic(Default::default()),
         what: "built-in scene".into(),
@@ -244,6 +254,52 @@ pub fn probe(env: &Environment) -> Vec<Route> {
         details: Vec::new(),
     });
     routes
+}
+
+#[cfg(not(feature = "kms"))]
+fn kms_route(_env: &Environment) -> Route {
+    Route::unusable(SourceSpec::Kms(None), "screens", NOT_BUILT, "")
+}
+
+/// The screens of graphics cards, by the helper; without one those that are seen from here.
+#[cfg(feature = "kms")]
+fn kms_route(env: &Environment) -> Route {
+    use super::kms;
+    let source = SourceSpec::Kms(None);
+    match kms::look(&kms_socket(env), &*env.opener) {
+        Ok(screens) if screens.is_empty() => {
+            let advice = "switch one on; for a machine without any, see docs/kms.md";
+            Route { details: kms::cards(), ..Route::unusable(source, "screens", "none is lit", advice) }
+        }
+        Ok(screens) => {
+            let what = "screens of graphics cards".into();
+            Route {
+                source,
+                what,
+                state: RouteState::Usable,
+                rank: Some(Rank::Screens),
+                details: kms::details(&screens),
+            }
+        }
+        Err(error) => Route { details: kms::cards(), ..Route::unusable(source, "screens", &error.to_string(), "") },
+    }
+}
+
+/// Where the helper is that looks at screens.
+#[cfg(feature = "kms")]
+fn kms_socket(env: &Environment) -> PathBuf {
+    let usual = || env.root.join(crate::helper::kms::SOCKET.trim_start_matches('/'));
+    env.kms_helper.clone().unwrap_or_else(usual)
+}
+
+/// Screens, and the keyboard that their desktop is taken to have.
+#[cfg(feature = "kms")]
+pub(super) fn find_kms(
+    env: &Environment,
+    screen: Option<super::KmsTarget>,
+) -> Result<super::kms::Target, super::kms::KmsOpenError> {
+    let (_, map) = super::kms::layout::keyboard_layout(env.keyboard.as_ref(), &env.root)?;
+    Ok(super::kms::Target { socket: kms_socket(env), screen, keyboard: Arc::new(map) })
 }
 
 #[cfg(not(feature = "portal"))]

@@ -1,6 +1,8 @@
 //! One opened desktop: its outputs, input, clipboard and layout, all on one connection.
 
 pub mod discover;
+#[cfg(feature = "kms")]
+pub mod kms;
 mod open;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;

@@ -4,6 +4,8 @@ mod audit;
 mod doctor;
 mod firewall;
 mod helpers;
+#[cfg(feature = "kms")]
+mod kms_helper;
 mod password;
 mod penalties;
 mod session;
@@ -94,6 +96,10 @@ enum Command {
         #[command(subcommand)]
         what: doctor::What,
     },
+    /// Look at the screens of graphics cards, and make input devices, for servers that may not; runs as root
+    #[cfg(feature = "kms")]
+    #[command(name = "kms-helper")]
+    ScreenHelper(kms_helper::KmsHelperArgs),
     /// Print the man page
     Man,
     /// Starts helpers for a server that has shut itself in, and again when they end; started by `serve`
@@ -364,6 +370,8 @@ fn run(cli: Cli) -> Result<(), AppError> {
             Ok(())
         }
         Command::Doctor { what } => doctor::run(what),
+        #[cfg(feature = "kms")]
+        Command::ScreenHelper(args) => kms_helper::run(args, log(log_format, log_level)),
         Command::Man => {
             say(&man()?);
             Ok(())
@@ -412,7 +420,7 @@ mod tests {
         ] {
             assert!(page.contains(word), "{word}");
         }
-        assert!(!page.contains("HELPER"), "what nobody types is not in it");
+        assert!(!page.contains("OPEN\\-HELPER"), "what nobody types is not in it");
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub use layers::{Attempt, Explained, Layers, Origin};
 pub use nearest::nearest;
 pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
-    CaptureSection, DmaBufUse, EncodeSection, Gatekeeping, GpuUse, ListenerSection, LogFormat, LogLevel, LogSection,
-    NetworkSection, RangeError, SecurityList, SessionSection, Shared,
+    CaptureSection, DmaBufUse, EncodeSection, Gatekeeping, GpuUse, InputSection, ListenerSection, LogFormat, LogLevel,
+    LogSection, NetworkSection, RangeError, SecurityList, SessionSection, Shared,
 };
 
 /// The effective configuration.
@@ -65,6 +65,8 @@ pub struct Config {
     pub session: SessionSection,
     /// Capture.
     pub capture: CaptureSection,
+    /// Input.
+    pub input: InputSection,
     /// Encoding.
     pub encode: EncodeSection,
     /// Connections.
@@ -94,6 +96,7 @@ impl Default for Config {
             sandbox: sandbox::Mode::On,
             session: SessionSection::default(),
             capture: CaptureSection::default(),
+            input: InputSection::default(),
             encode: EncodeSection::default(),
             network: NetworkSection::default(),
             log: LogSection::default(),

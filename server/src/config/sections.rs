@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::input::layout::LayoutName;
 use crate::net::{HostPort, ListenAddr, ListenerSettings, UnixPeers, limits};
 use crate::security::SecurityKind;
 use crate::session;
@@ -341,6 +342,15 @@ impl std::str::FromStr for GpuUse {
             other => Err(format!("{other:?} (expected auto, off or force)")),
         }
     }
+}
+
+/// `[input]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InputSection {
+    /// The desktop's keyboard layout, where it does not tell (KMS): `de`, `de:nodeadkeys,caps:escape`. The system's when none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyboard: Option<LayoutName>,
 }
 
 /// `[encode]`.

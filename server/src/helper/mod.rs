@@ -7,6 +7,8 @@
 pub mod auth_helper;
 mod calls;
 pub mod folder;
+#[cfg(feature = "kms")]
+pub mod kms;
 mod log_file;
 pub mod open_helper;
 pub mod opener;
@@ -14,6 +16,8 @@ pub mod private;
 mod relay;
 mod spawn;
 pub mod start_helper;
+#[cfg(feature = "kms")]
+pub mod uinput;
 pub mod wire;
 
 pub use auth_helper::{RemoteCertificates, RemoteKeys};

@@ -62,6 +62,8 @@ pub enum OpenRequest {
     State(PathBuf),
     /// A connection to a Wayland compositor's socket.
     Wayland(PathBuf),
+    /// A connection to the process that looks at screens.
+    KmsHelper(PathBuf),
     /// The file of an audit log, locked, for reading and appending; made where it is not there.
     Log(PathBuf),
     /// The next file of an audit log, after the one that is there was put aside.
@@ -87,6 +89,7 @@ impl fmt::Display for OpenRequest {
             | OpenRequest::PipeWire(path)
             | OpenRequest::State(path)
             | OpenRequest::Wayland(path)
+            | OpenRequest::KmsHelper(path)
             | OpenRequest::Log(path)
             | OpenRequest::NextLog { path, .. } => write!(f, "{}", path.display()),
         }
@@ -131,7 +134,9 @@ pub struct InProcess;
 impl Opener for InProcess {
     fn open(&self, request: &OpenRequest) -> Result<OwnedFd, OpenerError> {
         match request {
-            OpenRequest::Display(DisplayAddress::Unix(path)) | OpenRequest::Wayland(path) => {
+            OpenRequest::Display(DisplayAddress::Unix(path))
+            | OpenRequest::Wayland(path)
+            | OpenRequest::KmsHelper(path) => {
                 UnixStream::connect(path).map(OwnedFd::from).map_err(|source| at(path, source))
             }
             OpenRequest::Display(DisplayAddress::Tcp { host, number }) => {

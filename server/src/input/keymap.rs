@@ -187,6 +187,14 @@ pub fn char_of(keysym: u32) -> Option<char> {
     }
 }
 
+/// What a keysym is called in the log.
+pub fn named(keysym: u32) -> String {
+    match char_of(keysym) {
+        Some(ch) => format!("U+{:04X}", u32::from(ch)),
+        None => format!("keysym {keysym:#x}"),
+    }
+}
+
 /// A letter's small and capital keysym, when it has just one of each.
 fn cases(keysym: u32) -> Option<[u32; 2]> {
     let ch = char_of(keysym)?;

@@ -37,4 +37,12 @@ impl Locks {
         let on = |mask: u8, bit: u8| if self.mods & mask != 0 { bit } else { 0 };
         u8::from(self.scroll) | on(num_lock, 2) | on(LOCK, 4)
     }
+
+    /// Takes over lock keys as RFB's LED state has them; other locks and the group stay.
+    pub fn show(&mut self, leds: u8, num_lock: u8) {
+        self.scroll = leds & 1 != 0;
+        for (bit, mask) in [(2, num_lock), (4, LOCK)] {
+            self.mods = if leds & bit != 0 { self.mods | mask } else { self.mods & !mask };
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! Input from clients: keys and the pointer, on their way to the desktop.
 
+#[cfg(any(feature = "portal", feature = "kms"))]
+pub mod keyboard;
 pub mod keymap;
+pub mod layout;
 pub mod locks;
 #[cfg(any(feature = "x11", feature = "wayland"))]
 pub mod queue;

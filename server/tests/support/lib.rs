@@ -17,6 +17,7 @@ pub mod painter;
 pub mod pam;
 mod raw;
 pub mod rsa_aes;
+pub mod screens;
 pub mod secrets;
 mod server;
 pub mod sway;

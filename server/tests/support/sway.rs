@@ -18,6 +18,8 @@ pub struct Sway {
     /// Its folder, `XDG_RUNTIME_DIR` of its clients, removed at the end.
     pub dir: PathBuf,
     outputs: usize,
+    /// Hands it the card, where it drives one.
+    seat: Option<Child>,
 }
 
 impl Sway {
@@ -34,14 +36,8 @@ impl Sway {
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a temporary directory");
         private(&dir);
-        let mut config = String::from("default_border none\nxwayland disable\nfocus_follows_mouse no\n");
-        let mut x = 0;
-        for (i, size) in sizes.iter().enumerate() {
-            let width: u32 = size.split('x').next().and_then(|w| w.parse().ok()).expect("a size like 640x480");
-            config.push_str(&format!("output HEADLESS-{} resolution {size} position {x},0\n", i + 1));
-            x += width;
-        }
-        std::fs::write(dir.join("sway.conf"), config).expect("a file");
+        let names: Vec<String> = (1..=sizes.len()).map(|i| format!("HEADLESS-{i}")).collect();
+        configure(&dir, &names.iter().map(String::as_str).zip(sizes.iter().copied()).collect::<Vec<_>>());
         let child = match launch(&dir, sizes.len()) {
             Ok(child) => child,
             Err(error) => {
@@ -49,9 +45,38 @@ impl Sway {
                 return None;
             }
         };
-        let mut sway = Self { child, dir, outputs: sizes.len() };
+        let mut sway = Self { child, dir, outputs: sizes.len(), seat: None };
         sway.wait();
         Some(sway)
+    }
+
+    /// Starts one on a graphics card's screens, of these connectors and sizes, side by side. It is user 65534, and a seat daemon of its own hands it the
+    /// card: for machines of the test's own, where this is root and nobody else is at the card.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_on_card(card: &str, screens: &[(&str, &str)]) -> Self {
+        let dir = std::env::temp_dir().join(format!("farpane-sway-card-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        private(&dir);
+        std::os::unix::fs::chown(&dir, Some(65_534), Some(65_534)).expect("this is root");
+        configure(&dir, screens);
+        let mut seat = Command::new("seatd");
+        let seat = seat.args(["-u", "nobody"]).env("SEATD_VTBOUND", "0").stdin(Stdio::null()).stderr(Stdio::null());
+        let seat = seat.spawn().expect("seatd is installed");
+        let end = Instant::now() + PATIENCE;
+        while !Path::new("/run/seatd.sock").exists() {
+            assert!(Instant::now() < end, "no seat");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=44", "--clear-groups", "sway"]);
+        command.envs([("LIBSEAT_BACKEND", "seatd"), ("WLR_BACKENDS", "drm"), ("WLR_DRM_DEVICES", card)]);
+        let child = run(command, &dir).expect("sway is installed");
+        let mut sway = Self { child, dir, outputs: screens.len(), seat: Some(seat) };
+        sway.wait();
+        sway
     }
 
     /// Starts it again in the same place, after [`Sway::kill`].
@@ -147,9 +172,11 @@ impl Sway {
 
     /// Ends it now.
     pub fn kill(&mut self) {
-        // it may have ended already
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // they may have ended already
+        for child in [Some(&mut self.child), self.seat.as_mut()].into_iter().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         // a lock that nobody holds would lead the next one to another name
         for left in [DISPLAY.to_owned(), format!("{DISPLAY}.lock"), "sway.sock".to_owned()] {
             let _ = std::fs::remove_file(self.dir.join(left));
@@ -162,6 +189,18 @@ impl Drop for Sway {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Writes sway's configuration: these outputs and sizes, side by side.
+fn configure(dir: &Path, outputs: &[(&str, &str)]) {
+    let mut config = String::from("default_border none\nxwayland disable\nfocus_follows_mouse no\n");
+    let mut x = 0;
+    for (name, size) in outputs {
+        let width: u32 = size.split('x').next().and_then(|w| w.parse().ok()).expect("a size like 640x480");
+        config.push_str(&format!("output {name} resolution {size} position {x},0\n"));
+        x += width;
+    }
+    std::fs::write(dir.join("sway.conf"), config).expect("a file");
 }
 
 fn private(dir: &Path) {
@@ -177,6 +216,12 @@ fn launch(dir: &Path, outputs: usize) -> std::io::Result<Child> {
         which("sway")?;
         command.args(["-U", "--map-user=1000", "--map-group=1000", "sway"]);
     }
+    command.env("WLR_BACKENDS", "headless").env("WLR_HEADLESS_OUTPUTS", outputs.to_string());
+    run(command, dir)
+}
+
+/// Starts sway by a command that ends with its name.
+fn run(mut command: Command, dir: &Path) -> std::io::Result<Child> {
     let log = std::fs::File::create(dir.join("sway.log"))?;
     command
         // sway 1.7 takes one output's scanned-out window for another's and draws both again and again
@@ -187,9 +232,7 @@ fn launch(dir: &Path, outputs: usize) -> std::io::Result<Child> {
         .env("XDG_RUNTIME_DIR", dir)
         .env("HOME", dir)
         .env("SWAYSOCK", dir.join("sway.sock"))
-        .env("WLR_BACKENDS", "headless")
         .env("WLR_RENDERER", "pixman")
-        .env("WLR_HEADLESS_OUTPUTS", outputs.to_string())
         .env("WLR_LIBINPUT_NO_DEVICES", "1")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

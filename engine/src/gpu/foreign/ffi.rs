@@ -1,7 +1,7 @@
 //! Memory of others as buffers and images of a device: what wgpu does not expose, through `ash`.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use ash::vk;
@@ -267,8 +267,8 @@ impl Vulkan {
         let taken = told
             .map_err(refused)
             .and_then(|()| self.allocate(parts, len, fits.memory_type_bits, any, &mut import, dedicated));
-        // the memory has the descriptor as soon as there is any
-        if parts.memory == vk::DeviceMemory::null() {
+        // the memory has the descriptor as soon as there is any; drivers that close it where they make none (Mesa's lavapipe) have no right to
+        if parts.memory == vk::DeviceMemory::null() && is_same(fd, from) {
             drop(ours());
         }
         taken
@@ -352,4 +352,13 @@ pub(in crate::gpu) enum Foreign<'a> {
     Buffer(&'a wgpu::Buffer),
     /// An image.
     Image(&'a Image),
+}
+
+/// Whether a number is that of an open descriptor of a dma-buf, and of no other file.
+fn is_same(fd: RawFd, buffer: &DmaBuf) -> bool {
+    // SAFETY: the number is no descriptor of anybody's here: it is asked after and nothing else, whether it is open or not.
+    let asked = unsafe { BorrowedFd::borrow_raw(fd) };
+    let file = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let known = rustix::fs::fstat(buffer.as_fd()).map(file);
+    rustix::fs::fstat(asked).map(file) == known && known.is_ok()
 }

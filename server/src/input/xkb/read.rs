@@ -208,7 +208,7 @@ impl<'a> Found<'a> {
                         self.entries.insert(code, entry(inner));
                     }
                 }
-                Some("modifier_map") => {
+                Some("modifier_map" | "mod_map" | "modmap") => {
                     let Some(bits) = line.plain().and_then(real) else { continue };
                     while let Some(token) = line.next() {
                         if let Word::Key(name) = token.word

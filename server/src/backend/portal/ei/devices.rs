@@ -11,9 +11,9 @@ use reis::{Interface, ei};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::super::layout::Monitor;
-use super::keys::{Keyboard, Stroke};
 use super::regions::{Region, place};
 use crate::input::KeyInput;
+use crate::input::keyboard::{Keyboard, Stroke};
 use crate::input::xkb::{XkbMap, shared_text};
 
 /// Devices of one connection at most.

@@ -8,7 +8,6 @@
 //! Tested against a server of the tests' own (`tests/desktop_portal/ei.rs`).
 
 mod devices;
-mod keys;
 mod regions;
 
 use std::collections::HashSet;
@@ -27,7 +26,7 @@ use super::input::Tell;
 use super::layout::Monitor;
 use super::session::{KEYBOARD, POINTER};
 use crate::input::KeyInput;
-use crate::input::keymap::char_of;
+use crate::input::keymap::named;
 use devices::Devices;
 
 /// How we call ourselves.
@@ -193,10 +192,7 @@ impl Ei {
     fn lacks(&mut self, keysym: u32) {
         self.not_typed += 1;
         if self.named.len() < MOST_NAMED && self.named.insert(keysym) {
-            let name = match char_of(keysym) {
-                Some(ch) => format!("U+{:04X}", u32::from(ch)),
-                None => format!("keysym {keysym:#x}"),
-            };
+            let name = named(keysym);
             tracing::warn!(
                 "{name} is in no level of the desktop's layout: not typed; add a layout that has it, use a viewer that sends scan \
                  codes, or paste"

@@ -1,16 +1,16 @@
-//! The keyboard that a desktop gives away: from a client's keys to its keys. Pure.
+//! A keyboard whose map cannot be changed, as the portal and KMS have them: from a client's keys to its keys. Pure.
 //!
 //! A key with a scan code goes as that key; one without is looked up in the keyboard's own map and goes with the modifiers that it needs.
-//! The map cannot be added to: what it lacks is said. Keys that are held are told once, the desktop repeats them itself.
+//! What the map lacks is said. Keys that are held are told once, the desktop repeats them itself.
 //!
 //! Modifiers that are held are those that were pressed here: what the desktop tells of them comes late, and would be wrong between two
 //! keys of a text. Locks and the group come from the desktop, and from keys pressed here until it tells.
 
-use crate::input::KeyInput;
-use crate::input::locks::Locks;
-use crate::input::scancode::x_keycode;
-use crate::input::typist::{KeyboardState, Step, Typist};
-use crate::input::xkb::XkbMap;
+use super::KeyInput;
+use super::locks::Locks;
+use super::scancode::x_keycode;
+use super::typist::{KeyboardState, Step, Typist};
+use super::xkb::XkbMap;
 
 /// XKB counts keys from 8 on.
 const X_OFFSET: u8 = 8;
@@ -58,6 +58,11 @@ impl Keyboard {
     pub fn told(&mut self, locked: u32, group: u32) {
         self.locks.mods = u8::try_from(locked & REAL).unwrap_or(0);
         self.locks.group = u8::try_from(group).unwrap_or(0);
+    }
+
+    /// The desktop shows lock keys: bit 0 scroll, 1 num, 2 caps. Of the group they say nothing.
+    pub fn shown(&mut self, leds: u8) {
+        self.locks.show(leds, self.map.num_lock);
     }
 
     /// The desktop has let go of everything by itself.
@@ -169,6 +174,17 @@ mod tests {
         assert!(board.release_all().is_empty());
         board.told(u32::MAX, u32::MAX);
         assert_eq!(board.leds(), 6);
+    }
+
+    #[test]
+    fn lights_are_locks() {
+        let mut board = keyboard();
+        for leds in [7, 4, 2, 1, 0] {
+            board.shown(leds);
+            assert_eq!(board.leds(), leds);
+        }
+        board.shown(4);
+        assert_eq!(board.key(key(true, 0x41, None)), Some(vec![(30, true)]), "Caps Lock gives the capital");
     }
 
     proptest! {
