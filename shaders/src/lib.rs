@@ -18,6 +18,8 @@ pub const FEW: u32 = 16;
 pub const MANY: u32 = FEW + 1;
 /// Words before the list of places that `compact` writes: the numbers of changed cells and of their packed words, then padding.
 pub const HEAD_WORDS: u32 = 4;
+/// Words before the list of changed cells that the compare writes: the arguments of a dispatch of one workgroup for each, and their number.
+pub const CHANGED_WORDS: u32 = 4;
 
 /// Words of a packed cell. One of few colours is its colours, then, where these are two or more, the index of each pixel among them: of two in 1
 /// bit, of more in 4, rows of 64 without gaps, the first pixel in the lowest bits, zero outside the picture.
@@ -56,7 +58,8 @@ pub struct Shader {
 
 /// Compares the jobs' pixels with the resident picture, which becomes the new one. One workgroup a [`Job`], in any number of rows.
 ///
-/// Bindings: [`Picture`]; jobs; new pixels; resident picture; a [`Record`] and a bit for each cell, all zero before.
+/// Bindings: [`Picture`]; jobs; new pixels; resident picture; a [`Record`] for each cell, all zero before; [`CHANGED_WORDS`], zero before, and room for each
+/// cell's index.
 pub const TILE_DIFF: Shader = Shader {
     name: "tile_diff",
     source: sources::TILE_DIFF,
@@ -72,9 +75,9 @@ pub const IMAGE_DIFF: Shader = Shader {
     bindings: &[Binding::Uniform, Binding::Read, Binding::Image, Binding::Write, Binding::Write, Binding::Write],
 };
 
-/// Counts and lists the colours of the changed cells of the resident picture. One workgroup a cell: columns by rows.
+/// Counts and lists the colours of the changed cells of the resident picture. One workgroup a changed cell, in any number of rows.
 ///
-/// Bindings: [`Picture`]; bitmap; resident picture; the number of colours of each cell ([`MANY`] for more than [`FEW`]), all zero before;
+/// Bindings: [`Picture`]; what the compare lists; resident picture; the number of colours of each cell ([`MANY`] for more than [`FEW`]), all zero before;
 /// room for [`FEW`] colours of each.
 pub const PALETTE_COUNT: Shader = Shader {
     name: "palette_count",
@@ -82,15 +85,16 @@ pub const PALETTE_COUNT: Shader = Shader {
     bindings: &[Binding::Uniform, Binding::Read, Binding::Read, Binding::Write, Binding::Write],
 };
 
-/// Packs the changed cells of the resident picture. One workgroup a cell: columns by rows.
+/// Packs the changed cells of the resident picture. One workgroup a changed cell, in any number of rows.
 ///
-/// Bindings: [`Picture`]; records; numbers of colours; colours; resident picture; [`HEAD_WORDS`] and a [`Place`] for each changed cell;
-/// [`packed_words`] for each, room for [`CELL_WORDS`].
+/// Bindings: [`Picture`]; what the compare lists; records; numbers of colours; colours; resident picture; [`HEAD_WORDS`], zero before, and a
+/// [`Place`] for each changed cell; [`packed_words`] for each, room for [`CELL_WORDS`].
 pub const COMPACT: Shader = Shader {
     name: "compact",
     source: sources::COMPACT,
     bindings: &[
         Binding::Uniform,
+        Binding::Read,
         Binding::Read,
         Binding::Read,
         Binding::Read,

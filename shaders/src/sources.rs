@@ -8,5 +8,5 @@ macro_rules! source {
 
 pub(crate) const TILE_DIFF: &str = source!("shared/picture", "shared/diff", "tile_diff");
 pub(crate) const IMAGE_DIFF: &str = source!("shared/picture", "shared/diff", "image_diff");
-pub(crate) const PALETTE_COUNT: &str = source!("shared/picture", "palette_count");
-pub(crate) const COMPACT: &str = source!("shared/picture", "compact");
+pub(crate) const PALETTE_COUNT: &str = source!("shared/picture", "shared/changed", "palette_count");
+pub(crate) const COMPACT: &str = source!("shared/picture", "shared/changed", "compact");

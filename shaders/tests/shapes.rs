@@ -9,7 +9,7 @@ fn module(source: &str) -> naga::Module {
 
 #[test]
 fn structures_lie_in_memory_as_the_shaders_have_them() {
-    let mut seen = 0;
+    let (mut seen, mut lists) = (0, 0);
     for shader in ALL {
         for (_, ty) in module(shader.source).types.iter() {
             let (Some(name), TypeInner::Struct { members, span }) = (&ty.name, &ty.inner) else { continue };
@@ -21,6 +21,18 @@ fn structures_lie_in_memory_as_the_shaders_have_them() {
                 "Head" => {
                     let places = members.last().expect("members");
                     assert_eq!(places.offset, 4 * farpane_shaders::HEAD_WORDS, "{}", shader.name);
+                    continue;
+                }
+                "Changed" => {
+                    let cells = members.last().expect("members");
+                    assert_eq!(cells.offset, 4 * farpane_shaders::CHANGED_WORDS, "{}", shader.name);
+                    let heads = members.iter().take(4).filter_map(|m| m.name.as_deref());
+                    assert_eq!(
+                        heads.collect::<Vec<_>>(),
+                        ["columns", "rows", "layers", "count"],
+                        "a dispatch's arguments first"
+                    );
+                    lists += 1;
                     continue;
                 }
                 other => panic!("{}: what is {other}?", shader.name),
@@ -35,6 +47,7 @@ fn structures_lie_in_memory_as_the_shaders_have_them() {
         }
     }
     assert_eq!(seen, 10, "Picture in all, Record in three, Job in two and Place in one");
+    assert_eq!(lists, 4, "Changed in all");
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl Device {
             max_texture_dimension_2d: has.max_texture_dimension_2d,
             ..wgpu::Limits::downlevel_defaults()
         };
-        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 6, ..required_limits };
+        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 7, ..required_limits };
         let times =
             (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS) & adapter.features();
         let asked = wgpu::DeviceDescriptor {

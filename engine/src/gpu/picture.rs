@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use farpane_shaders::{CELL, CELL_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Record};
+use farpane_shaders::{CELL, CELL_WORDS, CHANGED_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Record};
 
 use super::Ring;
 use super::device::{Device, GpuError, one_line};
@@ -35,7 +35,8 @@ pub struct GpuPicture {
     mask: u32,
     pub(super) resident: wgpu::Buffer,
     pub(super) records: wgpu::Buffer,
-    pub(super) bitmap: wgpu::Buffer,
+    /// Which cells changed, and the arguments of a dispatch of one workgroup for each.
+    pub(super) changed: wgpu::Buffer,
     /// How many colours each changed cell has,
     pub(super) counts: wgpu::Buffer,
     /// and which.
@@ -108,12 +109,12 @@ impl GpuPicture {
         if most > limit {
             return Err(room(format!("{most} bytes in one buffer (at most {limit})")));
         }
-        let [resident, records, bitmap, counts, colours] = checked(&device.device, || {
+        let [resident, records, changed, counts, colours] = checked(&device.device, || {
             let buffer = |label, bytes| plain(&device.device, label, bytes);
             [
                 buffer("resident", size.area().max(1) * 4),
                 buffer("records", cells * size_of::<Record>() as u64),
-                buffer("bitmap", cells.div_ceil(32) * 4),
+                list(&device.device, cells),
                 buffer("counts", cells * 4),
                 buffer("colours", cells * u64::from(FEW) * 4),
             ]
@@ -125,7 +126,7 @@ impl GpuPicture {
             mask,
             resident,
             records,
-            bitmap,
+            changed,
             counts,
             colours,
             slots: Vec::new(),
@@ -151,11 +152,13 @@ impl GpuPicture {
             mapped_at_creation: false,
         });
         let jobs = plain(device, "jobs", jobs * size_of::<Job>() as u64);
-        let head = mapped(device, "head", head_bytes(cells), wgpu::BufferUsages::MAP_READ);
+        let cleared = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let head = mapped(device, "head", head_bytes(cells), cleared);
         let tiles = mapped(device, "tiles", cells * u64::from(CELL_WORDS) * 4, wgpu::BufferUsages::MAP_READ);
-        let Self { resident, records, bitmap, counts, colours, .. } = self;
-        let palette_count = self.device.palette_count.bind(device, [&uniform, bitmap, resident, counts, colours]);
-        let compact = self.device.compact.bind(device, [&uniform, records, counts, colours, resident, &head, &tiles]);
+        let Self { resident, records, changed, counts, colours, .. } = self;
+        let palette_count = self.device.palette_count.bind(device, [&uniform, changed, resident, counts, colours]);
+        let compact =
+            self.device.compact.bind(device, [&uniform, changed, records, counts, colours, resident, &head, &tiles]);
         let waits = Arc::new(AtomicU32::new(0));
         Slot { uniform, jobs, fresh: None, head, tiles, palette_count, compact, waits, fence: None, import: None }
     }
@@ -273,7 +276,7 @@ impl GpuPicture {
         }
         let slot = &self.slots[index];
         let size = self.grid.size();
-        let (cols, rows) = (u32::from(self.grid.cols()), u32::from(self.grid.rows()));
+        let cols = u32::from(self.grid.cols());
         let count = jobs.len() as u32;
         let (width, height) = (size.w.into(), size.h.into());
         let (diff, fresh, texel) = match *fresh {
@@ -284,13 +287,11 @@ impl GpuPicture {
         queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&picture));
         queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(jobs));
         let all = wgpu::Buffer::as_entire_binding;
-        let [uniform, listed, resident, records, bitmap] =
-            [&slot.uniform, &slot.jobs, &self.resident, &self.records, &self.bitmap].map(all);
-        let group = diff.bind_all(device, [uniform, listed, fresh, resident, records, bitmap]);
+        let [uniform, listed, resident, records, changed] =
+            [&slot.uniform, &slot.jobs, &self.resident, &self.records, &self.changed].map(all);
+        let group = diff.bind_all(device, [uniform, listed, fresh, resident, records, changed]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        encoder.clear_buffer(&self.records, 0, None);
-        encoder.clear_buffer(&self.bitmap, 0, None);
-        encoder.clear_buffer(&self.counts, 0, None);
+        self.clear(index, &mut encoder);
         {
             let mut pass =
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
@@ -304,7 +305,7 @@ impl GpuPicture {
             for (program, group) in [(palette_count, &slot.palette_count), (compact, &slot.compact)] {
                 pass.set_pipeline(&program.pipeline);
                 pass.set_bind_group(0, group, &[]);
-                pass.dispatch_workgroups(cols, rows, 1);
+                pass.dispatch_workgroups_indirect(&self.changed, 0);
             }
         }
         let foreign = import.and_then(Import::foreign);
@@ -317,6 +318,14 @@ impl GpuPicture {
         self.device.watch(done.clone());
         self.last = Some(done);
         Ok(())
+    }
+
+    /// Clears what the shaders add to, before the work of a slot.
+    pub(super) fn clear(&self, index: usize, encoder: &mut wgpu::CommandEncoder) {
+        encoder.clear_buffer(&self.records, 0, None);
+        encoder.clear_buffer(&self.changed, 0, Some(list_bytes(0)));
+        encoder.clear_buffer(&self.counts, 0, None);
+        encoder.clear_buffer(&self.slots[index].head, 0, Some(head_bytes(0)));
     }
 
     /// Has the memory of a slot whose work was handed over given back once that is done, and then tells `ring`.
@@ -419,6 +428,17 @@ impl GpuPicture {
 
 fn head_bytes(cells: u64) -> u64 {
     4 * u64::from(HEAD_WORDS) + cells * size_of::<Place>() as u64
+}
+
+fn list_bytes(cells: u64) -> u64 {
+    4 * (u64::from(CHANGED_WORDS) + cells)
+}
+
+/// A list of that many cells, of which a dispatch is told.
+fn list(device: &wgpu::Device, cells: u64) -> wgpu::Buffer {
+    let (label, size) = (Some("changed"), list_bytes(cells));
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::INDIRECT;
+    device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
 }
 
 /// What a shader is told of texels with these channels.

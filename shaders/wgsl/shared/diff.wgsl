@@ -1,7 +1,7 @@
 // Compares the new pixels of some cells with the resident picture and brings that up to date.
 //
 // One workgroup a job: the part `clip` of one 64-px cell. What differs is gathered in the workgroup, and only cells in which
-// something does touch the records. Several jobs may have one cell.
+// something does touch the records. Several jobs may have one cell; the first of them that finds a difference lists it.
 //
 // Where new pixels come from is binding 2 of the shader itself, and `fresh_pixel`: that of a job's cell in column x and row y.
 
@@ -28,10 +28,22 @@ struct Record {
     count: atomic<u32>,
 }
 
+// shared/changed.wgsl, as it is while it is written
+struct Changed {
+    columns: atomic<u32>,
+    rows: atomic<u32>,
+    layers: atomic<u32>,
+    count: atomic<u32>,
+    cells: array<u32>,
+}
+
 @group(0) @binding(1) var<storage, read> jobs: array<Job>;
 @group(0) @binding(3) var<storage, read_write> resident: array<u32>;
 @group(0) @binding(4) var<storage, read_write> records: array<Record>;
-@group(0) @binding(5) var<storage, read_write> bitmap: array<atomic<u32>>;
+@group(0) @binding(5) var<storage, read_write> changed: Changed;
+
+// a dispatch's columns, before it gets another row
+const COLUMNS: u32 = 1024u;
 
 var<workgroup> squares: atomic<u32>;
 var<workgroup> left: atomic<u32>;
@@ -91,7 +103,13 @@ fn diff(group: vec3<u32>, groups: vec3<u32>, at: vec3<u32>, lane: u32) {
         atomicMax(&record.top, atomicLoad(&top));
         atomicMax(&record.right, atomicLoad(&right));
         atomicMax(&record.bottom, atomicLoad(&bottom));
-        atomicAdd(&record.count, atomicLoad(&count));
-        atomicOr(&bitmap[job.cell / 32u], 1u << (job.cell % 32u));
+        if atomicAdd(&record.count, atomicLoad(&count)) == 0u {
+            // once for each cell: below their number
+            let slot = atomicAdd(&changed.count, 1u);
+            changed.cells[slot] = job.cell;
+            atomicMax(&changed.columns, min(slot + 1u, COLUMNS));
+            atomicMax(&changed.rows, slot / COLUMNS + 1u);
+            atomicMax(&changed.layers, 1u);
+        }
     }
 }
