@@ -112,8 +112,14 @@ impl Steps {
         let jobs = whole(size);
         let grid = Grid::new(size);
         let (width, height) = (usize::from(size.w), u32::from(size.h));
-        let shape =
-            Picture { width: width as u32, height, cols: grid.cols().into(), mask: MASK, jobs: jobs.len() as u32 };
+        let shape = Picture {
+            width: width as u32,
+            height,
+            cols: grid.cols().into(),
+            mask: MASK,
+            jobs: jobs.len() as u32,
+            texel: 0,
+        };
         let fresh = [1, 2].map(|value| {
             let mut pixels = vec![0; size.area() as usize];
             for (_, job) in (0..).zip(&jobs).filter(|(i, _)| (i * percent) % 100 < percent) {

@@ -88,7 +88,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
             "app", "config", "backend", "net", "security", "auth", "audit", "exposure", "control", "session", "helper",
             "sandbox",
         ],
-        &[],
+        // a dma-buf, as a source takes it
+        &["engine::frame"],
     ),
     ("main", &["cli"], &[]),
 ];

@@ -11,7 +11,7 @@ use farpane_test_support::sway::Sway;
 use farpane_test_support::xvfb::{Xvfb, skip};
 use farpane_test_support::{Client, PATIENCE, Server, encoding};
 use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, ImageFormat};
+use x11rb::protocol::xproto::{ChangeGCAux, ConnectionExt as _, CreateGCAux, ImageFormat, Rectangle};
 use x11rb::wrapper::ConnectionExt as _;
 
 const FARPANE: &str = env!("CARGO_BIN_EXE_farpane");
@@ -162,6 +162,50 @@ fn a_viewer_of_a_wayland_output_shows_what_it_shows() {
     }
     drop(client);
     assert_counted(&server, 80 + 2 * 4);
+}
+
+#[test]
+fn a_gpu_that_is_lost_inside_the_sandbox_is_replaced_once() {
+    let Some(x) = Xvfb::start("1280x720x24") else { return };
+    let (c, screen) = x11rb::connect(Some(&x.display)).expect("connects");
+    let screen = c.setup().roots[screen].clone();
+    let pen = c.generate_id().expect("an id");
+    c.create_gc(pen, screen.root, &CreateGCAux::new()).expect("asks");
+    let paint = |colour: u32| {
+        c.change_gc(pen, &ChangeGCAux::new().foreground(colour)).expect("asks");
+        c.poly_fill_rectangle(screen.root, pen, &[Rectangle { x: 0, y: 0, width: 1280, height: 720 }]).expect("asks");
+        c.sync().expect("a round trip");
+        rgb(&vec![colour; 1280 * 720])
+    };
+    let first = paint(1);
+    let Some(server) = share("x11", &[("DISPLAY", &x.display)]) else { return };
+    let mut client = viewer(&server);
+    client.wait_for_picture(&first).expect("the first picture");
+    let pid = rustix::process::Pid::from_raw(server.pid().cast_signed()).expect("runs");
+    let order = |signal| rustix::process::kill_process(pid, signal).expect("is ours");
+    let end = Instant::now() + PATIENCE;
+    let mut colour = 2;
+    // a process that is stopped in the midst of a frame finds that the frame took too long
+    while !server.log().contains("the spare one takes its place") {
+        assert!(Instant::now() < end, "it is never lost: {}", server.log());
+        let want = paint(colour);
+        std::thread::sleep(Duration::from_millis(u64::from(colour) * 7 % 40));
+        order(rustix::process::Signal::STOP);
+        std::thread::sleep(Duration::from_millis(700));
+        order(rustix::process::Signal::CONT);
+        client.wait_for_picture(&want).expect("what was painted");
+        // whether it is lost is seen with the next frame
+        client.wait_for_picture(&paint(colour + 1)).expect("what was painted");
+        colour += 2;
+    }
+    for colour in colour..colour + 3 {
+        client.wait_for_picture(&paint(colour)).expect("what was painted");
+    }
+    drop(client);
+    let [frames, cpu_frames, ..] = counts(&server);
+    let log = server.log();
+    assert_eq!(log.matches("GPU lost: ").count(), 1, "{log}");
+    assert!(frames > 3 && cpu_frames <= 2, "{frames} frames, {cpu_frames} of the processor: {log}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn the_doctor_finds_everything_denied_and_serving_at_work() {
         "ok  denied: open the audit log by itself",
         "ok  works: begin an audit log and put it aside, through the helper",
         "ok  works: send a line to a log, through the helper",
+        "ok  works: read a dma-buf",
         "ok  denied: trace a process",
         "ok  denied: trace a process (an earlier thread)",
         "ok  denied: start a process (a later thread)",

@@ -16,6 +16,8 @@ pub struct Picture {
     pub mask: u32,
     /// Jobs in the list.
     pub jobs: u32,
+    /// Where an image's red, green and blue go in a pixel, and how many bits each has: `r | g << 8 | b << 16 | bits << 24`. Words need none.
+    pub texel: u32,
 }
 
 /// A part of a cell that is to be compared.

@@ -1,6 +1,6 @@
 //! What Rust and the shaders say of the same memory is the same.
 
-use farpane_shaders::{ALL, Binding, Job, Picture, Place, Record};
+use farpane_shaders::{ALL, Binding, Job, Picture, Place, Record, Shader};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 
 fn module(source: &str) -> naga::Module {
@@ -9,7 +9,7 @@ fn module(source: &str) -> naga::Module {
 
 #[test]
 fn structures_lie_in_memory_as_the_shaders_have_them() {
-    let mut seen = 0;
+    let (mut seen, mut lists) = (0, 0);
     for shader in ALL {
         for (_, ty) in module(shader.source).types.iter() {
             let (Some(name), TypeInner::Struct { members, span }) = (&ty.name, &ty.inner) else { continue };
@@ -23,6 +23,18 @@ fn structures_lie_in_memory_as_the_shaders_have_them() {
                     assert_eq!(places.offset, 4 * farpane_shaders::HEAD_WORDS, "{}", shader.name);
                     continue;
                 }
+                "Changed" => {
+                    let cells = members.last().expect("members");
+                    assert_eq!(cells.offset, 4 * farpane_shaders::CHANGED_WORDS, "{}", shader.name);
+                    let heads = members.iter().take(4).filter_map(|m| m.name.as_deref());
+                    assert_eq!(
+                        heads.collect::<Vec<_>>(),
+                        ["columns", "rows", "layers", "count"],
+                        "a dispatch's arguments first"
+                    );
+                    lists += 1;
+                    continue;
+                }
                 other => panic!("{}: what is {other}?", shader.name),
             };
             assert_eq!(*span as usize, size, "{}: {name}", shader.name);
@@ -34,7 +46,8 @@ fn structures_lie_in_memory_as_the_shaders_have_them() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 7, "Picture in all, Record in two, Job and Place in one");
+    assert_eq!(seen, 10, "Picture in all, Record in three, Job in two and Place in one");
+    assert_eq!(lists, 4, "Changed in all");
 }
 
 #[test]
@@ -50,6 +63,7 @@ fn names_and_bindings_are_the_shaders_own() {
                     AddressSpace::Uniform => Binding::Uniform,
                     AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Binding::Write,
                     AddressSpace::Storage { .. } => Binding::Read,
+                    AddressSpace::Handle => Binding::Image,
                     _ => return None,
                 };
                 let place = v.binding?;
@@ -64,8 +78,9 @@ fn names_and_bindings_are_the_shaders_own() {
 }
 
 #[test]
-fn shaders_use_integers_only() {
-    for shader in ALL {
+fn shaders_use_integers_only_but_for_texels() {
+    let of_words = |shader: &Shader| !shader.bindings.contains(&Binding::Image);
+    for shader in ALL.into_iter().filter(of_words) {
         for (_, ty) in module(shader.source).types.iter() {
             let scalar = match ty.inner {
                 TypeInner::Scalar(s) | TypeInner::Atomic(s) => s,

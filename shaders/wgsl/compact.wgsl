@@ -1,17 +1,9 @@
 // Packs the changed cells of the resident picture one after the other, in the order of the cells, with the list of their places.
 //
-// One workgroup a cell; those of unchanged cells end at once. A cell's slot is the number of changed cells before it, and it begins where the
+// One workgroup a changed cell. A cell's slot is the number of changed cells before it, and it begins where the
 // words of these end: those of few colours are packed as indices.
 //
 // Twin: farpane_engine::kernel::compact::pack.
-
-struct Picture {
-    width: u32,
-    height: u32,
-    cols: u32,
-    mask: u32,
-    jobs: u32,
-}
 
 struct Record {
     squares: u32,
@@ -37,24 +29,23 @@ struct Place {
 
 struct Head {
     // changed cells
-    count: u32,
+    count: atomic<u32>,
     // words of all of them
-    words: u32,
+    words: atomic<u32>,
     pad0: u32,
     pad1: u32,
     // one for each changed cell, then room up to one for each cell
     places: array<Place>,
 }
 
-@group(0) @binding(0) var<uniform> picture: Picture;
-@group(0) @binding(1) var<storage, read> records: array<Record>;
+@group(0) @binding(2) var<storage, read> records: array<Record>;
 // colours of each cell, none where nothing has changed
-@group(0) @binding(2) var<storage, read> counts: array<u32>;
+@group(0) @binding(3) var<storage, read> counts: array<u32>;
 // sixteen for each cell
-@group(0) @binding(3) var<storage, read> colours: array<u32>;
-@group(0) @binding(4) var<storage, read> resident: array<u32>;
-@group(0) @binding(5) var<storage, read_write> head: Head;
-@group(0) @binding(6) var<storage, read_write> tiles: array<u32>;
+@group(0) @binding(4) var<storage, read> colours: array<u32>;
+@group(0) @binding(5) var<storage, read> resident: array<u32>;
+@group(0) @binding(6) var<storage, read_write> head: Head;
+@group(0) @binding(7) var<storage, read_write> tiles: array<u32>;
 
 var<workgroup> cells_before: atomic<u32>;
 var<workgroup> words_before: atomic<u32>;
@@ -79,13 +70,13 @@ fn compact(
     @builtin(local_invocation_id) at: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let cell = group.y * groups.x + group.x;
-    let cells = groups.x * groups.y;
-    let count = counts[cell];
-    let last = cell + 1u == cells;
-    if count == 0u && !last {
+    let nth = group.y * groups.x + group.x;
+    // the last row of workgroups may be longer than the list
+    if nth >= changed.count {
         return;
     }
+    let cell = changed.cells[nth];
+    let count = counts[cell];
     var more_cells = 0u;
     var more_words = 0u;
     for (var i = lane; i < cell; i += 256u) {
@@ -103,14 +94,10 @@ fn compact(
     workgroupBarrier();
     let slot = atomicLoad(&cells_before);
     let begin = atomicLoad(&words_before);
-    if last && lane == 0u {
-        head.count = slot + min(count, 1u);
-        head.words = begin + packed_words(count);
-    }
-    if count == 0u {
-        return;
-    }
     if lane == 0u {
+        // the last cell's are the most
+        atomicMax(&head.count, slot + 1u);
+        atomicMax(&head.words, begin + packed_words(count));
         let record = records[cell];
         let extent = (64u - record.left) | ((64u - record.top) << 8u) | (record.right << 16u) | (record.bottom << 24u);
         head.places[slot] = Place(cell, record.squares, extent, record.count, count, begin);
@@ -122,10 +109,11 @@ fn compact(
     if count == 1u {
         return;
     }
-    let x = 64u * group.x + at.x;
+    let x = 64u * (cell % picture.cols) + at.x;
+    let top = 64u * (cell / picture.cols);
     for (var k = 0u; k < 16u; k++) {
         let row = 4u * k + at.y;
-        let y = 64u * group.y + row;
+        let y = top + row;
         let inside = x < picture.width && y < picture.height;
         var pixel = 0u;
         if inside {

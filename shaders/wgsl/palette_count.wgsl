@@ -1,19 +1,9 @@
 // Counts the colours of the changed cells of the resident picture, up to 16, and lists them in the order in which they appear.
 //
-// One workgroup a cell; those of unchanged cells end at once. Pixels outside the picture have no colour.
+// One workgroup a changed cell. Pixels outside the picture have no colour.
 //
 // Twin: farpane_engine::kernel::palette_count::count_cells.
 
-struct Picture {
-    width: u32,
-    height: u32,
-    cols: u32,
-    mask: u32,
-    jobs: u32,
-}
-
-@group(0) @binding(0) var<uniform> picture: Picture;
-@group(0) @binding(1) var<storage, read> bitmap: array<u32>;
 @group(0) @binding(2) var<storage, read> resident: array<u32>;
 // colours of each cell; 17 when there are more than 16
 @group(0) @binding(3) var<storage, read_write> counts: array<u32>;
@@ -31,16 +21,19 @@ fn palette_count(
     @builtin(local_invocation_id) at: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let cell = group.y * groups.x + group.x;
-    if ((bitmap[cell / 32u] >> (cell % 32u)) & 1u) == 0u {
+    let index = group.y * groups.x + group.x;
+    // the last row of workgroups may be longer than the list
+    if index >= changed.count {
         return;
     }
-    let x = 64u * group.x + at.x;
+    let cell = changed.cells[index];
+    let x = 64u * (cell % picture.cols) + at.x;
+    let top = 64u * (cell / picture.cols);
     var pixels: array<u32, 16>;
     // one bit for each of this lane's sixteen rows, 4 k + at.y, whose pixel has no number yet
     var left = 0u;
     for (var k = 0u; k < 16u; k++) {
-        let y = 64u * group.y + 4u * k + at.y;
+        let y = top + 4u * k + at.y;
         if x < picture.width && y < picture.height {
             pixels[k] = resident[y * picture.width + x];
             left |= 1u << k;

@@ -1,56 +1,12 @@
-// Compares the pixels of some cells with the resident picture and brings that up to date.
-//
-// One workgroup a job: the part `clip` of one 64-px cell. What differs is gathered in the workgroup, and only cells in which
-// something does touch the records. Several jobs may have one cell.
+// shared/diff.wgsl for new pixels that are words in rows.
 //
 // Twin: farpane_engine::kernel::tile_diff::diff_cells.
 
-struct Picture {
-    width: u32,
-    height: u32,
-    cols: u32,
-    // the bits of a pixel that carry colour
-    mask: u32,
-    // jobs in the list
-    jobs: u32,
-}
-
-struct Job {
-    // index of the cell, row by row
-    cell: u32,
-    // x0 | y0 << 8 | x1 << 16 | y1 << 24, inside the cell, half open
-    clip: u32,
-    // word of `fresh` at which the cell's top left pixel is or would be, modulo 2^32
-    base: u32,
-    // words from one row of `fresh` to the next
-    stride: u32,
-}
-
-struct Record {
-    // the 16-px squares that differ: bit 4 * row + column
-    squares: atomic<u32>,
-    // 64 - the first column, 64 - the first row, one past the last of each: each grows, and none is 0 where anything differs
-    left: atomic<u32>,
-    top: atomic<u32>,
-    right: atomic<u32>,
-    bottom: atomic<u32>,
-    // pixels that differ
-    count: atomic<u32>,
-}
-
-@group(0) @binding(0) var<uniform> picture: Picture;
-@group(0) @binding(1) var<storage, read> jobs: array<Job>;
 @group(0) @binding(2) var<storage, read> fresh: array<u32>;
-@group(0) @binding(3) var<storage, read_write> resident: array<u32>;
-@group(0) @binding(4) var<storage, read_write> records: array<Record>;
-@group(0) @binding(5) var<storage, read_write> bitmap: array<atomic<u32>>;
 
-var<workgroup> squares: atomic<u32>;
-var<workgroup> left: atomic<u32>;
-var<workgroup> top: atomic<u32>;
-var<workgroup> right: atomic<u32>;
-var<workgroup> bottom: atomic<u32>;
-var<workgroup> count: atomic<u32>;
+fn fresh_pixel(job: Job, x: u32, y: u32) -> u32 {
+    return fresh[job.base + y * job.stride + x];
+}
 
 @compute @workgroup_size(64, 4)
 fn tile_diff(
@@ -59,57 +15,5 @@ fn tile_diff(
     @builtin(local_invocation_id) at: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = group.y * groups.x + group.x;
-    // the last row of workgroups may be longer than the list
-    if index >= picture.jobs {
-        return;
-    }
-    let job = jobs[index];
-    let x = at.x;
-    let x0 = job.clip & 0xffu;
-    let y0 = (job.clip >> 8u) & 0xffu;
-    let x1 = (job.clip >> 16u) & 0xffu;
-    let y1 = job.clip >> 24u;
-    let origin = (job.cell / picture.cols) * 64u * picture.width + (job.cell % picture.cols) * 64u;
-    // one bit for each of this lane's sixteen rows: 4 k + at.y
-    var rows = 0u;
-    if x >= x0 && x < x1 {
-        for (var k = 0u; k < 16u; k++) {
-            let y = 4u * k + at.y;
-            if y >= y0 && y < y1 {
-                let pixel = fresh[job.base + y * job.stride + x] & picture.mask;
-                let place = origin + y * picture.width + x;
-                if pixel != resident[place] {
-                    resident[place] = pixel;
-                    rows |= 1u << k;
-                }
-            }
-        }
-    }
-    if rows != 0u {
-        // four bits of `rows` are a row of squares
-        var marks = 0u;
-        for (var square = 0u; square < 4u; square++) {
-            if (rows >> (4u * square) & 0xfu) != 0u {
-                marks |= 1u << (4u * square + x / 16u);
-            }
-        }
-        atomicOr(&squares, marks);
-        atomicMax(&left, 64u - x);
-        atomicMax(&right, x + 1u);
-        atomicMax(&top, 64u - (4u * firstTrailingBit(rows) + at.y));
-        atomicMax(&bottom, 4u * firstLeadingBit(rows) + at.y + 1u);
-        atomicAdd(&count, countOneBits(rows));
-    }
-    workgroupBarrier();
-    if lane == 0u && atomicLoad(&count) != 0u {
-        let record = &records[job.cell];
-        atomicOr(&record.squares, atomicLoad(&squares));
-        atomicMax(&record.left, atomicLoad(&left));
-        atomicMax(&record.top, atomicLoad(&top));
-        atomicMax(&record.right, atomicLoad(&right));
-        atomicMax(&record.bottom, atomicLoad(&bottom));
-        atomicAdd(&record.count, atomicLoad(&count));
-        atomicOr(&bitmap[job.cell / 32u], 1u << (job.cell % 32u));
-    }
+    diff(group, groups, at, lane);
 }

@@ -99,10 +99,7 @@ impl Compare {
         extents.clear();
         extents.resize(data.grid.len(), Extent::EMPTY);
         for (place, piece) in places.iter().zip(pieces) {
-            let [x0, y0, x1, y1] = place.extent();
-            let extent = &mut extents[place.cell as usize];
-            extent.add_span(y0, x0, x1);
-            extent.add_span(y1 - 1, x0, x1);
+            extents[place.cell as usize].add_box(place.extent());
             map.insert(piece.rect.x / CELL, piece.rect.y / CELL);
         }
         // as large as after a look, so that the same is found
@@ -127,8 +124,7 @@ impl Compare {
                         .intersect(&data.grid.rect(col, row))
                         .translate(-i32::from(col) * i32::from(CELL), -i32::from(row) * i32::from(CELL));
                     let extent = &mut extents[data.grid.index(col, row)];
-                    extent.add_span(part.y as u8, part.x as u8, part.right() as u8);
-                    extent.add_span((part.bottom() - 1) as u8, part.x as u8, part.right() as u8);
+                    extent.add_box([part.x, part.y, part.right(), part.bottom()].map(|v| v as u8));
                 }
             }
         }

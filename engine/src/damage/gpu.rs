@@ -151,13 +151,13 @@ impl GpuDamage {
                     part.subtract(&self.region);
                     let rows = match import.shift() {
                         Some(shift) => Rows::of_piece(&piece.rect, shift + piece.offset, piece.stride),
-                        None => Some(picture.copied_rows()),
+                        None => Some(Rows::packed(size)),
                     };
                     add_jobs(&part, &data.grid, rows.ok_or("its pixels are no whole words")?, &mut self.jobs);
                     self.region.union(&part);
                 }
                 drop(data);
-                picture.submit_import(&import, &self.region, fence, &self.jobs, &self.ring)?;
+                picture.submit_import(&import, fence, &self.jobs, &self.ring)?;
                 self.stats.gpu.imported += 1;
             }
             Err(reason) if fence.is_some() || matches!(frame.memory, Memory::DmaBuf(_)) => return Err(reason),
@@ -297,13 +297,10 @@ impl Cells {
         for place in packed.places() {
             let cell = place.cell as usize;
             let (col, row) = (cell % cols, cell / cols);
-            let [x0, y0, x1, y1] = place.extent();
             self.map.insert(col as u16, row as u16);
-            let mut extent = Extent::EMPTY;
-            extent.add_span(y0, x0, x1);
-            extent.add_span(y1 - 1, x0, x1);
-            self.extents[cell] = extent;
-            let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(usize::from);
+            self.extents[cell] = Extent::EMPTY;
+            self.extents[cell].add_box(place.extent());
+            let [x0, y0, x1, y1] = place.extent().map(usize::from);
             let side = CELL as usize;
             for y in y0..y1 {
                 let to = (row * side + y) * width + col * side;
@@ -358,9 +355,11 @@ impl DamageEngine for GpuDamage {
 
     fn abandon(&mut self) {
         // a source gets its memory back when nothing reads it any more
-        if let Some(picture) = self.picture.take_if(|picture| picture.under_way() > 0) {
+        if let Some(picture) = &mut self.picture {
             picture.finish(HUNG);
+            picture.let_go();
         }
+        self.picture.take_if(|picture| picture.under_way() > 0);
         self.waiting.clear();
         self.answers.clear();
         self.cpu.abandon();

@@ -109,9 +109,9 @@ impl DmaBuf {
     /// Takes a dma-buf; memory that can never become shorter is taken for one.
     ///
     /// # Errors
-    /// When it is neither: whatever else is handed out under that name could be cut while it is read.
+    /// When it is neither (whatever else is handed out under that name could be cut while it is read), or the system does not say.
     pub fn new(fd: OwnedFd, planes: Vec<Plane>) -> io::Result<Self> {
-        let is_one = rustix::fs::fstatfs(&fd).is_ok_and(|fs| fs.f_type as u64 == MAGIC);
+        let is_one = rustix::fs::fstatfs(&fd)?.f_type as u64 == MAGIC;
         if !is_one && !cannot_shrink(&fd) {
             return Err(io::Error::other("it is none, and could be cut while it is read"));
         }
@@ -137,15 +137,23 @@ impl DmaBuf {
 
     /// Signals when what is being drawn into it is there; none where the kernel does not say, and where memory stands in for a dma-buf.
     pub fn fence(&self) -> Option<OwnedFd> {
+        self.ask_fence().ok()
+    }
+
+    /// The same, with the system's word where there is none: ENOTTY of memory that stands in, and of kernels before 6.0.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn ask_fence(&self) -> io::Result<OwnedFd> {
         // `struct dma_buf_export_sync_file`: flags, then the descriptor
         let mut asked = [SYNC_READ as u32, u32::MAX];
         // SAFETY: the kernel's request of this number reads and writes one `struct dma_buf_export_sync_file`, two 32-bit words.
         let request = unsafe { rustix::ioctl::Updater::<EXPORT_SYNC_FILE, _>::new(&mut asked) };
         // SAFETY: as above; a descriptor of another kind refuses the request.
-        unsafe { rustix::ioctl::ioctl(&self.fd, request) }.ok()?;
-        let fd = i32::try_from(asked[1]).ok()?;
+        unsafe { rustix::ioctl::ioctl(&self.fd, request) }?;
+        let fd = i32::try_from(asked[1]).map_err(io::Error::other)?;
         // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
-        Some(unsafe { OwnedFd::from_raw_fd(fd) })
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// Begins an access of the processor: waits until what is being drawn is there, and has the processor's caches see it.
@@ -254,6 +262,8 @@ mod tests {
         std::fs::File::from(fd.try_clone().expect("a descriptor")).write_all_at(&[1, 2, 3, 4], 8).expect("room");
         let buffer = DmaBuf::new(fd, vec![]).expect("sealed");
         assert_eq!((buffer.len(), buffer.fence().map(|_| ())), (4096, None));
+        let said = buffer.ask_fence().expect_err("it only stands in");
+        assert_eq!(said.raw_os_error(), Some(rustix::io::Errno::NOTTY.raw_os_error()));
         let mut out = [0; 2];
         assert!(Memory::DmaBuf(Arc::new(buffer)).read(4, &mut out));
         assert_eq!(out, [0, 0x0403_0201]);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use farpane_shaders::{COMPACT, PALETTE_COUNT, TILE_DIFF};
+use farpane_shaders::{COMPACT, IMAGE_DIFF, PALETTE_COUNT, TILE_DIFF};
 
 use super::program::Program;
 use super::trial::try_out;
@@ -94,6 +94,7 @@ pub struct Device {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) tile_diff: Program,
+    pub(super) image_diff: Program,
     pub(super) palette_count: Program,
     pub(super) compact: Program,
     pub(super) vulkan: Arc<Vulkan>,
@@ -143,9 +144,10 @@ impl Device {
         let required_limits = wgpu::Limits {
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
             max_buffer_size: has.max_buffer_size,
+            max_texture_dimension_2d: has.max_texture_dimension_2d,
             ..wgpu::Limits::downlevel_defaults()
         };
-        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 6, ..required_limits };
+        let required_limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 7, ..required_limits };
         let times =
             (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS) & adapter.features();
         let asked = wgpu::DeviceDescriptor {
@@ -169,8 +171,8 @@ impl Device {
             flag.store(true, Ordering::Release);
         }));
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let [tile_diff, palette_count, compact] =
-            [&TILE_DIFF, &PALETTE_COUNT, &COMPACT].map(|shader| Program::new(&device, shader));
+        let [tile_diff, image_diff, palette_count, compact] =
+            [&TILE_DIFF, &IMAGE_DIFF, &PALETTE_COUNT, &COMPACT].map(|shader| Program::new(&device, shader));
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(unfit(one_line(&error)));
         }
@@ -189,6 +191,7 @@ impl Device {
             device,
             queue,
             tile_diff,
+            image_diff,
             palette_count,
             compact,
             vulkan,

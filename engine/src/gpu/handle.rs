@@ -28,6 +28,8 @@ pub struct Gpu {
     choice: Choice,
     adapter: Adapter,
     state: Arc<Mutex<State>>,
+    /// What takes the place of the first that is lost.
+    spare: Mutex<Option<Arc<Device>>>,
     losses: AtomicU64,
 }
 
@@ -54,7 +56,21 @@ impl Gpu {
     pub fn open(choice: Choice) -> Result<Arc<Self>, GpuError> {
         let device = Device::open(choice)?;
         let (adapter, state) = (device.adapter().clone(), Arc::new(Mutex::new(State::Open(device, Instant::now(), 0))));
-        Ok(Arc::new(Self { choice, adapter, state, losses: AtomicU64::new(0) }))
+        Ok(Arc::new(Self { choice, adapter, state, spare: Mutex::default(), losses: AtomicU64::new(0) }))
+    }
+
+    /// Opens a second device, which takes the place of the first one that is lost: for processes that can open none later. It is as ready for
+    /// work as the first: drivers have compiled what they compile.
+    ///
+    /// # Errors
+    /// When the device is not to be had twice.
+    pub fn keep_spare(&self) -> Result<(), GpuError> {
+        let spare = Device::open(self.choice)?;
+        if spare.adapter() != &self.adapter {
+            return Err(GpuError::Unfit(spare.adapter().to_string(), "it is another device".into()));
+        }
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(spare);
+        Ok(())
     }
 
     /// What was opened first.
@@ -67,7 +83,7 @@ impl Gpu {
         self.losses.load(Ordering::Relaxed)
     }
 
-    /// The device, unless it is lost: then it is opened anew in the background.
+    /// The device, unless it is lost: then the spare one, or it is opened anew in the background.
     pub fn device(&self, now: Instant) -> Option<Arc<Device>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Open(device, since, doubled) = &*state {
@@ -75,9 +91,16 @@ impl Gpu {
                 return Some(Arc::clone(device));
             }
             self.losses.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(gpu = %self.adapter, "GPU lost: the processor takes over until it is back");
             let soon = now.saturating_duration_since(*since) < SOON;
-            *state = State::Lost(None, if soon { doubled + 1 } else { 0 });
+            let doubled = if soon { doubled + 1 } else { 0 };
+            let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(spare) = spare.filter(|spare| !spare.is_lost()) {
+                tracing::warn!(gpu = %self.adapter, "GPU lost: the spare one takes its place");
+                *state = State::Open(Arc::clone(&spare), now, doubled);
+                return Some(spare);
+            }
+            tracing::warn!(gpu = %self.adapter, "GPU lost: the processor takes over until it is back");
+            *state = State::Lost(None, doubled);
         }
         let State::Lost(tried, doubled) = &mut *state else { return None };
         // the first loss is made good at once

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Weak};
 
 use super::device::Device;
-use super::vulkan::{Foreign, Image};
+use super::foreign::{Foreign, Image};
+use super::picture::checked;
+use super::vulkan::known;
 use crate::frame::{DmaBuf, Frame, Memory, SharedMemory};
 use crate::geometry::Size;
-use crate::pixel::{Fourcc, Modifier};
+use crate::pixel::{Fourcc, Layout, Modifier};
 
 /// Memory of others as a device reads it.
 #[derive(Clone)]
@@ -16,7 +18,9 @@ impl std::fmt::Debug for Import {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &*self.0 {
             Taken::Buffer(buffer, _, of) => write!(f, "{} bytes of rows of the {of:?}", buffer.size()),
-            Taken::Image(image) => write!(f, "an image of {}x{}", image.texture.width(), image.texture.height()),
+            Taken::Image { view, .. } => {
+                write!(f, "an image of {}x{}", view.texture().width(), view.texture().height())
+            }
         }
     }
 }
@@ -24,8 +28,16 @@ impl std::fmt::Debug for Import {
 enum Taken {
     /// Words; those of the memory begin at this byte.
     Buffer(wgpu::Buffer, usize, Of),
-    /// A picture of whatever form.
-    Image(Image),
+    /// A picture of whatever form, where its channels lie in a texel, and what of it is somebody else's.
+    Image { view: wgpu::TextureView, layout: Layout, theirs: Option<Image> },
+}
+
+/// What a shader reads.
+pub(super) enum Fresh<'a> {
+    /// Words.
+    Words(&'a wgpu::Buffer),
+    /// Texels, and where they have their channels.
+    Texels(&'a wgpu::TextureView, Layout),
 }
 
 /// Whose a buffer is.
@@ -36,25 +48,46 @@ enum Of {
 }
 
 impl Import {
+    /// An image of a device's own with these pixels, without gaps: what the reading of images is tried with.
+    ///
+    /// # Errors
+    /// When the device has no such images.
+    ///
+    /// # Panics
+    /// When there are fewer pixels.
+    pub fn of_pixels(device: &Device, size: Size, fourcc: Fourcc, pixels: &[u32]) -> Result<Self, String> {
+        let known = known(fourcc).ok_or_else(|| format!("no images of {fourcc:?}"))?;
+        let extent = wgpu::Extent3d { width: size.w.into(), height: size.h.into(), depth_or_array_layers: 1 };
+        let asked = wgpu::TextureDescriptor {
+            label: Some("pixels"),
+            size: extent,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: known.shown,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        };
+        let texture = checked(&device.device, || device.device.create_texture(&asked))?;
+        let rows =
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * extent.width), rows_per_image: None };
+        device.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(pixels), rows, extent);
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        Ok(Self(Arc::new(Taken::Image { view, layout: known.layout, theirs: None })))
+    }
+
     /// How many bytes lie before those of the memory, where it is read word by word; none where it is a picture.
     pub fn shift(&self) -> Option<usize> {
         match &*self.0 {
             Taken::Buffer(_, shift, _) => Some(*shift),
-            Taken::Image(_) => None,
+            Taken::Image { .. } => None,
         }
     }
 
-    pub(super) fn buffer(&self) -> Option<&wgpu::Buffer> {
+    pub(super) fn fresh(&self) -> Fresh<'_> {
         match &*self.0 {
-            Taken::Buffer(buffer, ..) => Some(buffer),
-            Taken::Image(_) => None,
-        }
-    }
-
-    pub(super) fn texture(&self) -> Option<&wgpu::Texture> {
-        match &*self.0 {
-            Taken::Buffer(..) => None,
-            Taken::Image(image) => Some(&image.texture),
+            Taken::Buffer(buffer, ..) => Fresh::Words(buffer),
+            Taken::Image { view, layout, .. } => Fresh::Texels(view, *layout),
         }
     }
 
@@ -63,7 +96,7 @@ impl Import {
         match &*self.0 {
             Taken::Buffer(_, _, Of::Processor) => None,
             Taken::Buffer(buffer, _, Of::Device) => Some(Foreign::Buffer(buffer)),
-            Taken::Image(image) => Some(Foreign::Image(image)),
+            Taken::Image { theirs, .. } => theirs.as_ref().map(Foreign::Image),
         }
     }
 }
@@ -145,7 +178,9 @@ fn take(device: &Device, frame: &Frame) -> Result<Taken, String> {
                 None => String::new(),
             };
             let image = device.vulkan.dma_buf_image(from, frame.size, frame.fourcc, frame.modifier);
-            image.map(Taken::Image).map_err(|reason| format!("{refused}{reason}"))
+            let image = image.map_err(|reason| format!("{refused}{reason}"))?;
+            let view = image.texture.create_view(&wgpu::TextureViewDescriptor::default());
+            Ok(Taken::Image { view, layout: image.layout, theirs: Some(image) })
         }
     }
 }

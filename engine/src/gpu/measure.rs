@@ -173,21 +173,22 @@ impl Rounds {
         let fresh = slot.fresh.as_ref()?;
         fresh.unmap();
         let Device { device, queue, tile_diff, palette_count, compact, .. } = &*self.device;
-        let GpuPicture { resident, records, bitmap, counts, grid, .. } = &self.picture;
+        let GpuPicture { resident, records, changed, grid, .. } = &self.picture;
         let count = self.jobs.len() as u32;
         let (width, height, cols) = (self.size.w.into(), self.size.h.into(), u32::from(grid.cols()));
-        let shape = Picture { width, height, cols, mask: u32::MAX, jobs: count };
+        let shape = Picture { width, height, cols, mask: u32::MAX, jobs: count, texel: 0 };
         queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&shape));
         queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(&self.jobs));
         queue.write_buffer(&self.local, 0, bytemuck::cast_slice(&self.fresh));
-        let local = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, &self.local, resident, records, bitmap]);
+        let local = tile_diff.bind(device, [&slot.uniform, &slot.jobs, &self.local, resident, records, changed]);
         // the compare from the processor's memory goes to a picture of its own, so that the one that counts finds changes
         let aside = plain(device, "aside", self.size.area() * 4);
-        let host = tile_diff.bind(device, &[&slot.uniform, &slot.jobs, fresh, &aside, records, bitmap]);
+        let host = tile_diff.bind(device, [&slot.uniform, &slot.jobs, fresh, &aside, records, changed]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let across = count.min(1024);
         type Step<'a> = (&'a super::program::Program, &'a wgpu::BindGroup);
-        let timed = |encoder: &mut wgpu::CommandEncoder, at: u32, steps: &[Step<'_>], (x, y)| {
+        // one workgroup for each of so many jobs, or for each cell that changed
+        let timed = |encoder: &mut wgpu::CommandEncoder, at: u32, steps: &[Step<'_>], jobs: Option<u32>| {
             let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
                 query_set: &self.stamps,
                 beginning_of_pass_write_index: Some(at),
@@ -197,20 +198,18 @@ impl Rounds {
             for (program, group) in steps {
                 pass.set_pipeline(&program.pipeline);
                 pass.set_bind_group(0, *group, &[]);
-                pass.dispatch_workgroups(x, y, 1);
+                match jobs {
+                    Some(jobs) => pass.dispatch_workgroups(across, jobs.div_ceil(across), 1),
+                    None => pass.dispatch_workgroups_indirect(changed, 0),
+                }
             }
         };
-        let clear = |encoder: &mut wgpu::CommandEncoder| {
-            encoder.clear_buffer(records, 0, None);
-            encoder.clear_buffer(bitmap, 0, None);
-            encoder.clear_buffer(counts, 0, None);
-        };
-        clear(&mut encoder);
-        timed(&mut encoder, 0, &[(tile_diff, &host)], (across, count.div_ceil(across)));
-        clear(&mut encoder);
-        timed(&mut encoder, 2, &[(tile_diff, &local)], (across, count.div_ceil(across)));
+        self.picture.clear(upload.slot, &mut encoder);
+        timed(&mut encoder, 0, &[(tile_diff, &host)], Some(count));
+        self.picture.clear(upload.slot, &mut encoder);
+        timed(&mut encoder, 2, &[(tile_diff, &local)], Some(count));
         let packing = [(palette_count, &slot.palette_count), (compact, &slot.compact)];
-        timed(&mut encoder, 4, &packing, (cols, u32::from(grid.rows())));
+        timed(&mut encoder, 4, &packing, None);
         encoder.write_timestamp(&self.stamps, 6);
         encoder.copy_buffer_to_buffer(&self.local, 0, &self.copied, 0, None);
         encoder.write_timestamp(&self.stamps, 7);

@@ -5,6 +5,7 @@
 
 mod allocate;
 mod device;
+mod foreign;
 mod handle;
 mod imports;
 mod jobs;

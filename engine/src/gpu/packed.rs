@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn changed_cells_come_in_order_and_unpack_to_what_they_were() {
-        let picture = Picture { width: 150, height: 70, cols: 3, mask: u32::MAX, jobs: 0 };
+        let picture = Picture { width: 150, height: 70, cols: 3, mask: u32::MAX, jobs: 0, texel: 0 };
         for colours in [1u32, 2, 3, 16, 17, 4000] {
             let resident: Vec<u32> =
                 (0..150 * 70).map(|i: u32| i.wrapping_mul(2_654_435_761) >> 7).map(|v| v % colours).collect();

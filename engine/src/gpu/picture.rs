@@ -2,8 +2,7 @@
 //!
 //! A new picture lies in memory of its source that the device has taken, or is put into memory that both see and that the GPU reads once.
 //! Passes then compare it with the resident picture, bring that up to date, and pack what changed into memory that the processor reads, cells
-//! of few colours as indices: what crosses the bus is what changed, or less, and a list of it. Pictures that do not lie in rows are copied into rows first, by the device, as far
-//! as they are to be compared.
+//! of few colours as indices: what crosses the bus is what changed, or less, and a list of it. Pictures that do not lie in rows are read as images.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -11,22 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use farpane_shaders::{CELL, CELL_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Record};
+use farpane_shaders::{CELL, CELL_WORDS, CHANGED_WORDS, FEW, HEAD_WORDS, Job, Picture, Place, Record};
 
 use super::Ring;
 use super::device::{Device, GpuError, one_line};
-use super::imports::{Import, Imports};
-use super::jobs::Rows;
+use super::foreign::Owner;
+use super::imports::{Fresh, Import, Imports};
 use super::packed::PackedCells;
-use super::vulkan::{Owner, Wait};
+use super::vulkan::Wait;
 use crate::frame::Frame;
-use crate::geometry::{Region, Size};
+use crate::geometry::Size;
+use crate::pixel::Layout;
 use crate::tile::Grid;
 
 /// New pictures that may be under way at once.
 const SLOTS: usize = 2;
-/// Words to a multiple of which rows are copied out of images.
-const PITCH: u32 = 64;
 /// In [`Slot::waits`]: a mapping failed.
 const FAILED: u32 = 1 << 16;
 
@@ -37,7 +35,8 @@ pub struct GpuPicture {
     mask: u32,
     pub(super) resident: wgpu::Buffer,
     pub(super) records: wgpu::Buffer,
-    pub(super) bitmap: wgpu::Buffer,
+    /// Which cells changed, and the arguments of a dispatch of one workgroup for each.
+    pub(super) changed: wgpu::Buffer,
     /// How many colours each changed cell has,
     pub(super) counts: wgpu::Buffer,
     /// and which.
@@ -47,8 +46,6 @@ pub struct GpuPicture {
     flight: VecDeque<usize>,
     last: Option<wgpu::SubmissionIndex>,
     imports: Imports,
-    /// Where images are copied to.
-    local: Option<wgpu::Buffer>,
 }
 
 /// What one new picture needs on its way.
@@ -112,12 +109,12 @@ impl GpuPicture {
         if most > limit {
             return Err(room(format!("{most} bytes in one buffer (at most {limit})")));
         }
-        let [resident, records, bitmap, counts, colours] = checked(&device.device, || {
+        let [resident, records, changed, counts, colours] = checked(&device.device, || {
             let buffer = |label, bytes| plain(&device.device, label, bytes);
             [
                 buffer("resident", size.area().max(1) * 4),
                 buffer("records", cells * size_of::<Record>() as u64),
-                buffer("bitmap", cells.div_ceil(32) * 4),
+                list(&device.device, cells),
                 buffer("counts", cells * 4),
                 buffer("colours", cells * u64::from(FEW) * 4),
             ]
@@ -129,7 +126,7 @@ impl GpuPicture {
             mask,
             resident,
             records,
-            bitmap,
+            changed,
             counts,
             colours,
             slots: Vec::new(),
@@ -137,7 +134,6 @@ impl GpuPicture {
             flight: VecDeque::new(),
             last: None,
             imports: Imports::default(),
-            local: None,
         };
         let slot = checked(&device.device, || picture.slot(cells)).map_err(room)?;
         picture.slots.push(slot);
@@ -156,11 +152,13 @@ impl GpuPicture {
             mapped_at_creation: false,
         });
         let jobs = plain(device, "jobs", jobs * size_of::<Job>() as u64);
-        let head = mapped(device, "head", head_bytes(cells), wgpu::BufferUsages::MAP_READ);
+        let cleared = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let head = mapped(device, "head", head_bytes(cells), cleared);
         let tiles = mapped(device, "tiles", cells * u64::from(CELL_WORDS) * 4, wgpu::BufferUsages::MAP_READ);
-        let Self { resident, records, bitmap, counts, colours, .. } = self;
-        let palette_count = self.device.palette_count.bind(device, &[&uniform, bitmap, resident, counts, colours]);
-        let compact = self.device.compact.bind(device, &[&uniform, records, counts, colours, resident, &head, &tiles]);
+        let Self { resident, records, changed, counts, colours, .. } = self;
+        let palette_count = self.device.palette_count.bind(device, [&uniform, changed, resident, counts, colours]);
+        let compact =
+            self.device.compact.bind(device, [&uniform, changed, records, counts, colours, resident, &head, &tiles]);
         let waits = Arc::new(AtomicU32::new(0));
         Slot { uniform, jobs, fresh: None, head, tiles, palette_count, compact, waits, fence: None, import: None }
     }
@@ -231,11 +229,6 @@ impl GpuPicture {
         self.imports.of(&self.device, frame)
     }
 
-    /// How images lie once they are copied into rows.
-    pub fn copied_rows(&self) -> Rows {
-        Rows { origin: 0, stride: u32::from(self.grid.size().w).next_multiple_of(PITCH) }
-    }
-
     /// Has the jobs of a new picture compared; `ring` is told when there is an answer.
     pub fn submit(&mut self, upload: Upload, jobs: &[Job], ring: &Ring) {
         let Upload { slot, view } = upload;
@@ -243,95 +236,96 @@ impl GpuPicture {
         let Some(fresh) = self.slots[slot].fresh.clone() else { return };
         fresh.unmap();
         // what waits for no fence is not refused
-        let _ = self.run(slot, &fresh, None, None, jobs, ring);
+        let _ = self.run(slot, &Fresh::Words(&fresh), None, None, jobs, ring);
     }
 
-    /// The same for a picture that lies in memory of its source; of an image, `region` is looked at. Work begins once the fence has signalled.
+    /// The same for a picture that lies in memory of its source; an image has the jobs of rows without gaps. Work begins once the fence has
+    /// signalled.
     ///
     /// # Errors
-    /// When all is under way, there is no room, or the device cannot wait for the fence.
+    /// When all is under way, or the device cannot wait for the fence.
     pub fn submit_import(
         &mut self,
         import: &Import,
-        region: &Region,
         fence: Option<OwnedFd>,
         jobs: &[Job],
         ring: &Ring,
     ) -> Result<(), String> {
-        if import.texture().is_some() && self.local.is_none() {
-            let bytes = u64::from(self.copied_rows().stride) * u64::from(self.grid.size().h.max(1)) * 4;
-            let device = &self.device.device;
-            self.local = Some(checked(device, || plain(device, "local", bytes))?);
-        }
-        let words = import.buffer().or(self.local.as_ref()).cloned().ok_or("nothing to read")?;
         let slot = self.free_slot().ok_or("all is under way")?;
-        let done = self.run(slot, &words, Some((import, region)), fence, jobs, ring);
+        let done = self.run(slot, &import.fresh(), Some(import), fence, jobs, ring);
         if done.is_err() {
             self.free.push(slot);
         }
         done
     }
 
-    /// Hands a slot's work over. `words` are the picture's, or where it is copied to from an image.
+    /// Hands a slot's work over.
     fn run(
         &mut self,
         index: usize,
-        words: &wgpu::Buffer,
-        import: Option<(&Import, &Region)>,
+        fresh: &Fresh<'_>,
+        import: Option<&Import>,
         fence: Option<OwnedFd>,
         jobs: &[Job],
         ring: &Ring,
     ) -> Result<(), String> {
-        let Device { device, queue, tile_diff, palette_count, compact, .. } = &*self.device;
+        let Device { device, queue, tile_diff, image_diff, palette_count, compact, .. } = &*self.device;
         let wanted = size_of_val(jobs) as u64;
         if self.slots[index].jobs.size() < wanted {
             self.slots[index].jobs = plain(device, "jobs", wanted.next_power_of_two());
         }
         let slot = &self.slots[index];
         let size = self.grid.size();
-        let (cols, rows) = (u32::from(self.grid.cols()), u32::from(self.grid.rows()));
+        let cols = u32::from(self.grid.cols());
         let count = jobs.len() as u32;
         let (width, height) = (size.w.into(), size.h.into());
-        let picture = Picture { width, height, cols, mask: self.mask, jobs: count };
+        let (diff, fresh, texel) = match *fresh {
+            Fresh::Words(words) => (tile_diff, words.as_entire_binding(), 0),
+            Fresh::Texels(view, layout) => (image_diff, wgpu::BindingResource::TextureView(view), texel(layout)),
+        };
+        let picture = Picture { width, height, cols, mask: self.mask, jobs: count, texel };
         queue.write_buffer(&slot.uniform, 0, bytemuck::bytes_of(&picture));
         queue.write_buffer(&slot.jobs, 0, bytemuck::cast_slice(jobs));
-        let bound = [&slot.uniform, &slot.jobs, words, &self.resident, &self.records, &self.bitmap];
-        let group = tile_diff.bind(device, &bound);
+        let all = wgpu::Buffer::as_entire_binding;
+        let [uniform, listed, resident, records, changed] =
+            [&slot.uniform, &slot.jobs, &self.resident, &self.records, &self.changed].map(all);
+        let group = diff.bind_all(device, [uniform, listed, fresh, resident, records, changed]);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        if let Some((import, region)) = import
-            && let Some(texture) = import.texture()
-        {
-            copy_rows(&mut encoder, texture, region, words, self.copied_rows());
-        }
-        encoder.clear_buffer(&self.records, 0, None);
-        encoder.clear_buffer(&self.bitmap, 0, None);
-        encoder.clear_buffer(&self.counts, 0, None);
+        self.clear(index, &mut encoder);
         {
             let mut pass =
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
             if count > 0 {
                 // no side of a dispatch is longer than what every device takes
                 let across = count.min(1024);
-                pass.set_pipeline(&tile_diff.pipeline);
+                pass.set_pipeline(&diff.pipeline);
                 pass.set_bind_group(0, &group, &[]);
                 pass.dispatch_workgroups(across, count.div_ceil(across), 1);
             }
             for (program, group) in [(palette_count, &slot.palette_count), (compact, &slot.compact)] {
                 pass.set_pipeline(&program.pipeline);
                 pass.set_bind_group(0, group, &[]);
-                pass.dispatch_workgroups(cols, rows, 1);
+                pass.dispatch_workgroups_indirect(&self.changed, 0);
             }
         }
-        let foreign = import.and_then(|(import, _)| import.foreign());
+        let foreign = import.and_then(Import::foreign);
         let hand = |to| foreign.map(|what| self.device.vulkan.hand(what, to));
         let work = hand(Owner::Ours).into_iter().chain([encoder.finish()]).chain(hand(Owner::Theirs));
         let (done, fence) = self.device.submit(work, fence)?;
         self.slots[index].fence = fence;
-        self.slots[index].import = import.map(|(import, _)| import.clone());
+        self.slots[index].import = import.cloned();
         self.await_slot(index, import.is_none(), ring);
         self.device.watch(done.clone());
         self.last = Some(done);
         Ok(())
+    }
+
+    /// Clears what the shaders add to, before the work of a slot.
+    pub(super) fn clear(&self, index: usize, encoder: &mut wgpu::CommandEncoder) {
+        encoder.clear_buffer(&self.records, 0, None);
+        encoder.clear_buffer(&self.changed, 0, Some(list_bytes(0)));
+        encoder.clear_buffer(&self.counts, 0, None);
+        encoder.clear_buffer(&self.slots[index].head, 0, Some(head_bytes(0)));
     }
 
     /// Has the memory of a slot whose work was handed over given back once that is done, and then tells `ring`.
@@ -418,6 +412,14 @@ impl GpuPicture {
         }
     }
 
+    /// Lets go of all memory of sources, once the device is done with it.
+    pub fn let_go(&mut self) {
+        self.imports = Imports::default();
+        self.slots.iter_mut().for_each(|slot| slot.import = None);
+        // wgpu lets go of what was dropped when it looks
+        let _ = self.device.device.poll(wgpu::PollType::Poll);
+    }
+
     /// New pictures under way.
     pub fn under_way(&self) -> usize {
         self.flight.len()
@@ -428,23 +430,20 @@ fn head_bytes(cells: u64) -> u64 {
     4 * u64::from(HEAD_WORDS) + cells * size_of::<Place>() as u64
 }
 
-/// Has the rectangles of an image copied into rows.
-fn copy_rows(
-    encoder: &mut wgpu::CommandEncoder,
-    texture: &wgpu::Texture,
-    region: &Region,
-    words: &wgpu::Buffer,
-    rows: Rows,
-) {
-    for rect in region.rects() {
-        let [x, y, w, h] = [rect.x, rect.y, rect.w, rect.h].map(u32::from);
-        let mut from = texture.as_image_copy();
-        from.origin = wgpu::Origin3d { x, y, z: 0 };
-        let offset = 4 * (u64::from(y) * u64::from(rows.stride) + u64::from(x));
-        let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row: Some(4 * rows.stride), rows_per_image: None };
-        let to = wgpu::TexelCopyBufferInfo { buffer: words, layout };
-        encoder.copy_texture_to_buffer(from, to, wgpu::Extent3d { width: w, height: h, depth_or_array_layers: 1 });
-    }
+fn list_bytes(cells: u64) -> u64 {
+    4 * (u64::from(CHANGED_WORDS) + cells)
+}
+
+/// A list of that many cells, of which a dispatch is told.
+fn list(device: &wgpu::Device, cells: u64) -> wgpu::Buffer {
+    let (label, size) = (Some("changed"), list_bytes(cells));
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::INDIRECT;
+    device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
+}
+
+/// What a shader is told of texels with these channels.
+fn texel(layout: Layout) -> u32 {
+    u32::from_le_bytes([layout.r_shift, layout.g_shift, layout.b_shift, layout.bits])
 }
 
 /// A buffer in memory that the processor maps.

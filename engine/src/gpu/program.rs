@@ -13,19 +13,21 @@ impl Program {
     /// Compiles a shader.
     pub(super) fn new(device: &wgpu::Device, shader: &Shader) -> Self {
         let name = shader.name;
+        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
         let entries: Vec<wgpu::BindGroupLayoutEntry> = (0u32..)
             .zip(shader.bindings)
             .map(|(binding, kind)| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match kind {
-                        Binding::Uniform => wgpu::BufferBindingType::Uniform,
-                        Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                        Binding::Write => wgpu::BufferBindingType::Storage { read_only: false },
+                ty: match kind {
+                    Binding::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+                    Binding::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+                    Binding::Write => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+                    Binding::Image => wgpu::BindingType::Texture {
+                        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                        view_dimension: wgpu::TextureViewDimension::D2,
+                        multisampled: false,
                     },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
                 },
                 count: None,
             })
@@ -51,11 +53,18 @@ impl Program {
     }
 
     /// Binds buffers, in the order in which the shader lists them.
-    pub(super) fn bind(&self, device: &wgpu::Device, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
-        let entries: Vec<_> = (0u32..)
-            .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
+    pub(super) fn bind<const N: usize>(&self, device: &wgpu::Device, buffers: [&wgpu::Buffer; N]) -> wgpu::BindGroup {
+        self.bind_all(device, buffers.map(wgpu::Buffer::as_entire_binding))
+    }
+
+    /// The same where not all of it is buffers.
+    pub(super) fn bind_all<const N: usize>(
+        &self,
+        device: &wgpu::Device,
+        resources: [wgpu::BindingResource<'_>; N],
+    ) -> wgpu::BindGroup {
+        let entries: Vec<_> =
+            (0u32..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
         device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(self.name),
             layout: &self.layout,

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn packed(colours: (&[u32], &[u32]), resident: &[u32]) -> (Vec<Place>, Vec<u32>) {
-        let picture = Picture { width: 66, height: 1, cols: 2, mask: 7, jobs: 0 };
+        let picture = Picture { width: 66, height: 1, cols: 2, mask: 7, jobs: 0, texel: 0 };
         let changed = Record { squares: 1, left: 64, top: 64, right: 2, bottom: 1, count: 2 };
         let records = if colours.0[0] == 0 { [Record::default(), changed] } else { [changed, changed] };
         let (mut places, mut tiles) = (Vec::new(), Vec::new());

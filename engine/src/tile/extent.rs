@@ -31,14 +31,21 @@ impl Extent {
     ///
     /// An empty span adds nothing; what lies past the cell is cut off.
     pub fn add_span(&mut self, y: u8, x0: u8, x1: u8) {
-        let x1 = x1.min(CELL as u8);
-        if x0 >= x1 || u16::from(y) >= CELL {
+        self.add_box([x0, y, x1, y.saturating_add(1)]);
+    }
+
+    /// Grows to hold the box `x0, y0, x1, y1`, half open.
+    ///
+    /// An empty box adds nothing; what lies past the cell is cut off.
+    pub fn add_box(&mut self, [x0, y0, x1, y1]: [u8; 4]) {
+        let [x1, y1] = [x1, y1].map(|end| end.min(CELL as u8));
+        if x0 >= x1 || y0 >= y1 {
             return;
         }
         self.x0 = self.x0.min(x0);
         self.x1 = self.x1.max(x1);
-        self.y0 = self.y0.min(y);
-        self.y1 = self.y1.max(y + 1);
+        self.y0 = self.y0.min(y0);
+        self.y1 = self.y1.max(y1);
     }
 
     /// The box in the picture, for the cell in column `col` and row `row`.
@@ -71,5 +78,11 @@ mod tests {
         assert_eq!(e.rect(1, 2), Rect::new(66, 131, 7, 3));
         e.add_span(64, 0, 64);
         assert_eq!(e.rect(0, 0), Rect::new(2, 3, 7, 3));
+        for nothing in [[0, 9, 64, 9], [5, 0, 5, 64], [0, 64, 64, 65]] {
+            e.add_box(nothing);
+        }
+        assert_eq!(e.rect(0, 0), Rect::new(2, 3, 7, 3));
+        e.add_box([1, 4, 70, 80]);
+        assert_eq!(e.rect(0, 0), Rect::new(1, 3, 63, 61));
     }
 }

@@ -117,6 +117,37 @@ fn two_frames_are_under_way_at_once_and_buffers_go_back_when_they_are_done() {
 }
 
 #[test]
+fn a_spare_device_takes_the_place_of_the_first_that_is_lost() {
+    let Some(gpu) = own_gpu() else { return };
+    gpu.keep_spare().expect("a second one");
+    let size = Size::new(300, 200);
+    let mut desk = Desk::new(&gpu, size);
+    let mut shown = vec![0; size.area() as usize];
+    let mut next = |desk: &mut Desk, pixel: usize, lose: bool| {
+        let mut new = shown.clone();
+        new[pixel] = 7;
+        let ticket = desk.submit(whole(size, &new));
+        if lose {
+            gpu.device(desk.now).expect("a device").give_up();
+        }
+        let damage = desk.done(ticket);
+        desk.assert_shows(&new, &shown, &damage);
+        shown = new;
+    };
+    next(&mut desk, 0, false);
+    let first = gpu.device(desk.now).expect("a device");
+    next(&mut desk, 301, true);
+    assert_eq!(desk.counted(), (1, 1), "what the first had in hand is the processor's");
+    next(&mut desk, 5999, false);
+    next(&mut desk, 59_999, false);
+    assert_eq!(desk.counted(), (3, 1), "the spare one goes on at once");
+    assert!(gpu.device(desk.now).is_some_and(|second| !Arc::ptr_eq(&first, &second)));
+    next(&mut desk, 17, true);
+    assert!(gpu.device(desk.now).is_none(), "there is no third");
+    assert_eq!((desk.counted(), gpu.losses()), ((3, 2), 2));
+}
+
+#[test]
 fn a_lost_device_costs_no_frame_and_comes_back() {
     let Some(gpu) = own_gpu() else { return };
     let size = Size::new(500, 300);

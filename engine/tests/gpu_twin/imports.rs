@@ -129,14 +129,28 @@ fn memory_is_let_go_once_its_source_has_no_more_use_for_it() {
     }
     let held = gone.iter().filter(|memory| memory.strong_count() > 0).count();
     assert!(held <= 3, "{held} of 20 pictures' memory is held");
-    desk.engine.abandon();
-    drop(desk);
-    // wgpu lets go of what was dropped when it next looks
-    let mut other = Desk::new(gpu, size);
-    for _ in 0..3 {
-        other.feed(frame(size, vec![piece], vec![1; 4096], Hint::Everything));
+}
+
+#[test]
+fn memory_is_let_go_when_capture_stops() {
+    let Some(gpu) = gpu().filter(|_| takes_host_memory()) else { return };
+    let size = Size::new(640, 480);
+    let mut desk = Desk::new(gpu, size);
+    let piece = Piece { rect: size.rect(), offset: 0, stride: 2560 };
+    // nothing under way, then one picture of two, then both
+    for busy in 0..3 {
+        let memories = [Live::new(640 * 480), Live::new(640 * 480)];
+        for (i, memory) in memories.iter().enumerate() {
+            let ticket = desk.submit(shared(size, vec![piece], memory, Hint::Everything));
+            if i >= busy {
+                desk.done(ticket);
+            }
+        }
+        assert_eq!(memories.each_ref().map(|memory| Arc::strong_count(memory) > 1), [true, true], "they are kept");
+        desk.engine.abandon();
+        assert_eq!(memories.each_ref().map(Arc::strong_count), [1, 1], "{busy} under way");
     }
-    assert_eq!(gone.iter().filter(|memory| memory.strong_count() > 0).count(), 0);
+    assert_eq!(desk.counted().1, 0);
 }
 
 #[test]

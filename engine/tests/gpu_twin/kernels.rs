@@ -17,15 +17,22 @@ use super::desk::{Noise, gpu};
 
 const MASK: u32 = 0x00ff_ffff;
 
-/// What the GPU makes of it: places and packed words.
+/// What the GPU makes of words: places and packed words.
 fn on_gpu(picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>, Vec<u32>) {
+    answer(picture, |picture, ring| {
+        let mut upload = picture.begin().expect("memory");
+        upload.write(0, fresh);
+        picture.submit(upload, jobs, ring);
+    })
+}
+
+/// What comes of work that is handed over.
+pub fn answer(picture: &mut GpuPicture, submit: impl FnOnce(&mut GpuPicture, &Ring)) -> (Vec<Place>, Vec<u32>) {
     let (tell, told) = channel();
     let ring: Ring = Arc::new(move || {
         let _ = tell.send(());
     });
-    let mut upload = picture.begin().expect("memory");
-    upload.write(0, fresh);
-    picture.submit(upload, jobs, &ring);
+    submit(picture, &ring);
     told.recv_timeout(Duration::from_secs(60)).expect("is told");
     let mut got = None;
     let answer = picture.poll(|packed| got = Some((packed.places().to_vec(), packed.words().to_vec())));
@@ -37,13 +44,30 @@ fn on_gpu(picture: &mut GpuPicture, jobs: &[Job], fresh: &[u32]) -> (Vec<Place>,
 
 /// Runs all on the same inputs, demands the same, and returns how many cells changed.
 fn twins(gpu: &Gpu, size: Size, old: &[u32], jobs: &[Job], fresh: &[u32]) -> usize {
-    let grid = Grid::new(size);
-    let (width, height, cols) = (size.w.into(), size.h.into(), grid.cols().into());
-    let shape = Picture { width, height, cols, mask: MASK, jobs: jobs.len() as u32 };
     let device = gpu.device(Instant::now()).expect("a device");
     let mut picture = GpuPicture::new(device, size, MASK).expect("room");
     picture.set(old);
     let (places, tiles) = on_gpu(&mut picture, jobs, fresh);
+    let resident = assert_twin((size, MASK), old, jobs, fresh, &places, &tiles);
+    // the resident pictures are the same, too
+    let (again, _) = on_gpu(&mut picture, &whole(size), &resident);
+    assert_eq!(again, [], "{size}");
+    places.len()
+}
+
+/// Demands that the definition and every SIMD level make the same of it; returns the picture that there is then.
+pub fn assert_twin(
+    (size, mask): (Size, u32),
+    old: &[u32],
+    jobs: &[Job],
+    fresh: &[u32],
+    places: &[Place],
+    tiles: &[u32],
+) -> Vec<u32> {
+    let grid = Grid::new(size);
+    let (width, height, cols) = (size.w.into(), size.h.into(), grid.cols().into());
+    let shape = Picture { width, height, cols, mask, jobs: jobs.len() as u32, texel: 0 };
+    let mut shown = Vec::new();
     for level in CpuLevel::all() {
         let mut resident = old.to_vec();
         let mut records = vec![Record::default(); grid.len()];
@@ -54,11 +78,9 @@ fn twins(gpu: &Gpu, size: Size, old: &[u32], jobs: &[Job], fresh: &[u32]) -> usi
         pack(&shape, &records, (&counts, &colours), &resident, &mut want_places, &mut want_tiles);
         assert_eq!(places, want_places, "{level:?}, {size}");
         assert!(tiles == want_tiles, "{level:?}, {size}: pixels");
-        // the resident pictures are the same, too
-        let (again, _) = on_gpu(&mut picture, &whole(size), &resident);
-        assert_eq!(again, [], "{level:?}, {size}");
+        shown = resident;
     }
-    places.len()
+    shown
 }
 
 fn noise(size: Size, noise: &mut Noise) -> Vec<u32> {

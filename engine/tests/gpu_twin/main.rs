@@ -4,6 +4,7 @@
 
 mod desk;
 mod frames;
+mod images;
 mod imports;
 mod kernels;
 mod moves;

@@ -67,12 +67,17 @@ pub(super) fn devices() -> Vec<PathBuf> {
     nvidia.chain([PathBuf::from("/dev/dri")]).filter(|path: &PathBuf| Path::exists(path)).collect()
 }
 
-/// Opens the GPU that is wanted; says how outputs find what changed, and which dma-bufs are asked for.
+/// Opens the GPU that is wanted; says how outputs find what changed, and which dma-bufs are asked for. A `spare` device is opened beside it where
+/// none can be opened later.
 ///
 /// # Errors
 /// When there has to be one and there is none.
 #[cfg(feature = "gpu")]
-pub(super) fn ready(capture: &CaptureSection, wanted: Option<Wanted>) -> Result<(Stage, DmaBufs), AppError> {
+pub(super) fn ready(
+    capture: &CaptureSection,
+    wanted: Option<Wanted>,
+    spare: bool,
+) -> Result<(Stage, DmaBufs), AppError> {
     use std::sync::Arc;
 
     use farpane_engine::damage::{GpuDamage, Takes};
@@ -102,6 +107,9 @@ pub(super) fn ready(capture: &CaptureSection, wanted: Option<Wanted>) -> Result<
         tracing::info!(gpu = %gpu.adapter(), "the GPU takes no dma-bufs: pictures are compared by the processor");
         return Ok((on_cpu(), dma_bufs));
     }
+    if let Some(error) = spare.then(|| gpu.keep_spare().err()).flatten() {
+        tracing::info!(%error, "there is no spare GPU: once the first is lost, the processor compares pictures");
+    }
     match takes {
         Takes::All => tracing::info!(gpu = %gpu.adapter(), takes = %paths, "pictures are compared on the GPU"),
         Takes::DmaBufs => tracing::info!(gpu = %gpu.adapter(), "pictures in its memory are compared on the GPU"),
@@ -111,7 +119,11 @@ pub(super) fn ready(capture: &CaptureSection, wanted: Option<Wanted>) -> Result<
 
 /// The same in a build without.
 #[cfg(not(feature = "gpu"))]
-pub(super) fn ready(capture: &CaptureSection, wanted: Option<Wanted>) -> Result<(Stage, DmaBufs), AppError> {
+pub(super) fn ready(
+    capture: &CaptureSection,
+    wanted: Option<Wanted>,
+    _spare: bool,
+) -> Result<(Stage, DmaBufs), AppError> {
     match wanted {
         None | Some(Wanted::Hardware) => Ok((on_cpu(), without(capture))),
         Some(Wanted::Any) => {

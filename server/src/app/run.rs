@@ -178,7 +178,9 @@ async fn up(
     let (events, received) = mpsc::unbounded_channel();
     let options = clipboard(config);
     let (capture, wanted) = (config.capture, gpu::wanted(&config.capture, &desktop));
-    let stages = tokio::task::spawn_blocking(move || gpu::ready(&capture, wanted)).await;
+    // shut in, none can be opened
+    let spare = config.sandbox != crate::sandbox::Mode::Off;
+    let stages = tokio::task::spawn_blocking(move || gpu::ready(&capture, wanted, spare)).await;
     let (stage, dma_bufs) = stages.map_err(AppError::failed)??;
     let backend = off_the_network(move || desktop.open(opener, options, dma_bufs, events)).await?;
     let name = backend.name();

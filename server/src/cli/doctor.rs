@@ -17,6 +17,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Subcommand;
+use farpane_engine::frame::DmaBuf;
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Pid, Signal};
 
 use crate::app::AppError;
@@ -171,6 +173,7 @@ impl Ward {
             works("send a line to a log, through the helper", self.sent(opener)),
             works("start a thread, and wait for it", std::thread::Builder::new().spawn(|| ()).map(drop)),
             works("share memory", shared()),
+            works("read a dma-buf", read_dma_buf()),
             works("draw random numbers", getrandom::fill(&mut [0; 32]).map_err(io::Error::other)),
             works("stand back behind others", rustix::process::nice(1).map(drop).map_err(io::Error::from)),
         ]
@@ -240,9 +243,23 @@ fn start() -> io::Result<()> {
 }
 
 fn shared() -> io::Result<()> {
-    let memory = rustix::fs::memfd_create("doctor", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let memory = rustix::fs::memfd_create("doctor", MemfdFlags::CLOEXEC)?;
     rustix::fs::ftruncate(memory.as_fd(), 4096)?;
     Ok(())
+}
+
+/// What the processor does to a dma-buf, with memory that stands in for one: the kernel may refuse it as none, the sandbox may not.
+fn read_dma_buf() -> io::Result<()> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let memory = rustix::fs::memfd_create("doctor", flags)?;
+    rustix::fs::ftruncate(memory.as_fd(), 4096)?;
+    rustix::fs::fcntl_add_seals(memory.as_fd(), SealFlags::SHRINK)?;
+    let buffer = DmaBuf::new(memory, Vec::new())?;
+    drop(buffer.read()?);
+    match buffer.ask_fence() {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTTY.raw_os_error()) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Shuts itself in and tries. False when a promise does not hold.

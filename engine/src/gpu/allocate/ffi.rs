@@ -9,18 +9,14 @@ use ash::vk;
 
 use crate::frame::{DmaBuf, Plane};
 use crate::geometry::Size;
-use crate::gpu::vulkan::{Vulkan, formats, refused};
+use crate::gpu::vulkan::{READ, Vulkan, known, refused};
 use crate::pixel::{Fourcc, Modifier};
 
 const KIND: vk::ExternalMemoryHandleTypeFlags = vk::ExternalMemoryHandleTypeFlags::DMA_BUF_EXT;
 /// What others do to the image, as far as drivers ask before they choose strides, and what is done here; where that cannot be had, the
 /// latter alone.
-const USES: [vk::ImageUsageFlags; 2] = [
-    vk::ImageUsageFlags::from_raw(
-        vk::ImageUsageFlags::TRANSFER_SRC.as_raw() | vk::ImageUsageFlags::COLOR_ATTACHMENT.as_raw(),
-    ),
-    vk::ImageUsageFlags::TRANSFER_SRC,
-];
+const USES: [vk::ImageUsageFlags; 2] =
+    [vk::ImageUsageFlags::from_raw(READ.as_raw() | vk::ImageUsageFlags::COLOR_ATTACHMENT.as_raw()), READ];
 const PLANES: [vk::ImageAspectFlags; 4] = [
     vk::ImageAspectFlags::MEMORY_PLANE_0_EXT,
     vk::ImageAspectFlags::MEMORY_PLANE_1_EXT,
@@ -36,42 +32,24 @@ impl Vulkan {
         fourcc: Fourcc,
         among: &[Modifier],
     ) -> Result<(DmaBuf, Modifier), String> {
-        let known = formats(fourcc).filter(|_| self.paths().modifiers);
-        let (format, _) = known.ok_or("it makes no images for others")?;
-        let out = vk::ExternalMemoryFeatureFlags::EXPORTABLE;
+        let known = known(fourcc).filter(|_| self.paths().modifiers).ok_or("it makes no images for others")?;
         let taken = self.modifiers(fourcc);
-        let fits = |modifier: u64, usage: vk::ImageUsageFlags| {
-            let most = self.largest(format, modifier, usage, out).unwrap_or_default();
-            u32::from(size.w) <= most.width && u32::from(size.h) <= most.height
-        };
         let of_use = |usage: vk::ImageUsageFlags| {
-            let both = among.iter().filter(|modifier| taken.contains(modifier)).map(|modifier| modifier.0);
-            (usage, both.filter(|modifier| fits(*modifier, usage)).collect::<Vec<u64>>())
+            let mut forms = self.forms(&known, usage, vk::ExternalMemoryFeatureFlags::EXPORTABLE);
+            forms.retain(|form| [among, &taken].iter().all(|list| list.contains(&form.modifier)) && form.holds(size));
+            (usage, forms)
         };
-        let (usage, modifiers) = USES
+        let (usage, forms) = USES
             .into_iter()
             .map(of_use)
-            .find(|(_, modifiers)| !modifiers.is_empty())
+            .find(|(_, forms)| !forms.is_empty())
             .filter(|_| size.area() > 0)
             .ok_or_else(|| format!("it hands out no {fourcc:?} of {size} in a form that is asked for"))?;
 
+        let modifiers: Vec<u64> = forms.iter().map(|form| form.modifier.0).collect();
         let mut list = vk::ImageDrmFormatModifierListCreateInfoEXT::default().drm_format_modifiers(&modifiers);
-        let mut outside = vk::ExternalMemoryImageCreateInfo::default().handle_types(KIND);
-        let asked = vk::ImageCreateInfo::default()
-            .image_type(vk::ImageType::TYPE_2D)
-            .format(format)
-            .extent(vk::Extent3D { width: size.w.into(), height: size.h.into(), depth: 1 })
-            .mip_levels(1)
-            .array_layers(1)
-            .samples(vk::SampleCountFlags::TYPE_1)
-            .tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT)
-            .usage(usage)
-            .push_next(&mut list)
-            .push_next(&mut outside);
-        let mut parts = self.parts();
-        // SAFETY: the structure is whole, and each of the modifiers is one with which the device hands out images of this format, size and
-        // use (asked above).
-        parts.image = unsafe { self.raw.create_image(&asked, None) }.map_err(refused)?;
+        // SAFETY: each of the modifiers is one with which the device hands out images of this format, size and use (asked above).
+        let mut parts = unsafe { self.image(size, &known, usage, &mut list) }?;
         let mut outside = vk::ExportMemoryAllocateInfo::default().handle_types(KIND);
         let own = vk::MemoryPropertyFlags::DEVICE_LOCAL;
         self.allocate(&mut parts, u64::MAX, u32::MAX, own, &mut outside, true)?;
@@ -80,13 +58,9 @@ impl Vulkan {
         let mut told = vk::ImageDrmFormatModifierPropertiesEXT::default();
         // SAFETY: the image is this device's, which has the extension (`paths`), and was made with a list of modifiers.
         unsafe { with_modifiers.get_image_drm_format_modifier_properties(parts.image, &mut told) }.map_err(refused)?;
-        let modifier = told.drm_format_modifier;
-        if !modifiers.contains(&modifier) {
-            return Err(format!("the driver chose {modifier:#x}, which was not asked for"));
-        }
-        let forms = self.forms(format);
-        let form = forms.iter().find(|form| form.drm_format_modifier == modifier);
-        let count = form.map_or(0, |form| form.drm_format_modifier_plane_count as usize);
+        let modifier = Modifier(told.drm_format_modifier);
+        let form = forms.iter().find(|form| form.modifier == modifier);
+        let count = form.ok_or_else(|| format!("the driver chose {modifier:?}, which was not asked for"))?.planes;
         let planes = PLANES.get(..count).filter(|planes| !planes.is_empty());
         let planes = planes.ok_or_else(|| format!("{count} planes of memory (expected 1 to 4)"))?;
         let planes = planes.iter().map(|aspect| {
@@ -104,7 +78,6 @@ impl Vulkan {
         // SAFETY: the driver has just made this descriptor for us, and nobody else knows of it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let made = DmaBuf::new(fd, planes).map_err(|error| error.to_string())?;
-        let modifier = Modifier(modifier);
         match made.planes().iter().all(|plane| plane.holds(made.len(), size, modifier)) {
             true => Ok((made, modifier)),
             false => Err(format!("planes {:?} lie outside of their {} bytes", made.planes(), made.len())),

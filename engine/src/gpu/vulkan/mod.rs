@@ -1,8 +1,8 @@
-//! What is done below wgpu: memory of others.
+//! What is done below wgpu.
 
 mod ffi;
 
-pub(super) use ffi::{Foreign, Image, Owner, Vulkan, Wait, formats, open, paths, refused};
+pub(super) use ffi::{Known, READ, Vulkan, Wait, known, open, paths, refused};
 
 /// Ways in which a device reads memory of others where it lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn colours_are_listed_in_their_order_and_seventeen_are_many() {
-        let picture = Picture { width: 130, height: 2, cols: 3, mask: u32::MAX, jobs: 0 };
+        let picture = Picture { width: 130, height: 2, cols: 3, mask: u32::MAX, jobs: 0, texel: 0 };
         let changed = Record { count: 1, ..Record::default() };
         let mut resident = vec![7; 260];
         resident[1] = 3;

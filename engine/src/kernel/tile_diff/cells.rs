@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_gathered_and_what_is_outside_the_clip_is_left_alone() {
-        let picture = Picture { width: 70, height: 65, cols: 2, mask: 0xff_ffff, jobs: 1 };
+        let picture = Picture { width: 70, height: 65, cols: 2, mask: 0xff_ffff, jobs: 1, texel: 0 };
         let fresh = vec![0xaa00_0007; 70 * 65];
         for level in CpuLevel::all() {
             let mut resident = vec![0; 70 * 65];
