@@ -30,7 +30,7 @@ pub(crate) fn content_of(mirror: &MirrorData, rect: &Rect) -> Option<Content> {
     if mirror.layout.bits != 8 || rect.is_empty() {
         return None;
     }
-    let cells = Cells::of(Picture::of_mirror(mirror, *rect), rect, mirror.layout).cells;
+    let cells = judge_cells(Picture::of_mirror(mirror, *rect), rect, mirror.layout);
     let of = |kinds: &[Judged]| cells.iter().filter(|c| kinds.contains(c)).count();
     Some(if of(&[Judged::Photo, Judged::Soft]) * 2 >= cells.len() {
         Content::Photo
@@ -54,29 +54,37 @@ enum Judged {
     Sharp,
 }
 
-/// The cells of a part, row by row; those at the right and bottom edge are ragged.
+/// Judges the cells of a part of a picture of mirror words with eight bits a channel, row by row; those at the right and bottom edge are
+/// ragged.
+fn judge_cells(words: Picture<'_>, rect: &Rect, layout: Layout) -> Vec<Judged> {
+    let columns = usize::from(rect.w.div_ceil(CELL));
+    let (level, mask) = (CpuLevel::current(), layout.mask());
+    let mut cells = Vec::with_capacity(columns * usize::from(rect.h.div_ceil(CELL)));
+    let mut steps = vec![Steps::default(); columns];
+    let mut y = rect.y;
+    while y < rect.bottom() {
+        let band = Rect { y, h: CELL.min(rect.bottom() - y), ..*rect };
+        steps.fill(Steps::default());
+        words.rows(&band).step_by(2).for_each(|row| count_row(level, row, mask, LITTLE, &mut steps));
+        cells.extend(steps.iter().map(judge));
+        y += band.h;
+    }
+    cells
+}
+
+/// The judged cells of a part.
+#[cfg(feature = "jpeg")]
 pub(super) struct Cells {
     rect: Rect,
     columns: usize,
     cells: Vec<Judged>,
 }
 
+#[cfg(feature = "jpeg")]
 impl Cells {
-    /// Judges a part of a picture of mirror words with eight bits a channel.
     pub(super) fn of(words: Picture<'_>, rect: &Rect, layout: Layout) -> Self {
         let columns = usize::from(rect.w.div_ceil(CELL));
-        let (level, mask) = (CpuLevel::current(), layout.mask());
-        let mut cells = Vec::with_capacity(columns * usize::from(rect.h.div_ceil(CELL)));
-        let mut steps = vec![Steps::default(); columns];
-        let mut y = rect.y;
-        while y < rect.bottom() {
-            let band = Rect { y, h: CELL.min(rect.bottom() - y), ..*rect };
-            steps.fill(Steps::default());
-            words.rows(&band).step_by(2).for_each(|row| count_row(level, row, mask, LITTLE, &mut steps));
-            cells.extend(steps.iter().map(judge));
-            y += band.h;
-        }
-        Self { rect: *rect, columns, cells }
+        Self { rect: *rect, columns, cells: judge_cells(words, rect, layout) }
     }
 
     /// The box that photographic cells fill, on cell borders; none when there are none or other content is mixed with them.
@@ -129,6 +137,7 @@ fn judge(&Steps { seen, changed, much }: &Steps) -> Judged {
 }
 
 /// What is left of a rectangle around a part of it: above, below, left, right; empty ones left out.
+#[cfg(feature = "jpeg")]
 pub(super) fn around(r: &Rect, part: &Rect) -> impl Iterator<Item = Rect> + use<> {
     [
         Rect::from_corners(r.x, r.y, r.right(), part.y),

@@ -337,8 +337,7 @@ impl ClientPicture {
             self.went_ahead = more;
             self.fill_gaps(area, params, &mut update);
         }
-        let is_lossy = params.jpeg.is_some() || self.films.is_some();
-        if all.is_empty() && update.rects == film_rects && small != Small::Only && is_lossy {
+        if all.is_empty() && update.rects == film_rects && small != Small::Only {
             for (i, data) in mirrors.iter().enumerate() {
                 self.collect_refresh(i, data, area, side, quiet, now, &mut all);
             }

@@ -75,4 +75,20 @@ impl Client {
             *woken = false;
         }
     }
+
+    /// Takes updates until everything outside of what moves is exact.
+    #[cfg(feature = "h264")]
+    pub fn converge_outside(
+        &mut self,
+        canvas: &super::canvas::Canvas,
+        pool: &Lanes,
+        compare: impl Fn(&Self) -> (f64, bool),
+    ) {
+        let end = Instant::now() + LIMIT;
+        while !compare(self).1 || self.picture.has_pending(&self.area) {
+            self.update(1 << 20, pool);
+            assert!(Instant::now() < end, "not exact beside the film within {LIMIT:?}: {}", canvas.pixels().len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }

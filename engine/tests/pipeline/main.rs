@@ -2,6 +2,8 @@
 
 mod canvas;
 mod client;
+#[cfg(feature = "h264")]
+mod films;
 mod outputs;
 mod updates;
 

@@ -149,6 +149,8 @@ pub struct SessionSection {
     pub max_total_rate_kbps: u64,
     /// Never send anything but exact pixels.
     pub lossless: bool,
+    /// Moving parts go as H.264 to viewers that show it (and take lossy pixels).
+    pub h264: bool,
     /// Pixels sent lossy are sent exactly after this long without change.
     pub refresh_quiet_ms: u64,
     /// Texts copied on the desktop reach clients.
@@ -204,6 +206,7 @@ impl Default for SessionSection {
             max_rate_kbps: 0,
             max_total_rate_kbps: 0,
             lossless: session.lossless,
+            h264: session.h264,
             refresh_quiet_ms: 1000,
             clipboard_to_clients: session.clipboard_out,
             clipboard_from_clients: session.clipboard_in,
@@ -261,6 +264,7 @@ impl SessionSection {
             max_fps: self.max_fps,
             max_rate: bytes_a_second(self.max_rate_kbps),
             lossless: self.lossless,
+            h264: self.h264,
             refresh_quiet: Duration::from_millis(self.refresh_quiet_ms),
             clipboard_out: self.clipboard_to_clients,
             clipboard_in: self.clipboard_from_clients,

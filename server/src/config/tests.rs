@@ -129,14 +129,14 @@ prop_compose! {
 prop_compose! {
     fn any_session()(
         desktop_name in proptest::option::of("[ -~äß€\"\\\\]{0,12}"),
-        view_only: bool, lossless: bool, primary_selection: bool, to: bool, from: bool,
+        view_only: bool, lossless: bool, h264: bool, primary_selection: bool, to: bool, from: bool,
         max_fps in 0u32..=1000, max_rate_kbps in 0u64..=1_000_000_000, max_total_rate_kbps in 0u64..=1_000_000_000, refresh_quiet_ms in 50u64..=600_000,
         clipboard_max_bytes in 0u64..=1 << 20, max_clients in 1u32..=10_000,
         shared in prop_oneof![Just(Shared::AsAsked), Just(Shared::Always), Just(Shared::Never)],
         rules in any_rules(),
     ) -> SessionSection {
         SessionSection {
-            desktop_name, view_only, max_fps, max_rate_kbps, max_total_rate_kbps, lossless, refresh_quiet_ms, clipboard_to_clients: to,
+            desktop_name, view_only, max_fps, max_rate_kbps, max_total_rate_kbps, lossless, h264, refresh_quiet_ms, clipboard_to_clients: to,
             clipboard_from_clients: from, clipboard_max_bytes, primary_selection, shared, max_clients, ..rules
         }
     }

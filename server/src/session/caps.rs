@@ -1,6 +1,8 @@
 //! What one client can do, from its SetEncodings list.
 
+use farpane_engine::encode::h264::VideoStep;
 use farpane_engine::encode::{self, Codec, JpegStep, number};
+use farpane_engine::geometry::Rect;
 use farpane_rfb::encoding::Encoding;
 
 /// How a client can show the pointer.
@@ -25,6 +27,8 @@ pub struct Caps {
     pub compression: u8,
     /// Lossy rectangles, when it gave a quality level.
     pub jpeg: Option<JpegStep>,
+    /// Films as H.264, at this quality at best: it listed Open H.264 and takes lossy pixels.
+    pub h264: Option<VideoStep>,
     /// CopyRect.
     pub copy_rect: bool,
     /// How it shows the pointer; none: it has to be drawn into the picture.
@@ -82,6 +86,7 @@ impl Caps {
             codec: encode::codec(&allowed),
             compression: encode::compression(list),
             jpeg: encode::jpeg_step(list),
+            h264: h264(list),
             copy_rect: has(Encoding::COPY_RECT),
             cursor: cursor.into_iter().find(|(e, _)| has(*e)).map(|(_, kind)| kind),
             pointer_pos: has(Encoding::POINTER_POS),
@@ -105,9 +110,32 @@ impl Caps {
         if self.jpeg.is_some() { format!("{family} with jpeg") } else { family }
     }
 
+    /// The same with what it gets of `films`, rectangles of its canvas that go as video, and why none do.
+    pub fn told_with_films(&self, films: &[Rect], allowed: bool) -> String {
+        let how = match (films, self.h264) {
+            (_, None) => return format!("{}, no h264: the viewer does not list it", self.told()),
+            _ if !allowed => return format!("{}, no h264: turned off", self.told()),
+            ([], _) => return format!("{}, h264 when something moves", self.told()),
+            (films, _) => films.iter().map(|r| format!("{}x{} at {},{}", r.w, r.h, r.x, r.y)),
+        };
+        format!("{}, h264 of {}", self.told(), how.collect::<Vec<_>>().join(" and "))
+    }
+
     /// Whether the client can be told of another canvas size.
     pub fn resizable(&self) -> bool {
         self.desktop_size || self.extended_desktop_size
+    }
+}
+
+/// The best quality of films for a client with this list. One that lists no JPEG quality wants exact pixels, unless H.264 is what it lists
+/// first.
+fn h264(list: &[i32]) -> Option<VideoStep> {
+    let at = |n: i32| list.iter().position(|e| *e == n);
+    let h264 = at(Encoding::OPEN_H264.0)?;
+    let first = Codec::ALL.into_iter().all(|codec| at(codec.number()).is_none_or(|other| other > h264));
+    match encode::jpeg_step(list) {
+        Some(step) => Some(VideoStep::for_quality(step.quality)),
+        None => first.then(|| VideoStep::for_quality(92)),
     }
 }
 
@@ -137,6 +165,23 @@ mod tests {
         let caps = Caps::default();
         assert_eq!((caps.codec, caps.cursor, caps.jpeg), (Codec::Raw, None, None));
         assert!(!caps.copy_rect && !caps.fence && !caps.resizable());
+    }
+
+    #[test]
+    fn films_go_to_those_who_list_h264_and_take_lossy_pixels() {
+        let h264 = |list: &[i32]| Caps::from_encodings(list, None).h264;
+        assert_eq!(h264(&[7, 50, -24]), Some(VideoStep::for_quality(92)));
+        assert_eq!(h264(&[7, 50, -32]), Some(VideoStep::for_quality(30)));
+        assert_eq!(h264(&[7, 16, -24]), None);
+        assert_eq!(h264(&[7, 50, 16]), None, "no quality: exact pixels");
+        assert_eq!(h264(&[1, 50, 7, 16]), Some(VideoStep::for_quality(92)), "preferred by its user");
+        let caps = Caps::from_encodings(&[7, 50, -24], None);
+        let films = [Rect::new(300, 200, 1280, 720)];
+        assert_eq!(caps.told_with_films(&films, true), "tight with jpeg, h264 of 1280x720 at 300,200");
+        assert_eq!(caps.told_with_films(&[], true), "tight with jpeg, h264 when something moves");
+        assert_eq!(caps.told_with_films(&films, false), "tight with jpeg, no h264: turned off");
+        let none = Caps::from_encodings(&[7, -24], None);
+        assert_eq!(none.told_with_films(&[], true), "tight with jpeg, no h264: the viewer does not list it");
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub struct Settings {
     pub max_rate: Option<u64>,
     /// Never send anything but exact pixels.
     pub lossless: bool,
+    /// Films go as H.264 to viewers that show it.
+    pub h264: bool,
     /// Pixels sent lossy are sent exactly after this long without change.
     pub refresh_quiet: Duration,
     /// Texts copied on the desktop reach clients.
@@ -160,6 +162,7 @@ impl Default for Settings {
             max_fps: 60,
             max_rate: None,
             lossless: false,
+            h264: true,
             refresh_quiet: Duration::from_secs(1),
             clipboard_out: true,
             clipboard_in: true,

@@ -84,6 +84,8 @@ pub struct Session {
     stream_codec: Option<Codec>,
     /// None while an update is being encoded elsewhere.
     pub(super) picture: Option<ClientPicture>,
+    /// Where films were when the list of sessions was told.
+    pub(super) films_told: Vec<Rect>,
     /// What to do to the picture once it is back.
     pub(super) ops: Vec<Op>,
     pub(super) notify: Arc<dyn Fn() + Send + Sync>,
@@ -149,6 +151,7 @@ impl Session {
             format: ClientFormat::BGRX,
             stream_codec: None,
             picture: Some(picture),
+            films_told: Vec::new(),
             ops: Vec::new(),
             notify,
             pacer: Pacer::new(settings.max_fps, settings.max_rate, hub.rate_share()),
@@ -289,8 +292,10 @@ impl Session {
         if matches!(caps.codec, Codec::Zlib | Codec::Zrle) {
             self.stream_codec = Some(caps.codec);
         }
-        self.entry.listed(caps.told(), caps.desktop_name);
+        let allowed = self.settings.h264 && !self.settings.lossless;
+        self.entry.listed(caps.told_with_films(&self.films_told, allowed), caps.desktop_name);
         self.pseudo.merge(Pseudo::for_caps(caps, &old));
+        self.ops.push(Box::new(ClientPicture::restart_all_films));
         let copy = caps.copy_rect;
         self.ops.push(Box::new(move |p| p.set_can_copy(copy)));
         if caps.fence && !self.fence_announced {

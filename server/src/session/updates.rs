@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use farpane_engine::encode::{Params, lower};
 use farpane_engine::geometry::Region;
-use farpane_engine::pipeline::{Budget, ClientPicture, EncodedUpdate, Lanes, PaceEvent, Small, Verdict};
+use farpane_engine::pipeline::{Budget, ClientPicture, EncodedUpdate, FilmWish, Lanes, PaceEvent, Small, Verdict};
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
 
 use super::state::{Session, SessionError};
@@ -104,6 +104,8 @@ impl Session {
         }
         area.intersect_rect(&picture.canvas().rect());
         picture.set_wants(true);
+        picture.set_films(self.films());
+        self.tell_films(picture);
         let pending = picture.has_pending(&area);
         let refresh_at = self.refresh_at(picture, pending, now);
         if !pending && refresh_at.is_none_or(|t| t > now) {
@@ -162,7 +164,6 @@ impl Session {
             return None;
         }
         let asked_since = *self.caught_up_at.get_or_insert(now);
-        self.params().jpeg?;
         Some(picture.refresh_at(self.settings.refresh_quiet)?.max(asked_since + ASKED))
     }
 
@@ -230,6 +231,23 @@ impl Session {
         let (count, left) = pseudo.write(&self.caps, &self.format, &seen, &name, out);
         self.pseudo = left;
         count
+    }
+
+    /// Whether what moves goes as H.264.
+    fn films(&self) -> Option<FilmWish> {
+        let ceiling = self.caps.h264.filter(|_| self.settings.h264 && !self.settings.lossless)?;
+        Some(FilmWish { ceiling, link: self.pacer.rate() })
+    }
+
+    /// Keeps the list of sessions up with what goes as H.264.
+    fn tell_films(&mut self, picture: &ClientPicture) {
+        if picture.films().eq(self.films_told.iter().copied()) {
+            return;
+        }
+        self.films_told = picture.films().collect();
+        let told = self.caps.told_with_films(&self.films_told, self.settings.h264 && !self.settings.lossless);
+        tracing::debug!(client = %self.id, %told, "films");
+        self.entry.listed(told, self.caps.desktop_name);
     }
 
     /// What the client's pixels are encoded with.

@@ -96,6 +96,11 @@ impl ClientPicture {
         }
     }
 
+    /// Every film begins anew: after another list of encodings.
+    pub fn restart_all_films(&mut self) {
+        self.restart_films(&self.canvas.rect());
+    }
+
     /// What its viewer has of these canvas pixels is not relied on any more: films there begin anew.
     pub(super) fn restart_films(&mut self, rect: &Rect) {
         for a in &mut self.attached {
@@ -144,7 +149,8 @@ impl Attached {
 
     /// Calls `f` with each part that is shown only approximately, and when it will have been quiet for long enough.
     pub(super) fn for_lossy(&self, data: &MirrorData, quiet: Duration, mut f: impl FnMut(&Rect, Instant)) {
-        let films: Vec<(Rect, Instant)> = self.watching.iter().filter_map(|w| newest_in(data, &w.moving.rect)).collect();
+        let films: Vec<(Rect, Instant)> =
+            self.watching.iter().filter_map(|w| newest_in(data, &w.moving.rect)).collect();
         super::for_cells(&self.lossy, data, |rect, at| {
             // a film is quiet as a whole: what stands still in it would be sent exactly and painted over, again and again
             let film = films.iter().find(|(film, _)| film.overlaps(rect));

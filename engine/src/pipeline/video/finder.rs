@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::damage::MirrorData;
 use crate::encode::{Content, content_of};
 use crate::geometry::{Rect, Region};
-use crate::tile::Grid;
+use crate::tile::{CELL, Grid};
 
 /// History is kept in slots of this length, 16 of them.
 const SLOT: Duration = Duration::from_micros(62_500);
@@ -31,9 +31,11 @@ const GROWS: u64 = 4;
 /// Where less than half is left, and where less than four fifths.
 const SHRINKS: [u64; 2] = [16, 64];
 const ENDS: u64 = 8;
+/// Slots after which a new region is cut to what moves, by less than a cell on each side: what happened before may have been wider.
+const TIGHTENS: u64 = 20;
 
-/// How often a region's text is looked for, in slots.
-const LOOKS: u64 = 4;
+/// How often text is looked for, in a region and in a cell that moves, in slots.
+const LOOKS: u64 = 8;
 
 /// Two boxes are the same when no side differs by more.
 const SAME: u16 = 24;
@@ -47,6 +49,8 @@ struct Cell {
     /// Boxes of what changed in this and the last half of the history.
     extents: [Rect; 2],
     half: u64,
+    /// What changes in it was text when it was looked at, in this slot.
+    text: Option<(bool, u64)>,
 }
 
 impl Cell {
@@ -89,6 +93,8 @@ struct Known {
     /// Since when another box would fit better.
     grows: Option<u64>,
     shrinks: Option<u64>,
+    /// It has not been cut to what moves, nor has it grown.
+    is_new: bool,
     looked: u64,
 }
 
@@ -148,7 +154,7 @@ impl Finder {
     /// Looks for what moves. Returns whether the regions are others than before.
     pub fn look(&mut self, mirror: &MirrorData) -> bool {
         let before: Vec<u64> = self.known.iter().map(|k| k.moving.id).collect();
-        let boxes = self.boxes();
+        let boxes = self.boxes(mirror);
         let mut changed = false;
         let mut known = std::mem::take(&mut self.known);
         known.retain_mut(|k| self.follow(k, &boxes, mirror, &mut changed));
@@ -158,7 +164,8 @@ impl Finder {
             if self.known.iter().any(|k| k.moving.rect.overlaps(&rect)) {
                 continue;
             }
-            let since = waiting.iter().find(|(was, _)| is_same(was, &rect)).map_or(self.slot, |(_, since)| *since);
+            let since =
+                waiting.iter().find(|(was, _)| is_within(was, &rect, SAME)).map_or(self.slot, |(_, since)| *since);
             let stands = self.slot - since >= STANDS && self.known.len() < MOST_REGIONS;
             match stands.then(|| text_in(mirror, &rect)).flatten() {
                 Some(exact) => {
@@ -167,6 +174,7 @@ impl Finder {
                         moved: self.slot,
                         grows: None,
                         shrinks: None,
+                        is_new: true,
                         looked: self.slot,
                     });
                     self.next_id += 1;
@@ -195,12 +203,19 @@ impl Finder {
         k.moved = self.slot;
         let rect = k.moving.rect;
         let beyond = !rect.contains(&whole);
-        let within = !beyond && whole.area() * 5 < rect.area() * 4;
-        let shrinks = SHRINKS[usize::from(whole.area() * 2 >= rect.area())];
+        let shrinks = if whole.area() * 2 < rect.area() {
+            Some(SHRINKS[0])
+        } else if whole.area() * 5 < rect.area() * 4 {
+            Some(SHRINKS[1])
+        } else {
+            (k.is_new && whole != rect && is_within(&rect, &whole, CELL)).then_some(TIGHTENS)
+        };
+        let within = !beyond && shrinks.is_some();
         k.grows = if beyond { k.grows.or(Some(self.slot)) } else { None };
         k.shrinks = if within { k.shrinks.or(Some(self.slot)) } else { None };
         let long = |since: Option<u64>, slots| since.is_some_and(|s| self.slot - s >= slots);
-        if long(k.grows, GROWS) || long(k.shrinks, shrinks) {
+        if long(k.grows, GROWS) || shrinks.is_some_and(|slots| long(k.shrinks, slots)) {
+            k.is_new = false;
             // a window that was moved leaves its old place; one that has dark edges keeps them
             let stays = rect.intersect(&whole).area() * 4 >= rect.area() * 3 && beyond;
             let rect = if stays { rect.bounds_with(&whole) } else { whole };
@@ -226,10 +241,17 @@ impl Finder {
         })
     }
 
-    /// The boxes of groups of neighbours that move, as far as they are large and filled; none overlaps another.
-    fn boxes(&self) -> Vec<Rect> {
+    /// The boxes of groups of neighbours that move and are no text, as far as they are large and filled; none overlaps another.
+    fn boxes(&mut self, mirror: &MirrorData) -> Vec<Rect> {
         let (cols, rows) = (self.grid.cols(), self.grid.rows());
         let mut moving: Vec<bool> = self.cells.iter().map(|c| self.moves(c)).collect();
+        for (cell, moves) in self.cells.iter_mut().zip(&mut moving).filter(|(_, moves)| **moves) {
+            let seen = cell.text.filter(|(_, at)| self.slot - at < LOOKS);
+            let look = || (content_of(mirror, &cell.extent()) == Some(Content::Text), self.slot);
+            let (text, at) = seen.unwrap_or_else(look);
+            cell.text = Some((text, at));
+            *moves = !text;
+        }
         let mut found: Vec<(Rect, u64)> = Vec::new();
         let mut stack = Vec::new();
         for row in 0..rows {
@@ -267,8 +289,9 @@ impl Finder {
     }
 }
 
-fn is_same(a: &Rect, b: &Rect) -> bool {
-    let near = |a: u16, b: u16| a.abs_diff(b) <= SAME;
+/// Whether no side of one lies further than `most` from the same side of the other.
+fn is_within(a: &Rect, b: &Rect, most: u16) -> bool {
+    let near = |a: u16, b: u16| a.abs_diff(b) <= most;
     near(a.x, b.x) && near(a.y, b.y) && near(a.right(), b.right()) && near(a.bottom(), b.bottom())
 }
 

@@ -78,6 +78,18 @@ fn a_film_is_found_within_half_a_second_and_to_the_pixel() {
 }
 
 #[test]
+fn what_was_painted_before_the_film_is_cut_off() {
+    let mut desk = Desk::new();
+    desk.film(&FILM);
+    desk.run(&[SIZE.rect()], 1, 33);
+    desk.run(&[FILM], 10, 33);
+    assert_eq!(desk.rects(), [Rect::new(256, 192, 1344, 768)]);
+    desk.run(&[FILM], 90, 33);
+    assert_eq!(desk.rects(), [FILM]);
+    assert_eq!(desk.run(&[FILM], 100, 33), None);
+}
+
+#[test]
 fn a_film_beside_typing_is_found_and_typing_is_none() {
     let mut desk = Desk::new();
     desk.film(&FILM);
@@ -115,7 +127,7 @@ fn moving_text_and_small_things_are_no_films() {
 }
 
 #[test]
-fn text_on_a_film_is_told_and_a_film_full_of_it_is_none() {
+fn text_on_a_film_is_told_and_where_there_is_much_of_it_is_no_film() {
     let mut desk = Desk::new();
     desk.film(&FILM);
     let subtitle = Rect::new(640, 832, 640, 64);
@@ -125,7 +137,7 @@ fn text_on_a_film_is_told_and_a_film_full_of_it_is_none() {
     assert_eq!(exact, [Region::from(subtitle)]);
     desk.text(&Rect::new(300, 200, 1280, 448));
     desk.run(&[FILM], 60, 33);
-    assert_eq!(desk.rects(), []);
+    assert_eq!(desk.rects(), [Rect::new(300, 640, 1280, 280)], "what is left of the film, in whole cells");
 }
 
 #[test]
@@ -155,7 +167,7 @@ fn a_quiet_edge_does_not_make_it_shrink() {
     let mut desk = Desk::new();
     desk.film(&FILM);
     desk.run(&[FILM], 60, 33);
-    let inside = Rect::new(300, 260, 1280, 600);
+    let inside = Rect::new(300, 300, 1280, 600);
     assert_eq!(desk.run(&[inside], 100, 33), None);
     assert_eq!(desk.rects(), [FILM]);
 }

@@ -1,0 +1,147 @@
+//! Films: what moves goes as H.264, what stands beside it stays exact, and so does all of it once nothing moves.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::canvas::Canvas;
+use super::client::{Client, lossless};
+use super::{LIMIT, one_output, pool};
+use farpane_engine::encode::Codec;
+use farpane_engine::encode::h264::VideoStep;
+use farpane_engine::geometry::{Rect, Size};
+use farpane_engine::pipeline::{FilmWish, Lanes};
+
+const SIZE: Size = Size::new(1000, 600);
+const FILM: Rect = Rect { x: 131, y: 77, w: 641, h: 361 };
+
+fn wish() -> FilmWish {
+    FilmWish { ceiling: VideoStep::for_quality(92), link: None }
+}
+
+/// Soft and moving, with a grain of its own in each picture.
+fn frame(x: u16, y: u16, at: u32) -> u32 {
+    let wave = |v: u32, period: u32| (v % period).abs_diff(period / 2) * 120 / period;
+    let (x, y) = (u32::from(x) + at * 3, u32::from(y) + at);
+    let grain = (x.wrapping_mul(0x9e37_79b1) ^ (y + at).wrapping_mul(0x85eb_ca6b)) >> 20 & 7;
+    (wave(x, 300) << 16 | wave(y, 240) << 8 | wave(x + y, 500)) + 0x0030_3030 + grain * 0x0001_0101
+}
+
+fn text(x: u16, y: u16) -> u32 {
+    if x.is_multiple_of(7) && y % 12 < 8 { 0 } else { 0x00ff_ffff }
+}
+
+fn viewer_of(view: &farpane_engine::pipeline::View) -> Client {
+    let mut client = Client::new(view, lossless(Codec::Tight), true);
+    client.quiet = Duration::from_millis(400);
+    client.picture.set_films(Some(wish()));
+    client
+}
+
+/// Plays the film until `done`, each client taking updates as they come. Returns the pictures played.
+fn play(
+    canvas: &Canvas,
+    clients: &mut [&mut Client],
+    pool: &Lanes,
+    mut at: u32,
+    mut done: impl FnMut(&[&mut Client], u32) -> bool,
+) -> u32 {
+    let end = Instant::now() + LIMIT;
+    loop {
+        canvas.paint(FILM, |x, y| frame(x, y, at));
+        at += 1;
+        let next = Instant::now() + Duration::from_millis(30);
+        while Instant::now() < next {
+            for client in &mut *clients {
+                if client.picture.has_pending(&client.area) {
+                    client.update(1 << 20, pool);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if done(clients, at) {
+            return at;
+        }
+        assert!(Instant::now() < end, "not within {LIMIT:?}");
+    }
+}
+
+fn pictures(client: &Client) -> u64 {
+    client.viewer.decoder().count("h264")
+}
+
+/// The differences of luma between what the viewer shows and the source, on average, inside the film; and whether all
+/// outside is equal.
+fn compare(client: &Client, canvas: &Canvas) -> (f64, bool) {
+    let (shown, want) = (client.viewer.decoder().pixels(), canvas.pixels());
+    let (mut off, mut exact) = (0u64, true);
+    for (i, (a, b)) in shown.iter().zip(&want).enumerate() {
+        let (x, y) = ((i % usize::from(SIZE.w)) as u16, (i / usize::from(SIZE.w)) as u16);
+        if FILM.contains(&Rect::new(x, y, 1, 1)) {
+            off += u64::from((a >> 8 & 0xff).abs_diff(b >> 8 & 0xff));
+        } else {
+            exact &= a == b;
+        }
+    }
+    (off as f64 / FILM.area() as f64, exact)
+}
+
+#[test]
+fn a_film_beside_text_goes_as_video_and_ends_exact() {
+    let canvas = Canvas::new(SIZE);
+    canvas.paint(SIZE.rect(), text);
+    let (view, output, _) = one_output(&canvas);
+    let pool = pool();
+    let mut client = viewer_of(&view);
+    client.converge(|| canvas.pixels(), &pool);
+    play(&canvas, &mut [&mut client], &pool, 0, |clients, at| {
+        // somebody types meanwhile, close to the film
+        canvas.paint(Rect::new(20 + at as u16 % 90, 440, 7, 12), |x, y| text(x, y) ^ at);
+        pictures(clients[0]) >= 25 && clients[0].picture.films().eq([FILM])
+    });
+    client.converge_outside(&canvas, &pool, |c| compare(c, &canvas));
+    let (off, _) = compare(&client, &canvas);
+    assert!(off < 4.0, "the film is off by {off:.1} on average");
+    let stats = output.stats();
+    let [made, keys] = [&stats.video_pictures, &stats.video_keys].map(|count| count.load(Relaxed));
+    assert!(keys <= 2 + made / 25, "{keys} key pictures of {made}");
+    client.converge(|| canvas.pixels(), &pool);
+}
+
+#[test]
+fn viewers_share_one_encoder_and_one_that_joins_costs_one_key_picture() {
+    let canvas = Canvas::new(SIZE);
+    let (view, output, _) = one_output(&canvas);
+    let pool = pool();
+    let mut first = viewer_of(&view);
+    first.converge(|| canvas.pixels(), &pool);
+    let at = play(&canvas, &mut [&mut first], &pool, 0, |clients, _| pictures(clients[0]) >= 15);
+    let count = |c: &std::sync::atomic::AtomicU64| c.load(Relaxed);
+    let (made, keys) = (count(&output.stats().video_pictures), count(&output.stats().video_keys));
+    let mut others = [viewer_of(&view), viewer_of(&view)];
+    let [second, third] = &mut others;
+    play(&canvas, &mut [&mut first, second, third], &pool, at, |clients, _| clients.iter().all(|c| pictures(c) >= 25));
+    let made = count(&output.stats().video_pictures) - made;
+    let keys = count(&output.stats().video_keys) - keys;
+    let shown = pictures(second) + pictures(third);
+    assert!(shown * 10 >= made * 9, "{made} pictures encoded, and two who joined show only {shown}");
+    assert!((1..=3).contains(&keys), "{keys} key pictures for two who joined");
+    for client in [&mut first, second, third] {
+        client.converge(|| canvas.pixels(), &pool);
+    }
+}
+
+#[test]
+fn a_viewer_that_asks_for_everything_again_gets_a_key_picture() {
+    let canvas = Canvas::new(SIZE);
+    let (view, output, _) = one_output(&canvas);
+    let pool = pool();
+    let mut client = viewer_of(&view);
+    client.converge(|| canvas.pixels(), &pool);
+    let at = play(&canvas, &mut [&mut client], &pool, 0, |clients, _| pictures(clients[0]) >= 10);
+    let before = output.stats().video_keys.load(Relaxed);
+    client.picture.ask_all();
+    play(&canvas, &mut [&mut client], &pool, at, |_, _| output.stats().video_keys.load(Relaxed) > before);
+    client.picture.set_films(None);
+    client.converge(|| canvas.pixels(), &pool);
+    assert_eq!(client.picture.films().count(), 0);
+}
