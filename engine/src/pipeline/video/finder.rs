@@ -15,7 +15,7 @@ const MOVES: u32 = 4;
 const OF_TEN: u32 = 6;
 
 /// What is smaller is no film: a spinner, a caret.
-const MIN_SIDE: u16 = 96;
+const MIN_SIDE: u16 = 128;
 const MIN_AREA: u64 = 160 * 120;
 
 /// Of four parts of a box so many must move.
@@ -39,6 +39,16 @@ const LOOKS: u64 = 8;
 
 /// Two boxes are the same when no side differs by more.
 const SAME: u16 = 24;
+
+/// What a film looks like, in hundredths of its area: at least so much photograph, at most so much text.
+struct Looks {
+    photo: u64,
+    text: u64,
+}
+
+const BEGINS: Looks = Looks { photo: 33, text: 25 };
+/// A film has scenes of a single colour, and titles.
+const STAYS: Looks = Looks { photo: 0, text: 50 };
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
@@ -167,7 +177,7 @@ impl Finder {
             let since =
                 waiting.iter().find(|(was, _)| is_within(was, &rect, SAME)).map_or(self.slot, |(_, since)| *since);
             let stands = self.slot - since >= STANDS && self.known.len() < MOST_REGIONS;
-            match stands.then(|| text_in(mirror, &rect)).flatten() {
+            match stands.then(|| text_in(mirror, &rect, &BEGINS)).flatten() {
                 Some(exact) => {
                     self.known.push(Known {
                         moving: Moving { id: 0, rect, exact },
@@ -219,13 +229,13 @@ impl Finder {
             // a window that was moved leaves its old place; one that has dark edges keeps them
             let stays = rect.intersect(&whole).area() * 4 >= rect.area() * 3 && beyond;
             let rect = if stays { rect.bounds_with(&whole) } else { whole };
-            let Some(exact) = text_in(mirror, &rect) else { return false };
+            let Some(exact) = text_in(mirror, &rect, &STAYS) else { return false };
             self.next_id += 1;
             k.moving = Moving { id: self.next_id, rect, exact };
             (k.grows, k.shrinks, k.looked) = (None, None, self.slot);
         } else if self.slot - k.looked >= LOOKS {
             k.looked = self.slot;
-            let Some(exact) = text_in(mirror, &rect) else { return false };
+            let Some(exact) = text_in(mirror, &rect, &STAYS) else { return false };
             *changed |= exact != k.moving.exact;
             k.moving.exact = exact;
         }
@@ -296,7 +306,7 @@ fn is_within(a: &Rect, b: &Rect, most: u16) -> bool {
 }
 
 /// The cells of `rect` that hold text, clipped to it; none where that is more than a film can have, or no film is seen.
-fn text_in(mirror: &MirrorData, rect: &Rect) -> Option<Region> {
+fn text_in(mirror: &MirrorData, rect: &Rect, looks: &Looks) -> Option<Region> {
     let mut exact = Region::new();
     let (mut photo, mut text) = (0, 0);
     let (cols, rows) = mirror.grid.cells(rect);
@@ -313,7 +323,8 @@ fn text_in(mirror: &MirrorData, rect: &Rect) -> Option<Region> {
             }
         }
     }
-    (photo * 3 >= rect.area() && text * 4 <= rect.area()).then_some(exact)
+    let share = |area: u64| area * 100 / rect.area().max(1);
+    (share(photo) >= looks.photo && share(text) <= looks.text).then_some(exact)
 }
 
 #[cfg(test)]

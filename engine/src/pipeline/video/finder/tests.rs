@@ -173,6 +173,16 @@ fn a_quiet_edge_does_not_make_it_shrink() {
 }
 
 #[test]
+fn a_scene_of_one_colour_does_not_end_it() {
+    let mut desk = Desk::new();
+    desk.film(&FILM);
+    desk.run(&[FILM], 60, 33);
+    desk.paint(&FILM, |_, _| 0x0020_2020);
+    assert_eq!(desk.run(&[FILM], 60, 33), None);
+    assert_eq!(desk.rects(), [FILM]);
+}
+
+#[test]
 fn two_films_are_two_regions() {
     let mut desk = Desk::new();
     let (a, b) = (Rect::new(40, 40, 640, 360), Rect::new(900, 600, 800, 400));
