@@ -22,7 +22,8 @@ fn wish() -> FilmWish {
 fn frame(x: u16, y: u16, at: u32) -> u32 {
     let wave = |v: u32, period: u32| (v % period).abs_diff(period / 2) * 120 / period;
     let (x, y) = (u32::from(x) + at * 3, u32::from(y) + at);
-    let grain = (x.wrapping_mul(0x9e37_79b1) ^ (y + at).wrapping_mul(0x85eb_ca6b)) >> 20 & 7;
+    let grain =
+        ((x * 4099 + y).wrapping_mul(0x9e37_79b1) ^ at.wrapping_mul(0x85eb_ca6b)).wrapping_mul(0x27d4_eb2f) >> 20 & 7;
     (wave(x, 300) << 16 | wave(y, 240) << 8 | wave(x + y, 500)) + 0x0030_3030 + grain * 0x0001_0101
 }
 
@@ -61,7 +62,8 @@ fn play(
         if done(clients, at) {
             return at;
         }
-        assert!(Instant::now() < end, "not within {LIMIT:?}");
+        let told = || clients.iter().map(|c| (pictures(c), c.picture.films().collect::<Vec<_>>())).collect::<Vec<_>>();
+        assert!(Instant::now() < end, "not within {LIMIT:?}; pictures and films: {:?}", told());
     }
 }
 
@@ -94,8 +96,10 @@ fn a_film_beside_text_goes_as_video_and_ends_exact() {
     let mut client = viewer_of(&view);
     client.converge(|| canvas.pixels(), &pool);
     play(&canvas, &mut [&mut client], &pool, 0, |clients, at| {
-        // somebody types meanwhile, close to the film
-        canvas.paint(Rect::new(20 + at as u16 % 90, 440, 7, 12), |x, y| text(x, y) ^ at);
+        // somebody types meanwhile
+        canvas.paint(Rect::new(20 + at as u16 % 90, 540, 7, 12), |x, y| {
+            text(x, y) ^ if at & 1 == 0 { 0x00ff_ffff } else { 0 }
+        });
         pictures(clients[0]) >= 25 && clients[0].picture.films().eq([FILM])
     });
     client.converge_outside(&canvas, &pool, |c| compare(c, &canvas));

@@ -31,8 +31,10 @@ const GROWS: u64 = 4;
 /// Where less than half is left, and where less than four fifths.
 const SHRINKS: [u64; 2] = [16, 64];
 const ENDS: u64 = 8;
-/// Slots after which a new region is cut to what moves, by less than a cell on each side: what happened before may have been wider.
+/// Slots after which a region is cut to what moves, by less than a cell on each side: what happened before may have been wider. Twice as
+/// many each time that it grew again, up to the other.
 const TIGHTENS: u64 = 20;
+const MOST_TIGHTENS: u64 = 640;
 
 /// How often text is looked for, in a region and in a cell that moves, in slots.
 const LOOKS: u64 = 8;
@@ -59,8 +61,8 @@ struct Cell {
     /// Boxes of what changed in this and the last half of the history.
     extents: [Rect; 2],
     half: u64,
-    /// What changes in it was text when it was looked at, in this slot.
-    text: Option<(bool, u64)>,
+    /// Whether what changes in it could be of a film when it was looked at, in this slot.
+    filmic: Option<(bool, u64)>,
 }
 
 impl Cell {
@@ -103,8 +105,8 @@ struct Known {
     /// Since when another box would fit better.
     grows: Option<u64>,
     shrinks: Option<u64>,
-    /// It has not been cut to what moves, nor has it grown.
-    is_new: bool,
+    /// Slots after which it is cut to what moves.
+    tightens: u64,
     looked: u64,
 }
 
@@ -184,7 +186,7 @@ impl Finder {
                         moved: self.slot,
                         grows: None,
                         shrinks: None,
-                        is_new: true,
+                        tightens: TIGHTENS,
                         looked: self.slot,
                     });
                     self.next_id += 1;
@@ -218,14 +220,16 @@ impl Finder {
         } else if whole.area() * 5 < rect.area() * 4 {
             Some(SHRINKS[1])
         } else {
-            (k.is_new && whole != rect && is_within(&rect, &whole, CELL)).then_some(TIGHTENS)
+            (whole != rect && is_within(&rect, &whole, CELL)).then_some(k.tightens)
         };
         let within = !beyond && shrinks.is_some();
         k.grows = if beyond { k.grows.or(Some(self.slot)) } else { None };
         k.shrinks = if within { k.shrinks.or(Some(self.slot)) } else { None };
         let long = |since: Option<u64>, slots| since.is_some_and(|s| self.slot - s >= slots);
         if long(k.grows, GROWS) || shrinks.is_some_and(|slots| long(k.shrinks, slots)) {
-            k.is_new = false;
+            if beyond {
+                k.tightens = (k.tightens * 2).min(MOST_TIGHTENS);
+            }
             // a window that was moved leaves its old place; one that has dark edges keeps them
             let stays = rect.intersect(&whole).area() * 4 >= rect.area() * 3 && beyond;
             let rect = if stays { rect.bounds_with(&whole) } else { whole };
@@ -256,11 +260,10 @@ impl Finder {
         let (cols, rows) = (self.grid.cols(), self.grid.rows());
         let mut moving: Vec<bool> = self.cells.iter().map(|c| self.moves(c)).collect();
         for (cell, moves) in self.cells.iter_mut().zip(&mut moving).filter(|(_, moves)| **moves) {
-            let seen = cell.text.filter(|(_, at)| self.slot - at < LOOKS);
-            let look = || (content_of(mirror, &cell.extent()) == Some(Content::Text), self.slot);
-            let (text, at) = seen.unwrap_or_else(look);
-            cell.text = Some((text, at));
-            *moves = !text;
+            let seen = cell.filmic.filter(|(_, at)| self.slot - at < LOOKS);
+            let (filmic, at) = seen.unwrap_or_else(|| (is_filmic(mirror, &cell.extent()), self.slot));
+            cell.filmic = Some((filmic, at));
+            *moves = filmic;
         }
         let mut found: Vec<(Rect, u64)> = Vec::new();
         let mut stack = Vec::new();
@@ -296,6 +299,15 @@ impl Finder {
             }
         }
         boxes
+    }
+}
+
+/// Whether what changes in a cell can be of a film: plain areas are, from one side of the cell to the other, and carets are not.
+fn is_filmic(mirror: &MirrorData, changes: &Rect) -> bool {
+    match content_of(mirror, changes) {
+        Some(Content::Photo) => true,
+        Some(Content::Flat) => changes.w.max(changes.h) == CELL,
+        Some(Content::Text) | None => false,
     }
 }
 
