@@ -1,14 +1,14 @@
 """A viewer that measures: it frames what the server sends, rectangle by rectangle, and decodes no pixel.
 
-It answers fences, so that the server may pace itself by them, and knows Raw, CopyRect, Hextile, Zlib, ZRLE, Tight and the
-pseudo-encodings it lists.
+It answers fences, so that the server may pace itself by them, and knows Raw, CopyRect, Hextile, Zlib, ZRLE, Tight, H.264 and the
+pseudo-encodings it lists. Pictures of H.264 are kept for whoever asks for them.
 """
 import select
 import socket
 import struct
 import time
 
-RAW, COPY_RECT, HEXTILE, ZLIB, TIGHT, ZRLE = 0, 1, 5, 6, 7, 16
+RAW, COPY_RECT, HEXTILE, ZLIB, TIGHT, ZRLE, H264 = 0, 1, 5, 6, 7, 16, 50
 CURSOR, DESKTOP_SIZE, LAST_RECT = -239, -223, -224
 FENCE, CONTINUOUS_UPDATES = -312, -313
 QUALITY_8 = -24
@@ -44,6 +44,7 @@ class Client:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer, self.start, self.total = bytearray(), 0, 0
         self.bytes_per_pixel, self.closed = bits // 8, False
+        self.pictures = []
         # a pixel of Tight leaves out the byte that nothing is in
         self.tpixel = 3 if bits == 32 else bits // 8
         self.take(12)
@@ -120,6 +121,11 @@ class Client:
                 raise Broken("message type %d" % kind)
         return None
 
+    def films(self):
+        """The pictures of H.264 since it was last asked: place, flags, payload."""
+        pictures, self.pictures = self.pictures, []
+        return pictures
+
     def quiet(self, seconds):
         """Reads until nothing has come for so long; returns the updates."""
         updates = []
@@ -135,7 +141,11 @@ class Client:
             x, y, w, h, encoding = self.unpack("HHHHi")
             if encoding == LAST_RECT:
                 break
-            self.body(w, h, encoding)
+            if encoding == H264:
+                size, flags = self.unpack("II")
+                self.pictures.append(((x, y, w, h), flags, self.take(size)))
+            else:
+                self.body(w, h, encoding)
             rects.append((x, y, w, h, encoding))
         return rects
 

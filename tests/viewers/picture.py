@@ -118,6 +118,52 @@ def shown(want, screen):
     return difference(want, screen.cut(where[0], where[1], want.width, want.height))
 
 
+def painted(picture, x, y, part):
+    """`picture` with `part` painted over it, its top left corner at `x`, `y`."""
+    rows = []
+    for line in range(picture.height):
+        row = picture.row(line)
+        if y <= line < y + part.height:
+            row = row[:x * 3] + part.row(line - y) + row[(x + part.width) * 3:]
+        rows.append(row)
+    return Picture(picture.width, picture.height, b"".join(rows))
+
+
+def luma(picture):
+    """The brightness of each pixel by BT.709, 0 to 255."""
+    rgb = picture.rgb
+    return [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in zip(rgb[0::3], rgb[1::3], rgb[2::3])]
+
+
+def similarity(a, b, width, height):
+    """The structural similarity (SSIM) of two lumas: the mean over squares of 8x8 pixels that do not overlap."""
+    total = count = 0
+    for top in range(0, height - 7, 8):
+        for left in range(0, width - 7, 8):
+            p, q = [], []
+            for at in range(top * width + left, (top + 8) * width + left, width):
+                p += a[at:at + 8]
+                q += b[at:at + 8]
+            ma, mb = sum(p) / 64, sum(q) / 64
+            va = sum(v * v for v in p) / 64 - ma * ma
+            vb = sum(v * v for v in q) / 64 - mb * mb
+            both = sum(v * w for v, w in zip(p, q)) / 64 - ma * mb
+            total += ((2 * ma * mb + 6.5025) * (2 * both + 58.5225)) / ((ma * ma + mb * mb + 6.5025) * (va + vb + 58.5225))
+            count += 1
+    return total / count
+
+
+def colours_off(a, b, side=16):
+    """How far the mean colours of squares differ, on average, in the channel that differs most. Fine detail does not count, another matrix does."""
+    total = count = 0
+    for top in range(0, a.height - side + 1, side):
+        for left in range(0, a.width - side + 1, side):
+            p, q = ([sum(square[c::3]) for c in range(3)] for square in (x.cut(left, top, side, side).rgb for x in (a, b)))
+            total += max(abs(v - w) for v, w in zip(p, q)) / (side * side)
+            count += 1
+    return total / count
+
+
 def still(width, height):
     """A desktop-like picture, the same every time: gradient, smooth and noisy photo, flat areas, few-colour text, fine lines."""
     rgb = bytearray(width * height * 3)

@@ -18,45 +18,13 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "desktops")]
 
+import film  # noqa: E402
 import picture  # noqa: E402
 import servers  # noqa: E402
 import typed  # noqa: E402
 import viewers  # noqa: E402
-from desktop import Children, Failed, Missing, XServer, until  # noqa: E402
-
-BLANK = b"#define blank_width 1\n#define blank_height 1\n#define blank_x_hot 0\n#define blank_y_hot 0\nstatic unsigned char blank_bits[] = {\n 0x00 };\n"
-
-
-def put(x, children, what):
-    """Makes `what` the picture of an X desktop: root window, no pointer to be seen; and reads it back."""
-    file = children.path("still.ppm")
-    with open(file, "wb") as out:
-        out.write(what.ppm())
-    blank = children.path("blank.xbm")
-    with open(blank, "wb") as out:
-        out.write(BLANK)
-    x.run("xsetroot", "-cursor", blank, blank)
-    # its exit status says nothing: what the screen shows counts
-    x.run("display", "-window", "root", file, check=False)
-    until("picture on the source desktop", lambda: not picture.difference(what, viewers.screenshot(x)))
-
-
-class Still:
-    """A farpane on a private X desktop that shows one known picture. `security` None: what a server offers by itself."""
-
-    def __init__(self, children, args, kind="xvfb", security="none", extra=()):
-        if args.stand_in and not security:
-            raise Missing("the stand-in has no certificate of this run")
-        if args.stand_in:
-            self.server = servers.Xvnc(children, security)
-            self.x = self.server.x
-        else:
-            self.x = XServer(children, kind, ["%dx%d" % servers.SIZE])
-        self.want = args.still
-        put(self.x, children, self.want)
-        if not args.stand_in:
-            self.server = servers.Farpane(children, args.farpane, "x11:" + self.x.name, security, extra, self.x.env)
-
+from desktop import Children, Failed, Missing, until  # noqa: E402
+from source import Still  # noqa: E402
 
 def converges(viewer, want):
     """Waits until the viewer shows `want` (a picture, or what tells the newest one), then plants a wrong pixel."""
@@ -214,6 +182,9 @@ CASES = [
     ("by default, noVNC with RA2ne inside wss", still_case(novnc(), security=None)),
     ("by default, a wrong password is refused", refuses_a_wrong_user_password),
     ("noVNC with VeNCrypt Plain inside wss", still_case(novnc(), security=None, extra=("--security", "plain"))),
+    ("a film as H.264, decoded by ffmpeg", film.by_ffmpeg),
+    ("a film as H.264 in tigervnc of a later Debian", film.case(viewers.NewerTigerVnc)),
+    ("a film as H.264 in noVNC in Chromium", film.case(viewers.NoVnc)),
     ("text typed into tigervnc arrives", typed.text()),
     ("text typed into tigervnc arrives on a German keyboard", typed.text("de")),
     ("a click in tigervnc arrives", typed.click),

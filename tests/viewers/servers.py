@@ -33,7 +33,7 @@ class Farpane:
                 "ws:127.0.0.1:0" if security else "wss:127.0.0.1:0", *extra]
         if security:
             argv += ["--security", security]
-        self.children = children
+        self.children, self.binary = children, binary
         self.state = children.path("state")
         env = dict(env or {}, STATE_DIRECTORY=self.state)
         if security == "vncauth":
@@ -60,6 +60,14 @@ class Farpane:
     def told(self, what):
         line = re.compile(r"^farpane: %s: (.*)$" % re.escape(what), re.M)
         return until("line 'farpane: %s: ...'" % what, lambda: line.search(self.child.log()), alive=(self.child,)).group(1)
+
+    def control(self, *words):
+        """What the command line says of the running server."""
+        said = subprocess.run([self.binary, *words], env=dict(self.children.env, STATE_DIRECTORY=self.state), text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60)
+        if said.returncode:
+            raise Failed("farpane %s ended with status %d: %s" % (" ".join(words), said.returncode, said.stdout))
+        return said.stdout
 
     def stop(self):
         """Asks it to end as a service manager would; it owes status 0 within a second."""

@@ -40,14 +40,32 @@ class Window:
     def compare(self, want):
         return picture.shown(want, screenshot(self.x))
 
+    def picture(self, like):
+        """What the window shows, as large as `like` and found by rows of it; none while no such row is shown."""
+        screen = screenshot(self.x)
+        where = picture.place(like, screen)
+        return where and screen.cut(*where, like.width, like.height)
+
 
 class TigerVnc(Window):
     """xtigervncviewer with the encoding that the test names, or with its own choice."""
 
-    def __init__(self, children, server, options=(), security="None,VncAuth", env=None):
-        argv = ["xtigervncviewer", "-SecurityTypes=" + security, "-RemoteResize=0", "-Shared=1", "-AlertOnFatalError=0",
+    def __init__(self, children, server, options=(), security="None,VncAuth", env=None, viewer="xtigervncviewer"):
+        argv = [viewer, "-SecurityTypes=" + security, "-RemoteResize=0", "-Shared=1", "-AlertOnFatalError=0",
                 "-ReconnectOnError=0", *options, "127.0.0.1::%d" % server.port]
         super().__init__(children, argv, env)
+
+
+class NewerTigerVnc(TigerVnc):
+    """TigerVNC of a later Debian, which packaging/install-viewers has unpacked beside the system: it knows H.264."""
+
+    def __init__(self, children, server):
+        cache = os.environ.get("FARPANE_VIEWERS_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
+                                                                       "farpane-viewers")
+        viewer = os.path.join(cache, "tigervnc-trixie", "run")
+        if not os.access(viewer, os.X_OK):
+            raise Missing("TigerVNC of Debian 13 is not unpacked (make deps)")
+        super().__init__(children, server, ["-MenuKey="], viewer=viewer)
 
 
 def tiger_by_certificate(children, server, password=None):
@@ -192,6 +210,9 @@ class NoVnc:
             return "no canvas yet; the page said: %s" % ("; ".join(self.said) or "nothing")
         wrong = picture.difference(want, self.latest)
         return wrong and "%s; the page said: %s" % (wrong, "; ".join(self.said))
+
+    def picture(self, _like):
+        return self.latest
 
     def close(self):
         self.enough = True

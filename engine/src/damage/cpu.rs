@@ -16,6 +16,7 @@ use super::scroll::{Scroll, carry_out};
 use super::source::Pixels;
 use super::{Damage, DamageEngine, FrameError, Mirror, MirrorData, Progress, Ticket};
 use crate::frame::Frame;
+use crate::geometry::Rect;
 #[cfg(feature = "gpu")]
 use crate::gpu::PackedCells;
 use crate::tile::Coalesce;
@@ -114,8 +115,7 @@ impl CpuDamage {
     /// Brings the oldest waiting frame into the mirror.
     fn process(&mut self, mirror: &Mirror, now: Instant) -> Result<Damage, FrameError> {
         let mut damage = self.spare.pop().unwrap_or_default();
-        damage.changed.clear();
-        damage.copied.clear();
+        damage.clear();
         let mut guard = mirror.write();
         let data = &mut *guard;
         damage.seq = data.seq;
@@ -136,7 +136,7 @@ impl CpuDamage {
             }
             None => {
                 let changed = compare.run(&pixels, data);
-                mark(data, compare, now);
+                mark(data, compare, now, &mut damage.cells);
                 coalesce.run(&data.grid, &compare.map, &compare.extents, &mut damage.changed);
                 if let Some(scroll) = scroll {
                     scroll.let_by(damage.changed.area());
@@ -196,11 +196,11 @@ fn with_moves(
     scroll: &mut Scroll,
     damage: &mut Damage,
 ) -> u64 {
-    let Damage { changed, copied, .. } = damage;
+    let Damage { changed, copied, cells, .. } = damage;
     scroll.find(frame, data, compare, coalesce, copied);
     carry_out(&mut data.pixels, data.grid.size().w.into(), copied);
     let mut count = compare.run_rest(frame, data, copied);
-    mark(data, compare, now);
+    mark(data, compare, now, cells);
     coalesce.run(&data.grid, &compare.map, &compare.extents, changed);
     if copied.is_empty() {
         return count;
@@ -208,7 +208,7 @@ fn with_moves(
     // what was joined may reach over the targets, but what differs there is not known yet
     copied.iter().for_each(|c| changed.subtract_rect(&c.to));
     count += compare.run_targets(frame, data, copied);
-    mark(data, compare, now);
+    mark(data, compare, now, cells);
     copied.iter().for_each(|c| data.touch(&c.to, data.seq + 1, now));
     if !compare.map.is_empty() {
         coalesce.run(&data.grid, &compare.map, &compare.extents, scroll.buffer());
@@ -217,13 +217,14 @@ fn with_moves(
     count
 }
 
-/// Marks the cells that the last pass found changed as of the next sequence.
-fn mark(data: &mut MirrorData, compare: &Compare, now: Instant) {
+/// Marks the cells that the last pass found changed as of the next sequence, and lists what changed in them.
+fn mark(data: &mut MirrorData, compare: &Compare, now: Instant, cells: &mut Vec<Rect>) {
     let seq = data.seq + 1;
     for (col, row) in compare.map.iter() {
         let cell = data.grid.index(col, row);
         data.cell_seq[cell] = seq;
         data.cell_at[cell] = now;
+        cells.push(compare.extents[cell].rect(col, row));
     }
 }
 

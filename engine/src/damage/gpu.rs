@@ -16,7 +16,7 @@ use super::cpu::is_readable;
 use super::source::Source;
 use super::{CpuDamage, Damage, DamageEngine, DamageStats, Mirror, MirrorData, Progress, Ticket};
 use crate::frame::{Frame, Hint, Memory, Piece};
-use crate::geometry::Region;
+use crate::geometry::{Rect, Region};
 use crate::gpu::{Answer, Gpu, GpuPicture, PackedCells, Ring, Rows, add_jobs};
 use crate::pixel::Modifier;
 use crate::tile::{CellMap, Coalesce, Extent};
@@ -232,8 +232,7 @@ impl GpuDamage {
     /// Asks after the oldest frame that the device has; an error says that the device is lost.
     fn ask(&mut self, frame: &Frame, mirror: &Mirror, now: Instant) -> Result<Option<Damage>, ()> {
         let mut damage = self.spare.pop().unwrap_or_default();
-        damage.changed.clear();
-        damage.copied.clear();
+        damage.clear();
         let Self { cells, cpu, stats, .. } = self;
         let answer = self.picture.as_mut().ok_or(())?.poll(|packed| {
             let mut data = mirror.write();
@@ -243,7 +242,7 @@ impl GpuDamage {
             }
             let searched = cpu.search_packed(frame, packed, &mut data, now, &mut damage);
             stats.changed_px += searched.unwrap_or_else(|| {
-                let changed = cells.scatter(packed, &mut data, now);
+                let changed = cells.scatter(packed, &mut data, now, &mut damage.cells);
                 cells.coalesce.run(&data.grid, &cells.map, &cells.extents, &mut damage.changed);
                 cpu.let_by(damage.changed.area());
                 changed
@@ -287,8 +286,8 @@ impl GpuDamage {
 }
 
 impl Cells {
-    /// Brings packed cells into the mirror; returns how many pixels differed.
-    fn scatter(&mut self, packed: PackedCells<'_>, data: &mut MirrorData, now: Instant) -> u64 {
+    /// Brings packed cells into the mirror and lists their boxes; returns how many pixels differed.
+    fn scatter(&mut self, packed: PackedCells<'_>, data: &mut MirrorData, now: Instant, boxes: &mut Vec<Rect>) -> u64 {
         self.map.reset(&data.grid);
         self.extents.resize(data.grid.len(), Extent::EMPTY);
         let (cols, width) = (usize::from(data.grid.cols()), usize::from(data.size().w));
@@ -310,6 +309,7 @@ impl Cells {
             data.cell_at[cell] = now;
             changed += u64::from(place.count);
         }
+        boxes.extend(self.map.iter().map(|(col, row)| self.extents[data.grid.index(col, row)].rect(col, row)));
         changed
     }
 }

@@ -58,6 +58,16 @@ pub struct Damage {
     pub changed: Region,
     /// Pixels that moved.
     pub copied: Vec<Copied>,
+    /// Boxes of the pixels in `changed`, none across two cells, without what `changed` joins for the sake of few rectangles.
+    pub cells: Vec<Rect>,
+}
+
+impl Damage {
+    fn clear(&mut self) {
+        self.changed.clear();
+        self.copied.clear();
+        self.cells.clear();
+    }
 }
 
 /// Names one submitted frame.

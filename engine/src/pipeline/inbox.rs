@@ -158,13 +158,13 @@ mod tests {
                 Step::Paint(r) => {
                     paint(&mut mirror, r, |x, y| fresh * 1000 + u32::from(x) * 31 + u32::from(y));
                     fresh += 1;
-                    inbox.apply(&Damage { seq: 0, changed: Region::from(*r), copied: vec![] }, can_copy);
+                    inbox.apply(&Damage { changed: Region::from(*r), ..Damage::default() }, can_copy);
                 }
                 Step::Move(to, from) => {
                     let c = Copied { to: *to, from: *from };
                     copy(&mut mirror, &c);
                     let before = inbox.pending.clone();
-                    inbox.apply(&Damage { seq: 0, changed: Region::new(), copied: vec![c] }, can_copy);
+                    inbox.apply(&Damage { copied: vec![c], ..Damage::default() }, can_copy);
                     if lose_a_shift {
                         inbox.pending = before;
                         inbox.pending.subtract_rect(to);

@@ -3,6 +3,7 @@
 mod collect;
 mod film;
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,10 @@ use crate::geometry::{Point, Rect, Region, Size};
 
 /// Below this budget in bytes blocks are half as wide and high or smaller: an update may exceed its budget by one block.
 const SMALL_BUDGET: usize = 512 * 1024;
+
+/// While much changes all the time, so many pixels of those that were sent lossy and are quiet go along with an update, as far as they leave
+/// half its budget free.
+const ALONG_PX: u64 = 256 * 256;
 
 /// How much an update may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,8 @@ struct Attached {
     watching: Vec<Watch>,
     /// Of `lossy`, what came from a film.
     filmed: Region,
+    /// When something beside a film, in a cell that it reaches into, was last sent lossy.
+    beside: HashMap<usize, Instant>,
     /// Pending pixels that wait for a picture of a film that is being made.
     held: Region,
 }
@@ -135,6 +142,7 @@ impl ClientPicture {
                 lossy: Region::new(),
                 watching: Vec::new(),
                 filmed: Region::new(),
+                beside: HashMap::new(),
                 held: Region::new(),
             });
         }
@@ -337,19 +345,28 @@ impl ClientPicture {
             self.went_ahead = more;
             self.fill_gaps(area, params, &mut update);
         }
-        if all.is_empty() && update.rects == film_rects && small != Small::Only {
-            for (i, data) in mirrors.iter().enumerate() {
-                self.collect_refresh(i, data, area, side, quiet, now, &mut all);
-            }
-        }
         if self.attached.len() > 1 {
             // what is small on any output goes before what is large on another
             all.sort_by_key(|job| job.rect.area() > SMALL_AREA);
         }
+        let pending_px: u64 = all.iter().map(|job| job.rect.area()).sum();
+        let is_along = pending_px > INLINE_PX || film_rects > 0;
+        let is_idle = all.is_empty() && update.rects == 0;
+        if small != Small::Only && !more && (is_idle || is_along) {
+            let most = if is_along { ALONG_PX } else { u64::MAX };
+            for (i, data) in mirrors.iter().enumerate() {
+                self.collect_refresh(i, data, area, side, quiet, now, &mut all);
+            }
+            bounded(&mut all, pending_px + most);
+        }
         let lane = lanes.lane(all.iter().map(|j| j.rect.area()).sum());
         let mut sent_px = 0u64;
         let mut jobs = &all[..];
-        while !jobs.is_empty() && update.bytes.len() < budget {
+        while let Some(first) = jobs.first() {
+            let most = if first.exact && is_along { budget / 2 } else { budget };
+            if update.bytes.len() >= most {
+                break;
+            }
             let wave = self.wave(jobs, budget - update.bytes.len());
             let (now_jobs, later) = jobs.split_at(wave);
             jobs = later;
@@ -363,11 +380,7 @@ impl ClientPicture {
                 a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
                 wave_px += job.rect.area();
                 for e in encoded.iter() {
-                    if e.lossy {
-                        a.lossy.add(&e.rect);
-                    } else {
-                        a.lossy.subtract_rect(&e.rect);
-                    }
+                    a.mark(&mirrors[job.attached], &e.rect, e.lossy, now);
                     self.streams.write_rect(e, a.at, &mut update.bytes);
                     update.rects += 1;
                 }
@@ -380,7 +393,7 @@ impl ClientPicture {
             }
             sent_px += wave_px;
         }
-        let left_px: u64 = jobs.iter().map(|j| j.rect.area()).sum();
+        let left_px: u64 = jobs.iter().filter(|j| !j.exact || !is_along).map(|j| j.rect.area()).sum();
         let left = (left_px as f32 * self.bytes_per_px) as u64;
         update.left_waiting = (sent_px > 0 && !more && small != Small::Only).then_some(left);
         if let (Some(s), true) = (shared.first(), sent_px > 0) {
@@ -446,6 +459,12 @@ impl Attached {
         buffer.translate(-i32::from(self.at.x), -i32::from(self.at.y));
         ready.intersect(buffer);
     }
+}
+
+/// Leaves the first jobs that have at most so many pixels.
+fn bounded(jobs: &mut Vec<Job>, mut px: u64) {
+    let fits = jobs.iter().take_while(|job| px.checked_sub(job.rect.area()).inspect(|left| px = *left).is_some());
+    jobs.truncate(fits.count());
 }
 
 /// The side of the blocks that pending pixels are cut into: so small that one of them hardly fills the budget.

@@ -328,7 +328,7 @@ impl Worker {
         };
         let mirror = mirror.read();
         let finder = self.finder.get_or_insert_with(|| Finder::new(mirror.grid, now));
-        if finder.record(&damage.changed, now) && finder.look(&mirror) {
+        if finder.record(&damage.cells, now) && finder.look(&mirror) {
             self.shared.films.publish(finder.regions());
         }
     }

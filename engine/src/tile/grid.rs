@@ -54,6 +54,12 @@ impl Grid {
         Rect::new(col.saturating_mul(CELL), row.saturating_mul(CELL), CELL, CELL).intersect(&self.size.rect())
     }
 
+    /// The pixels of the cell with this index.
+    pub fn rect_of(&self, index: usize) -> Rect {
+        let cols = usize::from(self.cols).max(1);
+        self.rect((index % cols) as u16, (index / cols) as u16)
+    }
+
     /// The columns and rows of cells that a rectangle touches.
     pub fn cells(&self, rect: &Rect) -> (std::ops::Range<u16>, std::ops::Range<u16>) {
         let r = rect.intersect(&self.size.rect());
@@ -72,7 +78,7 @@ mod tests {
     fn edge_cells_are_ragged() {
         let g = Grid::new(Size::new(130, 64));
         assert_eq!((g.cols(), g.rows()), (3, 1));
-        assert_eq!(g.rect(2, 0), Rect::new(128, 0, 2, 64));
+        assert_eq!([g.rect(2, 0), g.rect_of(2)], [Rect::new(128, 0, 2, 64); 2]);
         assert_eq!(g.cells(&Rect::new(63, 0, 2, 1)), (0..2, 0..1));
         assert_eq!(g.cells(&Rect::new(500, 0, 2, 1)), (0..0, 0..0));
     }

@@ -321,7 +321,8 @@ fn a_wrong_damage_is_caught() {
     new.window(&Rect::new(0, 0, 100, 100), 3, 14);
     let whole = Region::from(Rect::new(0, 0, 100, 100));
     let copy = Copied { to: Rect::new(0, 0, 100, 86), from: Point::new(0, 14) };
-    let right = Damage { seq: 1, changed: Region::from(Rect::new(0, 86, 100, 14)), copied: vec![copy] };
+    let right =
+        Damage { seq: 1, changed: Region::from(Rect::new(0, 86, 100, 14)), copied: vec![copy], ..Damage::default() };
     assert_leads(&old, &new, &right);
     let short = Damage { changed: Region::new(), ..right.clone() };
     let shifted = Damage { copied: vec![Copied { from: Point::new(0, 13), ..copy }], ..right.clone() };

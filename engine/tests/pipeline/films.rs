@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::canvas::Canvas;
 use super::client::{Client, lossless};
 use super::{LIMIT, one_output, pool};
-use farpane_engine::encode::Codec;
 use farpane_engine::encode::h264::VideoStep;
+use farpane_engine::encode::{Codec, JpegStep, Params, Subsampling};
 use farpane_engine::geometry::{Rect, Size};
 use farpane_engine::pipeline::{FilmWish, Lanes};
 
@@ -96,8 +96,8 @@ fn a_film_beside_text_goes_as_video_and_ends_exact() {
     let mut client = viewer_of(&view);
     client.converge(|| canvas.pixels(), &pool);
     play(&canvas, &mut [&mut client], &pool, 0, |clients, at| {
-        // somebody types meanwhile
-        canvas.paint(Rect::new(20 + at as u16 % 90, 540, 7, 12), |x, y| {
+        // somebody types meanwhile, just below
+        canvas.paint(Rect::new(200 + at as u16 % 90, FILM.bottom() + 3, 7, 12), |x, y| {
             text(x, y) ^ if at & 1 == 0 { 0x00ff_ffff } else { 0 }
         });
         pictures(clients[0]) >= 25 && clients[0].picture.films().eq([FILM])
@@ -108,6 +108,24 @@ fn a_film_beside_text_goes_as_video_and_ends_exact() {
     let stats = output.stats();
     let [made, keys] = [&stats.video_pictures, &stats.video_keys].map(|count| count.load(Relaxed));
     assert!(keys <= 2 + made / 25, "{keys} key pictures of {made}");
+    client.converge(|| canvas.pixels(), &pool);
+}
+
+#[test]
+fn a_photograph_around_a_film_becomes_exact_while_it_plays() {
+    let canvas = Canvas::new(SIZE);
+    canvas.paint(SIZE.rect(), |x, y| frame(x, y, 1000));
+    let (view, _output, _) = one_output(&canvas);
+    let pool = pool();
+    let jpeg = Some(JpegStep { quality: 60, subsampling: Subsampling::Quarter });
+    let mut client = Client::new(&view, Params { jpeg, ..lossless(Codec::Tight) }, true);
+    client.quiet = Duration::from_millis(400);
+    client.picture.set_films(Some(wish()));
+    play(&canvas, &mut [&mut client], &pool, 0, |clients, _| {
+        pictures(clients[0]) >= 15 && clients[0].picture.films().eq([FILM]) && compare(clients[0], &canvas).1
+    });
+    let (off, _) = compare(&client, &canvas);
+    assert!(off > 0.0, "the film is exact: none was sent");
     client.converge(|| canvas.pixels(), &pool);
 }
 

@@ -108,6 +108,36 @@ fn lossy_pixels_become_exact_once_quiet() {
 }
 
 #[test]
+fn lossy_pixels_become_exact_while_something_else_never_rests() {
+    let size = Size::new(768, 512);
+    let canvas = Canvas::new(size);
+    canvas.paint(size.rect(), photo);
+    let (view, _output, _) = one_output(&canvas);
+    let pool = pool();
+    let jpeg = Some(JpegStep { quality: 60, subsampling: Subsampling::Quarter });
+    let mut client = Client::new(&view, Params { jpeg, ..lossless(Codec::Tight) }, true);
+    wait_for("the first picture", || client.picture.has_pending(&client.area));
+    client.update(4 << 20, &pool);
+    let lossy = |client: &Client| {
+        let shown = client.viewer.decoder().pixels();
+        shown.iter().zip(canvas.pixels()).skip(128 * 768).filter(|(a, b)| **a != *b).count()
+    };
+    assert_ne!(lossy(&client), 0);
+    let end = Instant::now() + LIMIT;
+    let mut round = 1;
+    while lossy(&client) > 0 {
+        round += 1;
+        canvas.paint(Rect::new(0, 0, 128, 128), |x, y| photo(x, y).wrapping_mul(round));
+        wait_for("the change", || client.picture.has_pending(&client.area));
+        let part = client.update(1 << 20, &pool);
+        // what changed, and at most so much beside it as raw pixels
+        assert!(part.bytes.len() <= (128 * 128 + 256 * 256) * 4, "{} bytes at once", part.bytes.len());
+        assert!(Instant::now() < end, "{} pixels are still not exact", lossy(&client));
+    }
+    assert!(round > 3, "all in {round} updates");
+}
+
+#[test]
 fn a_refresh_comes_in_bounded_parts_and_a_letter_goes_before_the_rest_of_it() {
     let canvas = Canvas::new(Size::new(1024, 512));
     canvas.paint(Rect::new(0, 0, 1024, 512), photo);

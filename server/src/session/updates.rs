@@ -107,7 +107,7 @@ impl Session {
         picture.set_films(self.films());
         self.tell_films(picture);
         let pending = picture.has_pending(&area);
-        let refresh_at = self.refresh_at(picture, pending, now);
+        let refresh_at = self.refresh_at(picture, pending.then_some(&area), now);
         if !pending && refresh_at.is_none_or(|t| t > now) {
             self.wake_at = refresh_at;
             if self.pseudo.is_due() && !self.pixels_owed {
@@ -157,10 +157,12 @@ impl Session {
     /// When lossy pixels are to be sent again exactly, if any are shown.
     ///
     /// While a client takes long for an update nothing is captured for it, and what moves seems still: so the source is
-    /// first asked for a while.
-    fn refresh_at(&mut self, picture: &ClientPicture, pending: bool, now: Instant) -> Option<Instant> {
-        if pending {
-            self.caught_up_at = None;
+    /// first asked for a while. What little is `pending` somewhere, such as a caret, is sent first and delays no more than that.
+    fn refresh_at(&mut self, picture: &ClientPicture, pending: Option<&Region>, now: Instant) -> Option<Instant> {
+        if let Some(area) = pending {
+            if !picture.is_small(area) {
+                self.caught_up_at = None;
+            }
             return None;
         }
         let asked_since = *self.caught_up_at.get_or_insert(now);

@@ -90,7 +90,7 @@ fn the_list_tells_who_is_there_and_what_went_through() {
     let told = &list[0];
     assert_eq!((told.user.as_str(), told.peer.as_str()), ("alice", "alice may view keyboard"));
     assert_eq!((told.listener.as_str(), told.security.as_str()), ("in process", "None (1)"));
-    assert_eq!(told.encoding.as_deref(), Some("zrle"));
+    assert_eq!(told.encoding.as_deref(), Some("zrle, no h264: the viewer does not list it"));
     assert_eq!(told.permissions, ["view", "keyboard"]);
     // a request, a list of encodings and a fence at least; a picture of 96x64
     assert!(told.bytes_in >= 10 + 20 + 15, "{told:?}");

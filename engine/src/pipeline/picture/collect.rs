@@ -72,7 +72,7 @@ impl ClientPicture {
         small != Small::First && !rects.is_empty() && rects.len() < ready.rects().len()
     }
 
-    /// Blocks of one output that were sent lossy and have been quiet.
+    /// Blocks of one output that were sent lossy and have been quiet, as far as they are not pending.
     #[expect(clippy::too_many_arguments, reason = "parts of one step, split for length")]
     pub(super) fn collect_refresh(
         &self,
@@ -91,6 +91,7 @@ impl ClientPicture {
                 due.add(rect);
             }
         });
+        due.subtract(&a.subscription.subscriber.inbox().pending);
         let mut rects = Vec::new();
         blocks::cut(&due, side, &mut rects);
         jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: true }));
@@ -122,14 +123,13 @@ impl ClientPicture {
     }
 }
 
-/// Calls `f` with the part of `marks` in each cell, and when the cell's content last changed.
-pub(super) fn for_cells(marks: &Region, data: &MirrorData, mut f: impl FnMut(&Rect, Instant)) {
+/// Calls `f` with the index of each cell that `marks` touch, and the part of them in it.
+pub(super) fn for_cells(data: &MirrorData, marks: &Region, mut f: impl FnMut(usize, &Rect)) {
     for r in marks.rects() {
         let (cols, rows) = data.grid.cells(r);
         for row in rows {
             for col in cols.clone() {
-                let part = data.grid.rect(col, row).intersect(r);
-                f(&part, data.cell_at[data.grid.index(col, row)]);
+                f(data.grid.index(col, row), &data.grid.rect(col, row).intersect(r));
             }
         }
     }

@@ -56,7 +56,7 @@ impl ClientPicture {
         let a = &mut self.attached[i];
         a.held.clear();
         let Some(wish) = self.films else { return };
-        a.follow_regions(shared, area, wish.ceiling);
+        a.follow_regions(shared, area, wish.ceiling, now);
         let mut begin_anew = false;
         for at in 0..a.watching.len() {
             let w = &mut a.watching[at];
@@ -112,7 +112,7 @@ impl ClientPicture {
 
 impl Attached {
     /// Watches what moves now and lies in what the client wants to see.
-    fn follow_regions(&mut self, shared: &Shared, area: &Region, ceiling: VideoStep) {
+    fn follow_regions(&mut self, shared: &Shared, area: &Region, ceiling: VideoStep, now: Instant) {
         let regions = shared.films.regions();
         self.watching.retain_mut(|w| match regions.iter().find(|m| m.id == w.moving.id) {
             Some(moving) => {
@@ -123,10 +123,13 @@ impl Attached {
             }
             None => false,
         });
+        if self.watching.is_empty() {
+            self.beside.clear();
+        }
         for moving in regions.iter() {
             let shown = self.size.rect().contains(&moving.rect) && area.contains_rect(&self.to_canvas(&moving.rect));
             if shown && !self.watching.iter().any(|w| w.moving.id == moving.id) {
-                self.watching.push(Watch::new(moving, &shared.films, ceiling));
+                self.watching.push(Watch::new(moving, &shared.films, ceiling, now));
             }
         }
     }
@@ -147,24 +150,51 @@ impl Attached {
         ready
     }
 
+    /// Pixels were sent, approximately or exactly.
+    pub(super) fn mark(&mut self, data: &MirrorData, rect: &Rect, lossy: bool, now: Instant) {
+        if !lossy {
+            return self.lossy.subtract_rect(rect);
+        }
+        self.lossy.add(rect);
+        for w in &self.watching {
+            super::for_cells(data, &Region::from(*rect), |cell, part| {
+                if data.grid.rect_of(cell).overlaps(&w.moving.rect) && !w.moving.rect.contains(part) {
+                    self.beside.insert(cell, now);
+                }
+            });
+        }
+    }
+
     /// Calls `f` with each part that is shown only approximately, and when it will have been quiet for long enough.
     pub(super) fn for_lossy(&self, data: &MirrorData, quiet: Duration, mut f: impl FnMut(&Rect, Instant)) {
-        let films: Vec<(Rect, Instant)> =
-            self.watching.iter().filter_map(|w| newest_in(data, &w.moving.rect)).collect();
-        super::for_cells(&self.lossy, data, |rect, at| {
+        let soon = quiet.min(FILM_QUIET);
+        let quiet_of = |rect: &Rect| if self.filmed.overlaps_rect(rect) { soon } else { quiet };
+        if self.watching.is_empty() {
+            return super::for_cells(data, &self.lossy, |cell, part| f(part, data.cell_at[cell] + quiet_of(part)));
+        }
+        let mut beside = self.lossy.clone();
+        for w in &self.watching {
+            beside.subtract_rect(&w.moving.rect);
             // a film is quiet as a whole: what stands still in it would be sent exactly and painted over, again and again
-            let film = films.iter().find(|(film, _)| film.overlaps(rect));
-            let was_film = film.is_some() || self.filmed.overlaps_rect(rect);
-            let quiet = if was_film { quiet.min(FILM_QUIET) } else { quiet };
-            f(rect, film.map_or(at, |(_, newest)| at.max(*newest)) + quiet);
+            let mut of_film = self.lossy.clone();
+            of_film.intersect_rect(&w.moving.rect);
+            let newest = newest_in(data, &w.moving.rect);
+            super::for_cells(data, &of_film, |cell, part| f(part, newest.unwrap_or(data.cell_at[cell]) + soon));
+        }
+        super::for_cells(data, &beside, |cell, part| {
+            // in a cell that the film reaches into, its changes are not those of the film
+            let film = self.watching.iter().find(|w| w.moving.rect.overlaps(&data.grid.rect_of(cell)));
+            let at = film.map(|w| self.beside.get(&cell).map_or(w.since, |at| w.since.max(*at)));
+            f(part, at.unwrap_or(data.cell_at[cell]) + quiet_of(part));
         });
     }
 }
 
-fn newest_in(data: &MirrorData, rect: &Rect) -> Option<(Rect, Instant)> {
+/// When something in `rect` changed last.
+fn newest_in(data: &MirrorData, rect: &Rect) -> Option<Instant> {
     let mut newest = None;
-    super::for_cells(&Region::from(*rect), data, |_, at| newest = newest.max(Some(at)));
-    newest.map(|at| (*rect, at))
+    super::for_cells(data, &Region::from(*rect), |cell, _| newest = newest.max(Some(data.cell_at[cell])));
+    newest
 }
 
 /// Adds the cells of `rect`, clipped to it, whose content is newer than `seq`.

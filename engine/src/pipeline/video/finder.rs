@@ -1,6 +1,10 @@
 //! Where an output's picture moves like a film: from the history of its cells, with hysteresis. Pure, time is an argument.
 
+mod group;
+
 use std::time::{Duration, Instant};
+
+use group::Group;
 
 use crate::damage::MirrorData;
 use crate::encode::{Content, content_of};
@@ -139,8 +143,8 @@ impl Finder {
         }
     }
 
-    /// Takes in what changed. Returns whether the regions should be looked for: once a slot.
-    pub fn record(&mut self, changed: &Region, now: Instant) -> bool {
+    /// Takes in what changed, in boxes that lie in one cell each. Returns whether the regions should be looked for: once a slot.
+    pub fn record(&mut self, changed: &[Rect], now: Instant) -> bool {
         let slot = (now.saturating_duration_since(self.start).as_micros() / SLOT.as_micros()) as u64;
         let later = slot > self.slot;
         if later {
@@ -148,17 +152,12 @@ impl Finder {
             self.slot = slot;
         }
         self.frames |= 1;
-        for rect in changed.rects() {
-            let (cols, rows) = self.grid.cells(rect);
-            for row in rows {
-                for col in cols.clone() {
-                    let part = self.grid.rect(col, row).intersect(rect);
-                    let cell = &mut self.cells[self.grid.index(col, row)];
-                    cell.age(self.slot);
-                    cell.hits |= 1;
-                    cell.extents[0] = cell.extents[0].bounds_with(&part);
-                }
-            }
+        for part in changed {
+            let at = self.grid.index(part.x / CELL, part.y / CELL);
+            let Some(cell) = self.cells.get_mut(at) else { continue };
+            cell.age(self.slot);
+            cell.hits |= 1;
+            cell.extents[0] = cell.extents[0].bounds_with(part);
         }
         later
     }
@@ -266,26 +265,22 @@ impl Finder {
             *moves = filmic;
         }
         let mut found: Vec<(Rect, u64)> = Vec::new();
+        let mut group = Group::new(&self.grid);
         let mut stack = Vec::new();
         for row in 0..rows {
             for col in 0..cols {
-                let (mut whole, mut filled) = (Rect::default(), 0);
                 stack.push((col, row));
                 while let Some((col, row)) = stack.pop() {
                     let at = self.grid.index(col, row);
                     if !std::mem::take(&mut moving[at]) {
                         continue;
                     }
-                    let extent = self.cells[at].extent();
-                    whole = whole.bounds_with(&extent);
-                    filled += extent.area();
+                    group.add(col, row, &self.cells[at].extent());
                     for y in row.saturating_sub(1)..(row + 2).min(rows) {
                         stack.extend((col.saturating_sub(1)..(col + 2).min(cols)).map(|x| (x, y)));
                     }
                 }
-                if !whole.is_empty() {
-                    found.push((whole, filled));
-                }
+                found.extend(group.take());
             }
         }
         found.retain(|(b, filled)| {

@@ -38,6 +38,7 @@ impl Contexts {
 pub(in crate::pipeline) struct Watch {
     pub moving: Moving,
     pub stream: Arc<Stream>,
+    pub since: Instant,
     /// The picture that its viewer can decode next; none: it needs a key picture.
     pub next: Option<u64>,
     rate: FilmRate,
@@ -53,9 +54,9 @@ pub(in crate::pipeline) struct Taken {
 }
 
 impl Watch {
-    pub fn new(moving: &Moving, films: &Films, ceiling: VideoStep) -> Self {
+    pub fn new(moving: &Moving, films: &Films, ceiling: VideoStep, now: Instant) -> Self {
         let stream = films.join(moving, ceiling);
-        Self { moving: moving.clone(), stream, next: None, rate: FilmRate::new(ceiling) }
+        Self { moving: moving.clone(), stream, since: now, next: None, rate: FilmRate::new(ceiling) }
     }
 
     /// Follows its link: another quality of its own chain, or another chain where others watch this one.

@@ -47,11 +47,15 @@ impl Desk {
     /// `times` frames, one every `ms`, in which `changed` changes. Returns after how long the regions were others.
     fn run(&mut self, changed: &[Rect], times: u32, ms: u64) -> Option<Duration> {
         let (start, mut first) = (self.now, None);
-        let mut region = Region::new();
-        changed.iter().for_each(|r| region.add(r));
+        let grid = self.mirror.grid;
+        let cells = |r: &Rect| {
+            let (r, (cols, rows)) = (*r, grid.cells(r));
+            rows.flat_map(move |row| cols.clone().map(move |col| grid.rect(col, row).intersect(&r)))
+        };
+        let parts: Vec<Rect> = changed.iter().flat_map(cells).collect();
         for _ in 0..times {
             self.now += Duration::from_millis(ms);
-            if self.finder.record(&region, self.now) && self.finder.look(&self.mirror) {
+            if self.finder.record(&parts, self.now) && self.finder.look(&self.mirror) {
                 first = first.or(Some(self.now - start));
             }
         }
@@ -98,6 +102,19 @@ fn a_film_beside_typing_is_found_and_typing_is_none() {
     for _ in 0..4 {
         desk.run(&[FILM, typed], 4, 33);
         desk.run(&[FILM], 4, 33);
+    }
+    assert_eq!(desk.rects(), [FILM]);
+}
+
+#[test]
+fn a_letter_typed_in_a_cell_of_the_film_does_not_widen_it() {
+    let mut desk = Desk::new();
+    desk.film(&FILM);
+    desk.run(&[FILM], 60, 33);
+    for i in 0..20 {
+        let typed = Rect::new(700 + i * 9, FILM.bottom() + 4, 8, 12);
+        assert_eq!(desk.run(&[FILM, typed], 1, 33), None);
+        assert_eq!(desk.run(&[FILM], 4, 33), None);
     }
     assert_eq!(desk.rects(), [FILM]);
 }
