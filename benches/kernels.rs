@@ -15,6 +15,7 @@ use farpane_engine::kernel::convert::convert;
 use farpane_engine::kernel::neighbour_steps::{CELL, Steps, count_row};
 use farpane_engine::kernel::scroll_vote::window_hashes;
 use farpane_engine::kernel::tile_diff::diff_row;
+use farpane_engine::kernel::ycbcr420::{self, Order, Rows};
 use farpane_engine::pixel::{ClientFormat, Layout, Plan};
 
 /// A block, which stays in the second cache.
@@ -119,11 +120,38 @@ fn scroll_vote(c: &mut Criterion<CpuTime>) {
     });
 }
 
+fn ycbcr420(c: &mut Criterion<CpuTime>) {
+    let width = usize::from(SIZE.w);
+    let pixels = mirror(SIZE, Content::Photo).read().pixels.clone();
+    let run = |level, planes: &mut [Vec<u8>; 3]| {
+        let [luma, cb, cr] = planes;
+        let rows = luma.chunks_mut(width * 2).zip(cb.chunks_mut(width / 2)).zip(cr.chunks_mut(width / 2));
+        for (two, ((luma, cb), cr)) in black_box(&pixels).chunks(width * 2).zip(rows) {
+            let (above, below) = two.split_at(width);
+            let (first, second) = luma.split_at_mut(width);
+            ycbcr420::ycbcr420(level, Order::Bgrx, [above, below], Rows { luma: [first, second], cb, cr });
+        }
+    };
+    let empty = [vec![0; pixels.len()], vec![0; pixels.len() / 4], vec![0; pixels.len() / 4]];
+    let mut planes = empty.clone();
+    levels(
+        c,
+        "ycbcr420",
+        |level| {
+            let mut planes = empty.clone();
+            run(level, &mut planes);
+            planes
+        },
+        |level| run(level, black_box(&mut planes)),
+    );
+}
+
 fn all(c: &mut Criterion<CpuTime>) {
     tile_diff(c);
     swap(c);
     neighbour_steps(c);
     scroll_vote(c);
+    ycbcr420(c);
 }
 
 criterion_group! {

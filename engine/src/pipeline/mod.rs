@@ -31,7 +31,7 @@ pub use backoff::Backoff;
 pub use lanes::Lanes;
 pub use output::{Output, OutputEvent, Subscription};
 pub use pacer::{Grant, MAX_UPDATE, MIN_UPDATE, PaceEvent, Pacer, Small, Verdict};
-pub use picture::{Budget, ClientPicture, EncodedUpdate, FilmWish};
+pub use picture::{Budget, ClientPicture, EncodedUpdate, Film, FilmWish};
 pub use stats::{BUCKETS, Histogram, Stats};
 pub use total_rate::{RateShare, TotalRate};
 pub use view::{Pointer, View, ViewOutput};

@@ -11,6 +11,7 @@ use super::video::Films;
 use super::worker;
 use crate::capture::{Doorbell, OutputInfo, Source, SourceError};
 use crate::damage::{DamageEngine, Mirror};
+use crate::encode::h264::MakeEncoder;
 use crate::geometry::Size;
 use crate::pixel::Layout;
 
@@ -142,6 +143,11 @@ impl Output {
     /// Counters since the output was made.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
+    }
+
+    /// Films that begin from now on are encoded by what `make` makes; by software until this is called.
+    pub fn set_video_encoder(&self, make: Arc<MakeEncoder>) {
+        self.shared.films.set_encoder(make);
     }
 
     /// Subscribes a client: it starts with everything pending. `notify` is called, from the output's thread, whenever there is

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use collect::for_cells;
-pub use film::FilmWish;
+pub use film::{Film, FilmWish};
 
 use super::blocks::Cut;
 use super::encode_blocks::{Job, Place, encode_blocks};

@@ -1,15 +1,17 @@
 //! Films: what moves goes as H.264, what stands beside it stays exact, and so does all of it once nothing moves.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::canvas::Canvas;
 use super::client::{Client, lossless};
 use super::{LIMIT, one_output, pool};
-use farpane_engine::encode::h264::VideoStep;
+use farpane_engine::encode::h264::{I420, VideoEncoder, VideoError, VideoStep, software};
 use farpane_engine::encode::{Codec, JpegStep, Params, Subsampling};
 use farpane_engine::geometry::{Rect, Size};
-use farpane_engine::pipeline::{FilmWish, Lanes};
+use farpane_engine::pipeline::{Film, FilmWish, Lanes};
 
 const SIZE: Size = Size::new(1000, 600);
 const FILM: Rect = Rect { x: 131, y: 77, w: 641, h: 361 };
@@ -67,6 +69,10 @@ fn play(
     }
 }
 
+fn shows_the_film(client: &Client) -> bool {
+    client.picture.films().eq([Film { rect: FILM, is_video: true }])
+}
+
 fn pictures(client: &Client) -> u64 {
     client.viewer.decoder().count("h264")
 }
@@ -100,7 +106,7 @@ fn a_film_beside_text_goes_as_video_and_ends_exact() {
         canvas.paint(Rect::new(200 + at as u16 % 90, FILM.bottom() + 3, 7, 12), |x, y| {
             text(x, y) ^ if at & 1 == 0 { 0x00ff_ffff } else { 0 }
         });
-        pictures(clients[0]) >= 25 && clients[0].picture.films().eq([FILM])
+        pictures(clients[0]) >= 25 && shows_the_film(clients[0])
     });
     client.converge_outside(&canvas, &pool, |c| compare(c, &canvas));
     let (off, _) = compare(&client, &canvas);
@@ -122,7 +128,7 @@ fn a_photograph_around_a_film_becomes_exact_while_it_plays() {
     client.quiet = Duration::from_millis(400);
     client.picture.set_films(Some(wish()));
     play(&canvas, &mut [&mut client], &pool, 0, |clients, _| {
-        pictures(clients[0]) >= 15 && clients[0].picture.films().eq([FILM]) && compare(clients[0], &canvas).1
+        pictures(clients[0]) >= 15 && shows_the_film(clients[0]) && compare(clients[0], &canvas).1
     });
     let (off, _) = compare(&client, &canvas);
     assert!(off > 0.0, "the film is exact: none was sent");
@@ -166,4 +172,71 @@ fn a_viewer_that_asks_for_everything_again_gets_a_key_picture() {
     client.picture.set_films(None);
     client.converge(|| canvas.pixels(), &pool);
     assert_eq!(client.picture.films().count(), 0);
+}
+
+/// Encodes so many pictures in all, and fails from then on.
+struct Failing {
+    inner: Box<dyn VideoEncoder>,
+    left: Arc<AtomicU64>,
+}
+
+impl VideoEncoder for Failing {
+    fn encode(&mut self, picture: &I420, key: bool, step: VideoStep, out: &mut Vec<u8>) -> Result<bool, VideoError> {
+        match self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => self.inner.encode(picture, key, step, out),
+            Err(_) => Err(VideoError::Codec("no more".into())),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+}
+
+#[test]
+fn an_encoder_that_fails_leaves_the_film_to_jpeg_and_loses_no_picture() {
+    for good in [0, 5] {
+        let canvas = Canvas::new(SIZE);
+        let (view, output, _) = one_output(&canvas);
+        let (left, made) = (Arc::new(AtomicU64::new(good)), Arc::new(AtomicU64::new(0)));
+        output.set_video_encoder(Arc::new({
+            let (left, made) = (Arc::clone(&left), Arc::clone(&made));
+            move || {
+                made.fetch_add(1, Relaxed);
+                software().map(|inner| Box::new(Failing { inner, left: Arc::clone(&left) }) as Box<dyn VideoEncoder>)
+            }
+        }));
+        let pool = pool();
+        let jpeg = Some(JpegStep { quality: 60, subsampling: Subsampling::Quarter });
+        let mut client = Client::new(&view, Params { jpeg, ..lossless(Codec::Tight) }, true);
+        client.quiet = Duration::from_millis(400);
+        client.picture.set_films(Some(wish()));
+        client.converge(|| canvas.pixels(), &pool);
+        let failed = |c: &Client| c.picture.films().any(|f| !f.is_video);
+        let at = play(&canvas, &mut [&mut client], &pool, 0, |clients, _| failed(clients[0]));
+        assert_eq!(pictures(&client), good);
+        // it goes on as JPEG, picture by picture: what is shown is the newest one, nearly
+        let (mut near, begun) = (0, made.load(Relaxed));
+        play(&canvas, &mut [&mut client], &pool, at, |clients, _| {
+            near += u32::from(compare(clients[0], &canvas).0 < 6.0);
+            near >= 10
+        });
+        assert_eq!(pictures(&client), good, "nothing comes from an encoder that failed");
+        // one for each rectangle that the film was found in
+        assert!(made.load(Relaxed) <= begun + 1, "{} encoders, after {begun}", made.load(Relaxed));
+        client.converge(|| canvas.pixels(), &pool);
+    }
+}
+
+#[test]
+fn without_an_encoder_films_are_jpeg() {
+    let canvas = Canvas::new(SIZE);
+    let (view, output, _) = one_output(&canvas);
+    output.set_video_encoder(Arc::new(|| None));
+    let pool = pool();
+    let mut client = viewer_of(&view);
+    client.converge(|| canvas.pixels(), &pool);
+    play(&canvas, &mut [&mut client], &pool, 0, |clients, _| clients[0].picture.films().any(|f| !f.is_video));
+    client.converge(|| canvas.pixels(), &pool);
+    assert_eq!(pictures(&client), 0);
 }

@@ -3,6 +3,7 @@
 use farpane_engine::encode::h264::VideoStep;
 use farpane_engine::encode::{self, Codec, JpegStep, number};
 use farpane_engine::geometry::Rect;
+use farpane_engine::pipeline::Film;
 use farpane_rfb::encoding::Encoding;
 
 /// How a client can show the pointer.
@@ -110,15 +111,20 @@ impl Caps {
         if self.jpeg.is_some() { format!("{family} with jpeg") } else { family }
     }
 
-    /// The same with what it gets of `films`, rectangles of its canvas that go as video, and why none do.
-    pub fn told_with_films(&self, films: &[Rect], allowed: bool) -> String {
+    /// The same with what it gets of `films`, and why none go as video.
+    pub fn told_with_films(&self, films: &[Film], allowed: bool) -> String {
         let how = match (films, self.h264) {
             (_, None) => return format!("{}, no h264: the viewer does not list it", self.told()),
             _ if !allowed => return format!("{}, no h264: turned off", self.told()),
             ([], _) => return format!("{}, h264 when something moves", self.told()),
-            (films, _) => films.iter().map(|r| format!("{}x{} at {},{}", r.w, r.h, r.x, r.y)),
+            (films, _) => films,
         };
-        format!("{}, h264 of {}", self.told(), how.collect::<Vec<_>>().join(" and "))
+        let list = |is_video: bool, before: &str, after: &str| {
+            let at = |Rect { x, y, w, h }: Rect| format!("{w}x{h} at {x},{y}");
+            let places: Vec<_> = how.iter().filter(|f| f.is_video == is_video).map(|f| at(f.rect)).collect();
+            if places.is_empty() { String::new() } else { format!(", {before}{}{after}", places.join(" and ")) }
+        };
+        self.told() + &list(true, "h264 of ", "") + &list(false, "no h264 of ", ": its encoder failed")
     }
 
     /// Whether the client can be told of another canvas size.
@@ -176,8 +182,14 @@ mod tests {
         assert_eq!(h264(&[7, 50, 16]), None, "no quality: exact pixels");
         assert_eq!(h264(&[1, 50, 7, 16]), Some(VideoStep::for_quality(92)), "preferred by its user");
         let caps = Caps::from_encodings(&[7, 50, -24], None);
-        let films = [Rect::new(300, 200, 1280, 720)];
+        let video = Film { rect: Rect::new(300, 200, 1280, 720), is_video: true };
+        let failed = Film { rect: Rect::new(0, 1000, 640, 360), is_video: false };
+        let films = [video];
         assert_eq!(caps.told_with_films(&films, true), "tight with jpeg, h264 of 1280x720 at 300,200");
+        assert_eq!(
+            caps.told_with_films(&[failed, video], true),
+            "tight with jpeg, h264 of 1280x720 at 300,200, no h264 of 640x360 at 0,1000: its encoder failed"
+        );
         assert_eq!(caps.told_with_films(&[], true), "tight with jpeg, h264 when something moves");
         assert_eq!(caps.told_with_films(&films, false), "tight with jpeg, no h264: turned off");
         let none = Caps::from_encodings(&[7, -24], None);

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use farpane_engine::encode::Codec;
 use farpane_engine::geometry::{Point, Rect, Region, Size};
-use farpane_engine::pipeline::{ClientPicture, PaceEvent, Pacer, Pointer};
+use farpane_engine::pipeline::{ClientPicture, Film, PaceEvent, Pacer, Pointer};
 use farpane_engine::pixel::ClientFormat;
 use farpane_rfb::ext::clipboard::Peer;
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
@@ -85,7 +85,7 @@ pub struct Session {
     /// None while an update is being encoded elsewhere.
     pub(super) picture: Option<ClientPicture>,
     /// Where films were when the list of sessions was told.
-    pub(super) films_told: Vec<Rect>,
+    pub(super) films_told: Vec<Film>,
     /// What to do to the picture once it is back.
     pub(super) ops: Vec<Op>,
     pub(super) notify: Arc<dyn Fn() + Send + Sync>,

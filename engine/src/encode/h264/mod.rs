@@ -90,6 +90,9 @@ pub trait VideoEncoder: Send {
     fn name(&self) -> &'static str;
 }
 
+/// Makes encoders; none where it cannot.
+pub type MakeEncoder = dyn Fn() -> Option<Box<dyn VideoEncoder>> + Send + Sync;
+
 /// An encoder in software; none when this build has none.
 pub fn software() -> Option<Box<dyn VideoEncoder>> {
     #[cfg(feature = "h264")]

@@ -23,6 +23,15 @@ pub struct FilmWish {
     pub link: Option<f64>,
 }
 
+/// A moving region that a client watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Film {
+    /// Its place on the canvas.
+    pub rect: Rect,
+    /// It goes as H.264; otherwise its encoder failed, and it goes as everything else does.
+    pub is_video: bool,
+}
+
 impl ClientPicture {
     /// Whether moving regions go as H.264, and how; the client must have listed Open H.264.
     pub fn set_films(&mut self, wish: Option<FilmWish>) {
@@ -35,9 +44,11 @@ impl ClientPicture {
         }
     }
 
-    /// Where films are shown now, on the canvas.
-    pub fn films(&self) -> impl Iterator<Item = Rect> + '_ {
-        self.attached.iter().flat_map(|a| a.watching.iter().map(|w| a.to_canvas(&w.moving.rect)))
+    /// The films that are shown now.
+    pub fn films(&self) -> impl Iterator<Item = Film> + '_ {
+        let of =
+            |a: &Attached, w: &Watch| Film { rect: a.to_canvas(&w.moving.rect), is_video: w.stand() != Stand::Failed };
+        self.attached.iter().flat_map(move |a| a.watching.iter().map(move |w| of(a, w)))
     }
 
     /// Sends what is ready of output `i`'s films and begins the next pictures; what waits for a picture is left in `held`, in the

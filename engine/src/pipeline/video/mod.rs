@@ -15,19 +15,30 @@ pub(super) use watch::{Contexts, Watch};
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::encode::h264::{VideoStep, parts};
+use crate::encode::h264::{MakeEncoder, VideoStep, parts, software};
 
 /// Chains of one region: viewers of very different links get their own.
 const MOST_STREAMS: usize = 3;
 
 /// What moves on an output, and who encodes it.
-#[derive(Default)]
 pub(super) struct Films {
     regions: Mutex<Arc<[Moving]>>,
     streams: Mutex<Vec<Weak<Stream>>>,
+    encoder: Mutex<Arc<MakeEncoder>>,
+}
+
+impl Default for Films {
+    fn default() -> Self {
+        Self { regions: Mutex::default(), streams: Mutex::default(), encoder: Mutex::new(Arc::new(software)) }
+    }
 }
 
 impl Films {
+    /// What encodes the chains that begin from now on.
+    pub fn set_encoder(&self, make: Arc<MakeEncoder>) {
+        *self.encoder.lock().unwrap_or_else(PoisonError::into_inner) = make;
+    }
+
     /// What moves now; rectangles that are too large for an encoder are told in parts.
     pub fn publish<'a>(&self, regions: impl Iterator<Item = &'a Moving>) {
         let parts = regions.flat_map(|moving| {
@@ -51,12 +62,17 @@ impl Films {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.retain(|s| s.strong_count() > 0);
         let here = streams.iter().filter_map(Weak::upgrade).filter(|s| s.region == moving.id);
-        let here: Vec<_> = here.filter(|s| s.stand(None) != Stand::Failed || step == s.step()).collect();
+        let here: Vec<_> = here.collect();
+        // where one encoder failed another of its kind would
+        if let Some(failed) = here.iter().find(|s| s.stand(None) == Stand::Failed) {
+            return Arc::clone(failed);
+        }
         let nearest = here.iter().min_by_key(|s| step_distance(s.step(), step));
         if let Some(s) = nearest.filter(|s| s.step() == step || here.len() >= MOST_STREAMS) {
             return Arc::clone(s);
         }
-        let stream = Arc::new(Stream::new(moving.id, moving.rect, step));
+        let encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner)();
+        let stream = Arc::new(Stream::new(moving.id, moving.rect, encoder, step));
         streams.push(Arc::downgrade(&stream));
         stream
     }

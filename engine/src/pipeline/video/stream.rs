@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::output::Shared;
 use super::super::stats::Stats;
 use crate::damage::MirrorData;
-use crate::encode::h264::{I420, VideoEncoder, VideoStep, software};
+use crate::encode::h264::{I420, VideoEncoder, VideoStep};
 use crate::geometry::Rect;
 
 /// Pictures kept for viewers that are a little behind, and their bytes.
@@ -59,8 +59,9 @@ struct Inner {
 }
 
 impl Stream {
-    pub fn new(region: u64, rect: Rect, step: VideoStep) -> Self {
-        let tools = software().map(|encoder| Box::new((encoder, I420::default())));
+    /// A chain without an encoder has failed from the start.
+    pub fn new(region: u64, rect: Rect, encoder: Option<Box<dyn VideoEncoder>>, step: VideoStep) -> Self {
+        let tools = encoder.map(|encoder| Box::new((encoder, I420::default())));
         let failed = tools.is_none();
         let inner = Inner { tools, failed, coded: VecDeque::new(), next: 0, key_at: None, step };
         Self { region, rect, inner: Mutex::new(inner) }

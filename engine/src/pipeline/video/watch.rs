@@ -115,6 +115,8 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -127,5 +129,49 @@ mod tests {
         assert_eq!(contexts.begin(rect(0)), RESET_CONTEXT, "a context begun anew is no further one");
         assert_eq!(contexts.begin(rect(900)), RESET_ALL_CONTEXTS);
         assert_eq!(contexts.begin(rect(0)), RESET_CONTEXT);
+    }
+
+    /// The contexts of a viewer as TigerVNC keeps them: 64, and the oldest made goes first.
+    #[derive(Default)]
+    struct Kept(Vec<Rect>);
+
+    impl Kept {
+        /// Takes a payload; false when it would be decoded by a context that has not seen what it refers to.
+        fn take(&mut self, rect: Rect, flags: u32, is_key: bool) -> bool {
+            if flags & RESET_ALL_CONTEXTS != 0 {
+                self.0.clear();
+            }
+            if flags & RESET_CONTEXT != 0 {
+                self.0.retain(|kept| *kept != rect);
+            }
+            if self.0.contains(&rect) {
+                return true;
+            }
+            if self.0.len() == 64 {
+                self.0.remove(0);
+            }
+            self.0.push(rect);
+            is_key
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_begins_and_goes_on_the_viewer_has_its_context(
+            steps in proptest::collection::vec((0u16..150, any::<bool>()), 0..600)
+        ) {
+            let (mut contexts, mut kept) = (Contexts::default(), Kept::default());
+            let mut goes_on = std::collections::BTreeSet::new();
+            for (place, begins) in steps {
+                let rect = Rect::new(place * 8, 0, 200, 100);
+                let is_key = begins || !goes_on.contains(&place);
+                let flags = if is_key { contexts.begin(rect) } else { 0 };
+                if flags == RESET_ALL_CONTEXTS {
+                    goes_on.clear();
+                }
+                goes_on.insert(place);
+                prop_assert!(kept.take(rect, flags, is_key), "{} of {}", place, goes_on.len());
+            }
+        }
     }
 }
