@@ -53,7 +53,8 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     ),
     // helper: the folder of its socket
     ("control", &["session", "helper"], &[]),
-    ("desktop", &["helper"], &[]),
+    // helper: the folder of a desktop, and this program again
+    ("desktop", &["helper"], &["engine::geometry"]),
     ("metrics", &[], &[]),
     ("web", &["net", "auth", "security", "session", "metrics"], &[]),
     ("sandbox", &[], &[]),
@@ -80,13 +81,13 @@ const SERVER: &[(&str, &[&str], &[&str])] = &[
     // text made from listeners
     ("exposure", &["net"], &[]),
     // backend, net, security, exposure: the types that command-line words are parsed into; auth, audit: the files of a server
-    // that are shown; control, session: what a running server is asked; helper, sandbox: helpers, and what tries a sandbox from
-    // inside, are commands
+    // that are shown; control, session: what a running server is asked; helper, sandbox, desktop: helpers, what tries a sandbox from
+    // inside, and a desktop's supervisor are commands
     (
         "cli",
         &[
             "app", "config", "backend", "net", "security", "auth", "audit", "exposure", "control", "session", "helper",
-            "sandbox",
+            "sandbox", "desktop",
         ],
         // a dma-buf, as a source takes it
         &["engine::frame"],

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clipboard;
 pub mod config;
 pub mod control;
+pub mod desktop;
 pub mod exposure;
 pub mod helper;
 pub mod input;

@@ -49,7 +49,7 @@ fn the_system_unit_is_hardened_and_one_that_is_not_is_noticed() {
 
 #[test]
 fn systemd_knows_every_line_of_the_units() {
-    for name in ["farpane.service", "farpane-kms.service", "user/farpane.service"] {
+    for name in ["farpane.service", "farpane-kms.service", "user/farpane.service", "user/farpane-desktop@.service"] {
         let path = unit(name);
         let Some(said) = analyze(&["verify", "--man=no", path.to_str().expect("plain")]) else { return };
         // that the program is not installed here is no fault of the unit

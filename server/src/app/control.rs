@@ -20,9 +20,14 @@ pub fn control_folders() -> Vec<PathBuf> {
     of_the_user().into_iter().chain([PathBuf::from(OF_THE_SYSTEM)]).collect()
 }
 
+/// The folder for this process's sockets.
+pub(super) fn runtime_folder() -> Option<PathBuf> {
+    absolute("RUNTIME_DIRECTORY").or_else(of_the_user)
+}
+
 /// Opens the control socket of this process. A server without one serves all the same.
 pub(super) fn open() -> Option<Bound> {
-    let Some(folder) = absolute("RUNTIME_DIRECTORY").or_else(of_the_user) else {
+    let Some(folder) = runtime_folder() else {
         tracing::debug!("no control socket: XDG_RUNTIME_DIR is not set");
         return None;
     };

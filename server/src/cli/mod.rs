@@ -1,6 +1,7 @@
 //! The command line, declared once: `--help` and the man page both come from here.
 
 mod audit;
+mod desktop;
 mod doctor;
 mod firewall;
 mod helpers;
@@ -10,6 +11,7 @@ mod password;
 mod penalties;
 mod session;
 mod ssh_command;
+mod table;
 mod user;
 
 use std::io::Write;
@@ -90,6 +92,8 @@ enum Command {
     PamHelper,
     /// List who is connected to a running server, end sessions, say something, let in or refuse who waits
     Session(session::SessionArgs),
+    /// Start, list and stop desktops that need no screen
+    Desktop(desktop::DesktopArgs),
     /// Try from inside whether what should hold holds here; exit status 1 when it does not
     Doctor {
         /// What to look at
@@ -108,6 +112,19 @@ enum Command {
     /// Opens for a server that has shut itself in; started by `serve`
     #[command(hide = true)]
     OpenHelper,
+    /// Becomes another program that ends with the desktop it belongs to; started by `desktop run`
+    #[command(hide = true, name = crate::desktop::BECOME)]
+    DesktopChild {
+        parent: u32,
+        #[arg(last = true, required = true)]
+        words: Vec<std::ffi::OsString>,
+    },
+    /// Gives an X display a size; started by `desktop run`
+    #[command(hide = true, name = crate::desktop::RESIZE)]
+    DesktopResize {
+        #[arg(value_parser = crate::desktop::size)]
+        size: farpane_engine::geometry::Size,
+    },
     /// Holds keys and users for a server that has shut itself in; started by `serve`
     #[command(hide = true)]
     AuthHelper,
@@ -369,6 +386,13 @@ fn run(cli: Cli) -> Result<(), AppError> {
             say(text.as_bytes());
             Ok(())
         }
+        Command::Desktop(args) => desktop::run(&args),
+        Command::DesktopChild { parent, words } => {
+            let error = crate::desktop::be_child(parent, &words);
+            let program = words.first().map(|word| word.display().to_string()).unwrap_or_default();
+            Err(AppError::Failed(format!("{program} cannot be started: {error}")))
+        }
+        Command::DesktopResize { size } => app::resize_desktop(size),
         Command::Doctor { what } => doctor::run(what),
         #[cfg(feature = "kms")]
         Command::ScreenHelper(args) => kms_helper::run(args, log(log_format, log_level)),
@@ -414,6 +438,7 @@ mod tests {
             "PASSWORD",
             "SESSION",
             "DOCTOR",
+            "DESKTOP",
             "insecure\\-allow",
             "max\\-rate",
             "force",

@@ -1,11 +1,11 @@
 //! `farpane session`: who is connected to a running server, and what to do about it.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
+use super::table;
 use crate::app;
 use crate::control::{Answer, Control, Request, servers};
 use crate::session::{SessionSummary, Standing};
@@ -107,7 +107,7 @@ fn socket(args: &SessionArgs) -> anyhow::Result<PathBuf> {
 }
 
 /// Seconds in a form that is read at a glance.
-fn time(s: u64) -> String {
+pub(super) fn time(s: u64) -> String {
     match (s / 3600, s / 60) {
         (0, 0) => format!("{s}s"),
         (0, minutes) => format!("{minutes}m{:02}s", s % 60),
@@ -124,24 +124,24 @@ fn bytes(n: u64) -> String {
     }
 }
 
-/// What came from a client, for a terminal: nothing in it can move the cursor.
-fn plain(text: &str) -> String {
+/// What came from elsewhere, for a terminal: nothing in it can move the cursor.
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn table(sessions: &[SessionSummary]) -> String {
+fn list(sessions: &[SessionSummary]) -> String {
     if sessions.is_empty() {
         return "nobody is connected\n".into();
     }
     let head = ["id", "state", "user", "peer", "listener", "security", "since", "idle", "in", "out", "encoding", "may"];
-    let mut rows = vec![head.map(str::to_owned)];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(sessions.iter().map(|s| {
         let state = match s.state {
             Standing::Open => "open",
             Standing::Waiting => "waiting",
         };
         let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { plain(text) };
-        [
+        vec![
             s.id.to_string(),
             state.into(),
             or_dash(&s.user),
@@ -156,27 +156,13 @@ fn table(sessions: &[SessionSummary]) -> String {
             s.permissions.join(","),
         ]
     }));
-    let mut widths = [0; 12];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
+    table::columns(&rows)
 }
 
 fn words(what: &What, answer: &Answer) -> String {
     let done = answer.done;
     match what {
-        What::List => table(&answer.sessions),
+        What::List => list(&answer.sessions),
         What::Kick { id, .. } => format!("session {id} ended\n"),
         What::Message { .. } => {
             let rung = done.sessions.saturating_sub(done.shown);

@@ -14,6 +14,15 @@ pub struct Xvfb {
     pub dir: PathBuf,
 }
 
+/// Whether the server under test can start one; when not it is said, and with FARPANE_REQUIRE_ALL=1 that is a failure.
+pub fn is_installed() -> bool {
+    let there = Command::new("Xvfb").arg("-help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !there {
+        skip("Xvfb is not installed");
+    }
+    there
+}
+
 impl Xvfb {
     /// Starts one with a screen like `1920x1080`, of 24 bits a pixel unless it says so (`1920x1080x16`), on a free display.
     ///

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use connect::{ConnectError, Target};
 use input::XInput;
+pub use resize::set_size;
 use watch::{Command, Desk, Mailbox};
 
 use super::{Backend, Events, Layout, ResizeAnswer};

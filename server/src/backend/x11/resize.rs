@@ -12,7 +12,8 @@ use x11rb::rust_connection::RustConnection;
 
 use super::monitors::OURS;
 use crate::backend::wish::check;
-use crate::backend::{Layout, ResizeAnswer};
+use crate::backend::{Layout, LayoutOutput, OutputId, ResizeAnswer};
+use farpane_engine::geometry::Size;
 
 /// Does what a client wishes, as far as this server can.
 pub fn apply(conn: &RustConnection, root: u32, wish: &Layout) -> ResizeAnswer {
@@ -32,6 +33,20 @@ pub fn apply(conn: &RustConnection, root: u32, wish: &Layout) -> ResizeAnswer {
         tracing::debug!(%error, "the X server does not take another size");
         ResizeAnswer::OutOfResources
     })
+}
+
+/// Gives the desktop of the display that the environment names a size.
+///
+/// # Errors
+/// When there is none, or it does not take the size.
+pub fn set_size(size: Size) -> Result<(), String> {
+    let (conn, screen) = x11rb::connect(None).map_err(|error| error.to_string())?;
+    let root = conn.setup().roots.get(screen).ok_or("no screen")?.root;
+    let one = LayoutOutput { id: OutputId(0), name: String::new(), rect: size.rect() };
+    match apply(&conn, root, &Layout { size, outputs: vec![one] }) {
+        ResizeAnswer::Done => Ok(()),
+        other => Err(format!("the X server does not take {}x{}: {other:?}", size.w, size.h)),
+    }
 }
 
 fn canvas(conn: &RustConnection, root: u32, wish: &Layout) -> Result<ResizeAnswer, ReplyOrIdError> {

@@ -1,0 +1,276 @@
+//! Virtual desktops of the binary: what they show, whom they outlive, what they leave behind, and what cannot be one.
+
+#![cfg(feature = "x11")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use farpane_engine::geometry::Size;
+use farpane_test_support::xvfb::is_installed;
+use farpane_test_support::{Client, Raw, Security};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A user of their own, with folders for sockets and state; all their desktops end with the test.
+struct User {
+    folder: PathBuf,
+}
+
+impl User {
+    fn new(test: &str) -> Option<Self> {
+        if !is_installed() {
+            return None;
+        }
+        let folder = std::env::temp_dir().join(format!("farpane-desktops-{}-{test}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("run")).expect("a folder");
+        std::fs::set_permissions(folder.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .expect("changed");
+        Some(Self { folder })
+    }
+
+    fn farpane(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.env("XDG_RUNTIME_DIR", self.folder.join("run")).env("XDG_STATE_HOME", self.folder.join("state"));
+        command.env("HOME", &self.folder).env_remove("RUNTIME_DIRECTORY").env_remove("STATE_DIRECTORY");
+        command.arg("desktop").args(words).output().expect("it runs")
+    }
+
+    /// Starts a desktop of 640x480 and returns its name and listener.
+    fn start(&self, name: &str, more: &[&str], command: &[&str]) -> Desktop {
+        let mut words =
+            vec!["start", "--name", name, "--size", "640x480", "--security", "none", "--listen", "127.0.0.1:0"];
+        words.extend(more);
+        words.push("--");
+        words.extend(command);
+        let done = self.farpane(&words);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+        let value = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)).map(str::to_owned);
+        let listener = value("farpane: listening on ").unwrap_or_else(|| panic!("no listener: {said}"));
+        let up = value(&format!("farpane: desktop {name} is on display :")).unwrap_or_else(|| panic!("not up: {said}"));
+        Desktop { listener, display: up.parse().expect("a number") }
+    }
+
+    /// What the list says of one desktop.
+    fn told(&self, name: &str) -> Option<serde_json::Value> {
+        let done = self.farpane(&["list", "--json"]);
+        assert!(done.status.success());
+        let list: Vec<serde_json::Value> = serde_json::from_slice(&done.stdout).expect("JSON");
+        list.into_iter().find(|told| told["name"] == name)
+    }
+
+    fn process(&self, name: &str, which: &str) -> u32 {
+        let told = self.told(name).expect("it runs");
+        u32::try_from(told[which].as_u64().expect("a process")).expect("a number")
+    }
+
+    /// The error that a command line gives: one line.
+    fn refused(&self, words: &[&str]) -> String {
+        let done = self.farpane(words);
+        assert!(!done.status.success(), "{words:?} was taken");
+        let said = String::from_utf8(done.stderr).expect("text");
+        said.trim_end().to_owned()
+    }
+
+    fn is_clean(&self) -> bool {
+        std::fs::read_dir(self.folder.join("run/farpane/desktops")).map_or(0, Iterator::count) == 0
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _ = self.farpane(&["stop", "--all"]);
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+struct Desktop {
+    listener: String,
+    display: u32,
+}
+
+impl Desktop {
+    fn look(&self) -> Client {
+        let raw = Raw::connect(&self.listener, PATIENCE).expect("a connection");
+        let mut client = Client::handshake(raw, "RFB 003.008\n", Security::None, true).expect("let in");
+        client.set_encodings(&[16, 1, -239, -223, -308]).expect("sent");
+        client.watch().expect("sent");
+        client
+    }
+
+    /// Whether the X server has left nothing in the places of all X servers.
+    fn is_gone(&self) -> bool {
+        let n = self.display;
+        [format!("/tmp/.X11-unix/X{n}"), format!("/tmp/.X{n}-lock")].iter().all(|path| !Path::new(path).exists())
+    }
+}
+
+fn wait_for(what: &str, mut test: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !test() {
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The process whose command line has these words.
+fn process_of(words: &str) -> Option<u32> {
+    let found = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ").contains(words)
+    });
+    found?.file_name().to_str()?.parse().ok()
+}
+
+fn runs(words: &str) -> bool {
+    process_of(words).is_some()
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs").success());
+}
+
+/// Shows the number of colours: a desktop with a program on it has several.
+fn colours(client: &Client) -> usize {
+    client.picture().pixels().iter().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn a_desktop_shows_its_program_outlives_viewers_and_leaves_nothing() {
+    let Some(user) = User::new("life") else { return };
+    let desktop = user.start("life", &[], &["xterm", "-geometry", "40x10+50+50", "-e", "sleep 1000"]);
+    let mut first = desktop.look();
+    assert_eq!(first.picture().size(), Size::new(640, 480));
+    first.wait_until("the terminal", |c| colours(c) >= 2).expect("it is shown");
+    wait_for("a viewer in the list", || user.told("life").is_some_and(|told| told["viewers"] == 1));
+    drop(first);
+    wait_for("no viewer in the list", || user.told("life").is_some_and(|told| told["viewers"] == 0));
+    let mut second = desktop.look();
+    second.wait_until("the terminal, again", |c| colours(c) >= 2).expect("it is still there");
+    // as large as the X server was made, and no larger
+    second.set_encodings(&[16, -223, -308]).expect("sent");
+    second.set_desktop_size(Size::new(1000, 700), &[(0, Size::new(1000, 700).rect())]).expect("sent");
+    second.wait_until("the new size", |c| c.picture().size() == Size::new(1000, 700)).expect("it grows");
+    let list = String::from_utf8(user.farpane(&["list"]).stdout).expect("text");
+    assert!(list.contains("life") && list.contains(&desktop.listener) && list.contains("xterm -geometry"), "{list}");
+    let pids = [user.process("life", "pid"), user.process("life", "server")];
+    assert!(user.farpane(&["stop", "life"]).status.success());
+    assert!(pids.iter().all(|pid| !is_alive(*pid)) && desktop.is_gone() && user.is_clean());
+    assert_eq!(user.farpane(&["list"]).stdout, b"no desktop runs\n");
+}
+
+#[test]
+fn what_leaves_its_group_ends_with_the_desktop() {
+    let Some(user) = User::new("orphans") else { return };
+    let mark = format!("1000.{}", std::process::id());
+    user.start("orphans", &[], &["sh", "-c", &format!("setsid sleep {mark} & exec sleep 2000")]);
+    let words = format!("sleep {mark}");
+    wait_for("the orphan", || runs(&words));
+    assert!(user.farpane(&["stop", "orphans"]).status.success());
+    assert!(!runs(&words), "it was left behind");
+}
+
+#[test]
+fn two_desktops_stand_side_by_side() {
+    let Some(user) = User::new("two") else { return };
+    let [a, b] = ["a", "b"].map(|name| user.start(name, &[], &["sleep", "1000"]));
+    assert_ne!((a.display, &a.listener), (b.display, &b.listener));
+    let (one, two) = (a.look(), b.look());
+    assert_eq!(one.picture().size(), two.picture().size());
+    assert!(user.farpane(&["stop", "a"]).status.success());
+    assert!(user.told("b").is_some() && a.is_gone() && !b.is_gone());
+    assert!(user.farpane(&["stop", "--all"]).status.success());
+    assert!(b.is_gone() && user.is_clean());
+}
+
+#[test]
+fn a_program_that_is_killed_starts_again_and_one_that_ends_well_ends_the_desktop() {
+    let Some(user) = User::new("again") else { return };
+    let mark = format!("3000.{}", std::process::id());
+    user.start("again", &[], &["sleep", &mark]);
+    let killed = Command::new("pkill").args(["-9", "-f", &format!("^sleep {mark}")]).status().expect("pkill runs");
+    assert!(killed.success());
+    wait_for("another start", || user.told("again").is_some_and(|told| told["restarts"] == 1));
+    assert!(runs(&format!("sleep {mark}")));
+    let desktop = user.start("well", &[], &["sleep", "1"]);
+    wait_for("its end", || user.told("well").is_none());
+    assert!(desktop.is_gone());
+}
+
+#[test]
+fn a_server_that_dies_starts_again_and_an_x_server_that_dies_ends_the_desktop() {
+    let Some(user) = User::new("dies") else { return };
+    let desktop = user.start("dies", &[], &["sleep", "1000"]);
+    let server = user.process("dies", "server");
+    kill(server);
+    wait_for("another server", || {
+        user.told("dies").is_some_and(|t| t["server"].as_u64().is_some_and(|s| s != u64::from(server)))
+    });
+    // where it listens is told already
+    assert_eq!(user.told("dies").expect("it runs")["listens"][0], desktop.listener.as_str());
+    desktop.look();
+    kill(
+        process_of(&format!("Xvfb -displayfd 1 -noreset -nolisten tcp -auth {}", user.folder.display())).expect("Xvfb"),
+    );
+    wait_for("the desktop's end", || user.told("dies").is_none());
+    wait_for("an empty folder", || user.is_clean());
+    let log = std::fs::read_to_string(user.folder.join("state/farpane/desktops/dies.log")).expect("a log");
+    assert!(log.contains("Xvfb was ended by signal 9"), "{log}");
+}
+
+#[test]
+fn a_supervisor_that_is_killed_takes_all_with_it_and_its_name_is_free() {
+    let Some(user) = User::new("killed") else { return };
+    let mark = format!("4000.{}", std::process::id());
+    let desktop = user.start("killed", &[], &["sleep", &mark]);
+    let [supervisor, server] = ["pid", "server"].map(|which| user.process("killed", which));
+    kill(supervisor);
+    wait_for("the others' end", || !is_alive(server) && !runs(&format!("sleep {mark}")) && desktop.is_gone());
+    assert!(user.told("killed").is_none());
+    user.start("killed", &[], &["sleep", "1000"]);
+    assert!(user.farpane(&["stop", "killed"]).status.success());
+    assert!(user.is_clean());
+}
+
+#[test]
+fn what_cannot_be_a_desktop_is_refused_in_one_line_and_leaves_nothing() {
+    let Some(user) = User::new("bad") else { return };
+    let start =
+        |more: &[&str]| user.refused(&[&["start", "--security", "none", "--listen", "127.0.0.1:0"], more].concat());
+    assert_eq!(start(&["--", "no-such-program"]), "farpane: no-such-program is not installed or not in PATH");
+    let told = start(&["--name", "gone", "--", "sh", "-c", "echo last words; exit 3"]);
+    let log = user.folder.join("state/farpane/desktops/gone.log");
+    assert_eq!(
+        told,
+        format!(
+            "farpane: sh -c echo last words; exit 3 ended with status 3 at once; its last words are in {}",
+            log.display()
+        )
+    );
+    assert!(std::fs::read_to_string(log).expect("a log").contains("last words\n"));
+    // a server that does not come up
+    let told = start(&["--name", "taken", "--config", "/nonexistent.toml", "--", "sleep", "1000"]);
+    assert!(told.starts_with("farpane: the server ended with status 2; its last words are in "), "{told}");
+    for (words, why) in [
+        (&["--size", "0x0"][..], "size \"0x0\""),
+        (&["--size", "70000x64"], "64x64 to 16384x16384"),
+        (&["--name", "../etc"], "desktop name \"../etc\""),
+        (&["--size", "800x600", "--largest", "640x480"], "--largest 640x480 is smaller than --size 800x600"),
+    ] {
+        let told = start(words);
+        assert!(told.contains(why), "{told}");
+    }
+    assert!(user.refused(&["stop", "nobody"]).contains("no desktop nobody runs"));
+    user.start("once", &[], &["sleep", "1000"]);
+    let told = start(&["--name", "once", "--", "sleep", "1000"]);
+    assert!(told.contains("desktop once runs already"), "{told}");
+    assert!(user.farpane(&["stop", "--all"]).status.success());
+    assert!(user.is_clean());
+}
