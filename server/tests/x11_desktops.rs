@@ -32,7 +32,20 @@ impl User {
     }
 
     fn farpane(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(BINARY);
+        self.run(Command::new(BINARY), words)
+    }
+
+    /// As no root, which sway does not run as.
+    fn plain(&self, words: &[&str]) -> Output {
+        if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("unshare");
+            command.args(["-U", "--map-user=1000", "--map-group=1000", BINARY]);
+            return self.run(command, words);
+        }
+        self.farpane(words)
+    }
+
+    fn run(&self, mut command: Command, words: &[&str]) -> Output {
         command.env("XDG_RUNTIME_DIR", self.folder.join("run")).env("XDG_STATE_HOME", self.folder.join("state"));
         command.env("HOME", &self.folder).env_remove("RUNTIME_DIRECTORY").env_remove("STATE_DIRECTORY");
         command.arg("desktop").args(words).output().expect("it runs")
@@ -164,6 +177,63 @@ fn a_desktop_shows_its_program_outlives_viewers_and_leaves_nothing() {
     assert!(user.farpane(&["stop", "life"]).status.success());
     assert!(pids.iter().all(|pid| !is_alive(*pid)) && desktop.is_gone() && user.is_clean());
     assert_eq!(user.farpane(&["list"]).stdout, b"no desktop runs\n");
+}
+
+/// How often a process has waited for something so far, all its threads together.
+fn waits(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").filter_map(Result::ok);
+    let of = |status: String| {
+        status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+    };
+    tasks.filter_map(|task| of(std::fs::read_to_string(task.path().join("status")).ok()?)).sum()
+}
+
+#[test]
+fn a_desktop_that_nobody_looks_at_sleeps() {
+    let Some(user) = User::new("idle") else { return };
+    user.start("idle", &[], &["sleep", "1000"]);
+    let pids = ["pid", "server"].map(|which| user.process("idle", which));
+    wait_for("rest", || {
+        let before = pids.map(waits);
+        std::thread::sleep(Duration::from_secs(2));
+        let woken: u64 = pids.map(waits).iter().zip(before).map(|(after, before)| after - before).sum();
+        woken <= 2
+    });
+}
+
+#[test]
+fn what_a_server_said_at_first_can_be_read_again() {
+    let Some(user) = User::new("show") else { return };
+    let words = ["start", "--name", "show", "--listen", "127.0.0.1:0", "--", "sleep", "1000"];
+    let done = user.farpane(&words);
+    let said = String::from_utf8(done.stdout).expect("text");
+    assert!(said.contains("farpane: password for this run, with any user name: "), "{said}");
+    let shown = String::from_utf8(user.farpane(&["show", "show"]).stdout).expect("text");
+    let (before, last) = said.trim_end().rsplit_once('\n').expect("lines");
+    assert_eq!((shown.trim_end(), last.starts_with("farpane: desktop show is on display :")), (before, true));
+    let mode = std::fs::metadata(user.folder.join("run/farpane/desktops/show/said")).expect("a file").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    assert!(user.refused(&["show", "nobody"]).contains("no desktop nobody runs"));
+}
+
+#[test]
+fn a_wayland_desktop_shows_its_program_grows_and_leaves_nothing() {
+    let Some(user) = User::new("sway") else { return };
+    let config =
+        ["--kind", "sway", "--name", "sway", "--size", "640x480", "--security", "none", "--listen", "127.0.0.1:0"];
+    let done = user.plain(&[&["start"], &config[..], &["--", "sleep", "1000"]].concat());
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    let listener = said.lines().find_map(|line| line.strip_prefix("farpane: listening on ")).expect("a listener");
+    let mut client = Desktop { listener: listener.into(), display: 0 }.look();
+    assert_eq!(client.picture().size(), Size::new(640, 480));
+    client.set_desktop_size(Size::new(1000, 700), &[(0, Size::new(1000, 700).rect())]).expect("sent");
+    client.wait_until("the new size", |c| c.picture().size() == Size::new(1000, 700)).expect("it grows");
+    let server = user.process("sway", "server");
+    assert!(user.farpane(&["stop", "sway"]).status.success());
+    assert!(!is_alive(server) && user.is_clean());
+    let told = user.plain(&[&["start"], &config[..]].concat());
+    assert!(String::from_utf8_lossy(&told.stderr).contains("name what to run"), "{told:?}");
 }
 
 #[test]

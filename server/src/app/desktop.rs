@@ -107,14 +107,25 @@ pub fn desktops() -> Result<Vec<Listed>, AppError> {
     Ok(all.into_iter().map(|running| Listed { viewers: viewers(&running), running }).collect())
 }
 
+fn find(name: &Name) -> Result<Running, AppError> {
+    let found = desktop::running(&folder()?).into_iter().find(|running| running.name == *name);
+    found.ok_or_else(|| AppError::failed(DesktopError::Unknown(name.clone())))
+}
+
+/// What a desktop's server said when it came up.
+///
+/// # Errors
+/// When none of that name runs, or it is not up yet.
+pub fn said_by_desktop(name: &Name) -> Result<String, AppError> {
+    find(name)?.said().ok_or_else(|| AppError::Failed(format!("desktop {name} is not up yet")))
+}
+
 /// Ends one desktop.
 ///
 /// # Errors
 /// When none of that name runs, or it does not end.
 pub fn stop_desktop(name: &Name) -> Result<(), AppError> {
-    let all = desktop::running(&folder()?);
-    let found = all.iter().find(|running| running.name == *name);
-    found.ok_or_else(|| DesktopError::Unknown(name.clone())).and_then(Running::stop).map_err(AppError::failed)
+    find(name)?.stop().map_err(AppError::failed)
 }
 
 /// Gives the X desktop that the environment names a size.

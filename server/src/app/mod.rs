@@ -36,7 +36,9 @@ use crate::security::PasswordError;
 pub use bench::{Benchmark, Encoder, Measured, bench};
 pub use control::control_folders;
 pub use demo::demo;
-pub use desktop::{Listed, desktops, log_of, resize_desktop, run_desktop, start_desktop, stop_desktop};
+pub use desktop::{
+    Listed, desktops, log_of, resize_desktop, run_desktop, said_by_desktop, start_desktop, stop_desktop,
+};
 pub use doorkeeper::run_hooks;
 pub use gpu::bench_gpu;
 pub use processes::hold_keys;

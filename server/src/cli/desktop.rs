@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::session::{plain, time};
 use super::table;
 use crate::app::{self, AppError, Listed};
-use crate::desktop::{Name, Restart, Told, Wish, size};
+use crate::desktop::{Kind, Name, Restart, Told, Wish, size};
 
 #[derive(Args, Debug)]
 pub(super) struct DesktopArgs {
@@ -37,6 +37,12 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Say again how to look at a desktop, with the password for this run
+    Show {
+        /// Its name
+        #[arg(default_value = "main")]
+        name: Name,
+    },
     /// End a desktop and everything on it
     Stop {
         /// Its name
@@ -53,6 +59,9 @@ struct StartArgs {
     /// What it is called
     #[arg(long, default_value = "main")]
     name: Name,
+    /// What it is drawn on: X11 by Xvfb, or Wayland by sway
+    #[arg(long, value_enum, default_value_t)]
+    kind: Kind,
     /// Its size at first
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1920x1080", value_parser = size)]
     size: Size,
@@ -106,6 +115,7 @@ impl StartArgs {
         }
         Ok(Wish {
             name: self.name.clone(),
+            kind: self.kind,
             size: self.size,
             largest,
             command: self.command.clone(),
@@ -181,6 +191,10 @@ pub(super) fn run(args: &DesktopArgs) -> Result<(), AppError> {
             } else {
                 super::say(list(&desktops).as_bytes());
             }
+            Ok(())
+        }
+        What::Show { name } => {
+            super::say(app::said_by_desktop(name)?.as_bytes());
             Ok(())
         }
         What::Stop { name: Some(name), .. } => app::stop_desktop(name),

@@ -1,4 +1,4 @@
-//! Virtual desktops: an X server without a screen, the programs on it and a farpane that shares it, under one supervisor each.
+//! Virtual desktops: a display server without a screen, the programs on it and a farpane that shares it, under one supervisor each.
 //!
 //! The supervisor is a process of its own (`farpane desktop run`). It holds the lock of its folder as long as it lives; everything it
 //! started ends with it, whichever way it ends.
@@ -6,7 +6,9 @@
 mod child;
 mod place;
 mod restart;
+mod screen;
 mod supervise;
+mod sway;
 mod xvfb;
 
 use std::fmt;
@@ -20,7 +22,9 @@ use serde::{Deserialize, Serialize};
 pub use child::{BECOME, be_child};
 pub use place::{Place, Running, running};
 pub use restart::Restart;
-pub use supervise::{READY, RESIZE, supervise};
+pub use screen::Kind;
+pub use supervise::{READY, supervise};
+pub use xvfb::RESIZE;
 
 /// Why there is no desktop, or no longer one.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +104,11 @@ pub fn size(text: &str) -> Result<Size, DesktopError> {
 pub struct Wish {
     /// What it is called.
     pub name: Name,
+    /// What it is drawn on.
+    pub kind: Kind,
     /// Its size at first.
     pub size: Size,
-    /// The largest that viewers may make it: an X server of this kind cannot grow.
+    /// The largest that viewers may make it where the kind cannot grow.
     pub largest: Size,
     /// What runs on it, and its arguments; the user's session where there is none.
     pub command: Vec<String>,
@@ -125,10 +131,8 @@ pub struct Told {
     pub pid: u32,
     /// The process that serves it.
     pub server: Option<u32>,
-    /// The X display: `:7`.
+    /// The X display (`:7`), or the Wayland one.
     pub display: String,
-    /// The largest size that viewers may make it.
-    pub largest: String,
     /// Where it listens.
     pub listens: Vec<String>,
     /// What runs on it.

@@ -14,6 +14,9 @@ use crate::helper::folder::{Others, make, trusted};
 /// How long a desktop may take to end.
 const END: Duration = Duration::from_secs(20);
 
+/// The file in it that holds what the server said.
+pub(super) const SAID: &str = "said";
+
 /// The folder of one desktop, held by its supervisor.
 #[derive(Debug)]
 pub struct Place {
@@ -60,6 +63,13 @@ impl Place {
     /// A file or folder in it.
     pub(super) fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
+    }
+
+    /// Makes a folder in it.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, DesktopError> {
+        let path = self.path(name);
+        make(&path, Others::None).map_err(folder_error)?;
+        Ok(path)
     }
 
     /// Writes a file that only its owner can read.
@@ -113,6 +123,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// What its server said when it came up, password for this run included.
+    pub fn said(&self) -> Option<String> {
+        std::fs::read_to_string(self.folder.join(SAID)).ok()
+    }
+
     /// Asks it to end, and waits until it has.
     ///
     /// # Errors
@@ -172,7 +187,6 @@ mod tests {
             pid: std::process::id(),
             server: None,
             display: ":7".into(),
-            largest: "800x600".into(),
             listens: vec!["127.0.0.1:5907".into()],
             command: vec!["xterm".into()],
             since: 1,

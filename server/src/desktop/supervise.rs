@@ -11,16 +11,14 @@ use tokio::process::ChildStdout;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::child::{Child, command, end_orphans, find, how, reap};
+use super::place::SAID;
 use super::restart::{History, Next};
-use super::xvfb::{self, XServer};
+use super::screen::{Kind, Screen};
 use super::{DesktopError, Place, Told, Wish};
 use crate::helper::THIS_PROGRAM;
 
 /// What the line begins with that says that the desktop is up.
 pub const READY: &str = "farpane: desktop ";
-
-/// The subcommand that gives an X server's desktop a size.
-pub const RESIZE: &str = "desktop-resize";
 
 /// How long the server may take to say that it shares the desktop.
 const SERVED: Duration = Duration::from_secs(30);
@@ -34,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// What users have as their session, best first.
 const SESSIONS: [&str; 3] = ["/etc/X11/Xsession", "x-session-manager", "xterm"];
 
+const HINT: &str = "; name what to run: farpane desktop start -- PROGRAM";
+
 /// Runs a desktop until it ends or a signal ends it. `tell` gets the server's lines for people while the desktop comes up, and then one
 /// that begins with [`READY`].
 ///
@@ -46,8 +46,12 @@ pub async fn supervise(
     tell: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), DesktopError> {
     let session = session(wish, path)?;
-    if find("Xvfb", path).is_none() {
-        return Err(DesktopError::NoProgram("Xvfb".into(), "; on Debian: apt install xvfb"));
+    let (server, hint) = match wish.kind {
+        Kind::Xvfb => ("Xvfb", "; on Debian: apt install xvfb"),
+        Kind::Sway => ("sway", "; on Debian: apt install sway"),
+    };
+    if find(server, path).is_none() {
+        return Err(DesktopError::NoProgram(server.into(), hint));
     }
     let place = Place::take(runtime, &wish.name)?;
     let log =
@@ -55,20 +59,20 @@ pub async fn supervise(
     // what a program of the desktop leaves behind becomes ours, and ends with us
     let own = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(own)).map_err(|e| DesktopError::Io("orphans".into(), e.into()))?;
-    let mut x = xvfb::start(wish, &place, &log).await?;
+    let mut screen = Screen::start(wish, &place, &log).await?;
     let mut desktop = Desktop {
         wish,
         place: &place,
         log: &log,
         session,
-        x: &mut x,
+        screen: &mut screen,
         server: None,
         program: None,
         listens: Vec::new(),
     };
     let result = desktop.run(tell).await;
     desktop.end().await;
-    x.child.end(PATIENCE).await;
+    screen.child.end(PATIENCE).await;
     end_orphans(PATIENCE).await;
     result
 }
@@ -81,11 +85,11 @@ fn session(wish: &Wish, path: &str) -> Result<Vec<String>, DesktopError> {
             None => Err(DesktopError::NoProgram(program.clone(), "")),
         };
     }
+    if wish.kind == Kind::Sway {
+        return Err(DesktopError::NoProgram("a session for sway".into(), HINT));
+    }
     let found = SESSIONS.iter().find(|program| find(program, path).is_some());
-    found.map(|program| vec![(*program).into()]).ok_or_else(|| {
-        let hint = "; name what to run: farpane desktop start -- PROGRAM";
-        DesktopError::NoProgram(SESSIONS.join(", "), hint)
-    })
+    found.map(|program| vec![(*program).into()]).ok_or_else(|| DesktopError::NoProgram(SESSIONS.join(", "), HINT))
 }
 
 struct Desktop<'a> {
@@ -93,7 +97,7 @@ struct Desktop<'a> {
     place: &'a Place,
     log: &'a File,
     session: Vec<String>,
-    x: &'a mut XServer,
+    screen: &'a mut Screen,
     server: Option<Child>,
     program: Option<Child>,
     /// Where the server says that it listens.
@@ -104,11 +108,7 @@ impl Desktop<'_> {
     /// A command with the desktop's surroundings.
     fn command(&self, program: &str) -> Result<tokio::process::Command, DesktopError> {
         let mut command = command(program, self.log).map_err(DesktopError::io(program))?;
-        command.env("DISPLAY", &self.x.display).env("XAUTHORITY", &self.x.authority);
-        command.env("XDG_SESSION_TYPE", "x11").env("FARPANE_DESKTOP", self.wish.name.to_string());
-        for other in ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "SWAYSOCK", "NOTIFY_SOCKET"] {
-            command.env_remove(other);
-        }
+        self.screen.surround(&mut command).env("FARPANE_DESKTOP", self.wish.name.to_string());
         Ok(command)
     }
 
@@ -137,11 +137,11 @@ impl Desktop<'_> {
                 _ = term.recv() => return Ok(()),
                 _ = int.recv() => return Ok(()),
                 _ = dead.recv() => {
-                    reap(&[self.x.child.id(), self.server.as_ref().and_then(Child::id), self.program.as_ref().and_then(Child::id)]);
+                    reap(&[self.screen.child.id(), self.server.as_ref().and_then(Child::id), self.program.as_ref().and_then(Child::id)]);
                     continue;
                 }
-                status = self.x.child.process.wait() => {
-                    return Err(self.ended("Xvfb", status.map_or_else(|e| e.to_string(), how)));
+                status = self.screen.child.process.wait() => {
+                    return Err(self.ended(self.screen.name, status.map_or_else(|e| e.to_string(), how)));
                 }
                 status = wait(&mut self.program), if self.program.is_some() => {
                     self.program = None;
@@ -184,14 +184,6 @@ impl Desktop<'_> {
 
     /// Everything that must be there before the desktop is said to be up.
     async fn come_up(&mut self, tell: &mut (dyn FnMut(&str) + Send)) -> Result<(), DesktopError> {
-        if self.wish.size != self.wish.largest {
-            let mut resize = self.command(THIS_PROGRAM)?;
-            resize.arg(RESIZE).arg(format!("{}x{}", self.wish.size.w, self.wish.size.h));
-            let status = resize.status().await.map_err(DesktopError::io("a resize"))?;
-            if !status.success() {
-                return Err(self.ended("setting the desktop's size", how(status)));
-            }
-        }
         self.serve(tell).await?;
         self.start_program()?;
         tokio::time::sleep(STARTED).await;
@@ -216,7 +208,7 @@ impl Desktop<'_> {
         let _ = std::fs::remove_file(&socket);
         let ready = UnixDatagram::bind(&socket).map_err(DesktopError::io(socket.display()))?;
         let mut command = self.command(THIS_PROGRAM)?;
-        command.env("NOTIFY_SOCKET", &socket).arg("serve").arg("--source").arg(format!("x11:{}", self.x.display));
+        command.env("NOTIFY_SOCKET", &socket).arg("serve").arg("--source").arg(&self.screen.source);
         command.arg("--desktop-name").arg(self.wish.name.to_string()).args(&self.wish.serve);
         // where it was, after it has ended
         let again = std::mem::take(&mut self.listens);
@@ -224,8 +216,11 @@ impl Desktop<'_> {
             command.arg("--listen").arg(at);
         }
         let listens = &mut self.listens;
+        let mut said = String::new();
         let mut tell = |line: &str| {
             listens.extend(line.strip_prefix(LISTENS).map(str::to_owned));
+            said += line;
+            said.push('\n');
             tell(line);
         };
         let mut server = Child::start(command.stdout(Stdio::piped())).map_err(DesktopError::io("the server"))?;
@@ -261,6 +256,7 @@ impl Desktop<'_> {
         while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(100), next_line(&mut lines)).await {
             tell(&line);
         }
+        self.place.write(SAID, said.as_bytes())?;
         tokio::spawn(async move { while next_line(&mut lines).await.is_some() {} });
         Ok(())
     }
@@ -270,8 +266,7 @@ impl Desktop<'_> {
         if !self.wish.listen.is_empty() {
             return self.wish.listen.clone();
         }
-        let number: u32 = self.x.display.trim_start_matches(':').parse().unwrap_or(0);
-        vec![format!("127.0.0.1:{}", 5900 + number)]
+        vec![format!("127.0.0.1:{}", self.screen.port)]
     }
 
     fn told(&self) -> Told {
@@ -279,8 +274,7 @@ impl Desktop<'_> {
             name: self.wish.name.clone(),
             pid: std::process::id(),
             server: self.server.as_ref().and_then(Child::id),
-            display: self.x.display.clone(),
-            largest: format!("{}x{}", self.wish.largest.w, self.wish.largest.h),
+            display: self.screen.display.clone(),
             listens: self.listens.clone(),
             command: self.session.clone(),
             since: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()),

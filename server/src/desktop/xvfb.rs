@@ -6,20 +6,16 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::child::{Child, command};
+use super::child::{Child, command, how};
+use super::screen::Screen;
 use super::{DesktopError, Place, Wish};
+use crate::helper::THIS_PROGRAM;
+
+/// The subcommand that gives an X server's desktop a size.
+pub const RESIZE: &str = "desktop-resize";
 
 /// How long it may take to come up.
 const READY: Duration = Duration::from_secs(20);
-
-/// An X server that runs, and where its cookie lies.
-pub(super) struct XServer {
-    pub child: Child,
-    /// `:7`.
-    pub display: String,
-    /// What X clients are given as XAUTHORITY.
-    pub authority: String,
-}
 
 /// An Xauthority file that names no host and no display: whatever has this file may come in.
 ///
@@ -33,13 +29,12 @@ fn authority(cookie: &[u8; 16]) -> Vec<u8> {
     out
 }
 
-/// Starts it on a display that is free, at the largest size that it is ever to have.
-pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<XServer, DesktopError> {
+/// Starts it on a display that is free, at the largest size that it is ever to have, and then gives it its size.
+pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<Screen, DesktopError> {
     let mut cookie = [0; 16];
     getrandom::fill(&mut cookie).map_err(|error| DesktopError::Io("no random numbers".into(), error.into()))?;
     let authority = place.write("Xauthority", &authority(&cookie))?.display().to_string();
-    let pictures = place.path("fb");
-    std::fs::create_dir(&pictures).map_err(DesktopError::io(pictures.display()))?;
+    let pictures = place.folder("fb")?;
     let start = || {
         let mut xvfb = command("Xvfb", log)?;
         // -noreset: modes and monitors stay when the last client leaves
@@ -55,14 +50,33 @@ pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<XSer
         }
     };
     let in_time = tokio::time::timeout(READY, read).await.is_ok();
-    match said.trim().parse::<u32>() {
-        Ok(number) => Ok(XServer { child, display: format!(":{number}"), authority }),
-        Err(_) => {
-            child.end(Duration::from_secs(1)).await;
-            let how = if in_time { "did not come up".into() } else { format!("was not up within {READY:?}") };
-            Err(DesktopError::Ended { what: "Xvfb".into(), how, log: wish.log.clone() })
+    let ended = |how: String| DesktopError::Ended { what: "Xvfb".into(), how, log: wish.log.clone() };
+    let Ok(number) = said.trim().parse::<u16>() else {
+        child.end(Duration::from_secs(1)).await;
+        return Err(ended(if in_time { "did not come up".into() } else { format!("was not up within {READY:?}") }));
+    };
+    let display = format!(":{number}");
+    let screen = Screen {
+        child,
+        name: "Xvfb",
+        env: vec![("DISPLAY", display.clone()), ("XAUTHORITY", authority), ("XDG_SESSION_TYPE", "x11".into())],
+        source: format!("x11:{display}"),
+        display,
+        port: 5900u16.saturating_add(number),
+    };
+    if wish.size != wish.largest {
+        let mut resize = command(THIS_PROGRAM, log).map_err(DesktopError::io("a resize"))?;
+        screen.surround(&mut resize).arg(RESIZE).arg(format!("{}x{}", wish.size.w, wish.size.h));
+        let status = resize.status().await.map_err(DesktopError::io("a resize"))?;
+        if !status.success() {
+            return Err(DesktopError::Ended {
+                what: "setting the desktop's size".into(),
+                how: how(status),
+                log: wish.log.clone(),
+            });
         }
     }
+    Ok(screen)
 }
 
 #[cfg(test)]
