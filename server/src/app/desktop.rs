@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 use farpane_engine::geometry::Size;
 
-use crate::backend;
 use crate::control::{Control, Request};
 use crate::desktop::{self, DesktopError, Name, Running, Wish};
 use crate::helper::THIS_PROGRAM;
@@ -133,5 +132,8 @@ pub fn stop_desktop(name: &Name) -> Result<(), AppError> {
 /// # Errors
 /// When it does not take it.
 pub fn resize_desktop(size: Size) -> Result<(), AppError> {
-    backend::x11::set_size(size).map_err(AppError::Failed)
+    #[cfg(feature = "x11")]
+    return crate::backend::x11::set_size(size).map_err(AppError::Failed);
+    #[cfg(not(feature = "x11"))]
+    Err(AppError::Failed(format!("no X11 in this build: no size {}x{}", size.w, size.h)))
 }
