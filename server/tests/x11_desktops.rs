@@ -175,7 +175,9 @@ fn a_desktop_shows_its_program_outlives_viewers_and_leaves_nothing() {
     assert!(list.contains("life") && list.contains(&desktop.listener) && list.contains("xterm -geometry"), "{list}");
     let pids = [user.process("life", "pid"), user.process("life", "server")];
     assert!(user.farpane(&["stop", "life"]).status.success());
-    assert!(pids.iter().all(|pid| !is_alive(*pid)) && desktop.is_gone() && user.is_clean());
+    // the folder's lock goes a moment before its process
+    wait_for("the supervisor's end", || pids.iter().all(|pid| !is_alive(*pid)));
+    assert!(desktop.is_gone() && user.is_clean());
     assert_eq!(user.farpane(&["list"]).stdout, b"no desktop runs\n");
 }
 
