@@ -46,18 +46,23 @@ pub(super) struct Job {
     pub rect: Rect,
     /// Not lossy, whatever the parameters say.
     pub exact: bool,
+    /// When its output's turn comes, by [`Turns`](super::turns::Turns).
+    pub turn: u64,
 }
 
-/// Encodes the blocks, in their order, on the threads of `lane`, or at once. Not to be called from a worker of `lane`.
+/// Encodes the blocks, in their order, on the threads of `lane`, or at once. Not to be called from a worker of `lane`. Blocks of outputs
+/// without a place are left out.
 pub(super) fn encode_blocks(
     jobs: &[Job],
-    places: &[Place<'_>],
+    places: &[Option<Place<'_>>],
     pointer: Option<&Pointer>,
     params: &Params,
     lane: Option<&rayon::ThreadPool>,
 ) -> Vec<Made> {
     let one = |job: &Job| -> Made {
-        let &Place { shared, at, data, epoch, sharing } = &places[job.attached];
+        let Some(&Place { shared, at, data, epoch, sharing }) = places[job.attached].as_ref() else {
+            return Made::Own(Vec::new());
+        };
         let params = if job.exact { Params { jpeg: None, ..*params } } else { *params };
         let overlay = pointer.filter(|p| p.rect().overlaps(&to_canvas(at, &job.rect))).map(|p| Overlay {
             image: &p.image,

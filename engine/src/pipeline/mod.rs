@@ -22,6 +22,7 @@ mod picture;
 mod quality;
 mod stats;
 mod total_rate;
+mod turns;
 mod urgent;
 mod video;
 mod view;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use collect::for_cells;
+use collect::{bounded, for_cells};
 pub use film::{Film, FilmWish};
 
 use super::blocks::Cut;
@@ -15,7 +15,8 @@ use super::encode_blocks::{Job, Place, encode_blocks};
 use super::lanes::{INLINE_PX, Lanes};
 use super::output::{Current, Shared, Subscription};
 use super::pacer::{Grant, Small};
-use super::urgent::{SMALL_AREA, urgent};
+use super::turns::Turns;
+use super::urgent::urgent;
 use super::video::{Contexts, Watch};
 use super::view::{Pointer, View, ViewOutput};
 use crate::damage::MirrorData;
@@ -93,6 +94,7 @@ pub struct ClientPicture {
     bytes_per_px: f32,
     /// The update before held small changes alone: what else waits has its turn.
     went_ahead: bool,
+    turns: Turns,
     buffers: Buffers,
 }
 
@@ -119,6 +121,7 @@ impl ClientPicture {
             contexts: Contexts::default(),
             bytes_per_px: 0.5,
             went_ahead: false,
+            turns: Turns::default(),
             buffers: Buffers::default(),
         }
     }
@@ -128,6 +131,7 @@ impl ClientPicture {
         self.canvas = view.canvas;
         self.gaps = Region::from(view.canvas.rect());
         self.attached.clear();
+        self.turns.reset(view.outputs.len());
         for v in &view.outputs {
             let notify = Arc::clone(notify);
             let subscription = v.output.subscribe(move || notify());
@@ -184,6 +188,12 @@ impl ClientPicture {
         }
         self.pointer = pointer;
         self.pass_on_copies();
+    }
+
+    /// The user works at this place of the canvas, or nowhere: its output gets a larger part of what goes to this client.
+    pub fn set_focus(&mut self, at: Option<Point>) {
+        let under = |at: Point| self.attached.iter().position(|a| a.place().contains_point(at));
+        self.turns.set_focus(at.and_then(under));
     }
 
     fn pass_on_copies(&self) {
@@ -308,9 +318,14 @@ impl ClientPicture {
     ) -> EncodedUpdate {
         let Budget { bytes: budget, mut small } = budget.into();
         let started = Instant::now();
-        let shared: Vec<Arc<Shared>> = self.attached.iter().map(|a| Arc::clone(&a.subscription.shared)).collect();
-        let gates: Vec<_> = shared.iter().map(|s| s.gate.read().unwrap_or_else(PoisonError::into_inner)).collect();
-        let mirrors: Vec<_> = gates.iter().map(|g| g.mirror.read()).collect();
+        // an output with nothing to send goes on while this encodes: none of its other clients waits
+        let busy = |a: &Attached| a.has_something().then(|| Arc::clone(&a.subscription.shared));
+        let shared: Vec<Option<Arc<Shared>>> = self.attached.iter().map(busy).collect();
+        let gates = shared.iter().map(|s| Some(s.as_ref()?.gate.read().unwrap_or_else(PoisonError::into_inner)));
+        let gates: Vec<_> = gates.collect();
+        let mirrors: Vec<_> = gates.iter().map(|g| g.as_ref().map(|g| g.mirror.read())).collect();
+        let open = |i: usize| mirrors[i].as_deref().zip(shared[i].as_ref()).filter(|(_, shared)| shared.is_valid());
+        let outputs = 0..self.attached.len();
 
         let side = block_side(budget, self.bytes_per_px);
         // without JPEG larger pieces cost a film more bytes than they save: 7 % in Tight
@@ -324,16 +339,16 @@ impl ClientPicture {
         }
         let mut more = false;
         if small != Small::Only {
-            for (i, data) in mirrors.iter().enumerate() {
-                if shared[i].is_valid() {
-                    self.show_films(i, data, &shared[i], area, lanes, now, &mut update);
+            for i in outputs.clone() {
+                if let Some((data, shared)) = open(i) {
+                    self.show_films(i, data, shared, area, lanes, now, &mut update);
                 }
             }
         }
         let film_rects = update.rects;
         for small in [small, Small::First] {
-            for (i, data) in mirrors.iter().enumerate() {
-                if shared[i].is_valid() {
+            for i in outputs.clone() {
+                if let Some((data, _)) = open(i) {
                     more |= self.collect(i, data, area, cut, small, &mut update, &mut all);
                 }
             }
@@ -345,17 +360,16 @@ impl ClientPicture {
             self.went_ahead = more;
             self.fill_gaps(area, params, &mut update);
         }
-        if self.attached.len() > 1 {
-            // what is small on any output goes before what is large on another
-            all.sort_by_key(|job| job.rect.area() > SMALL_AREA);
-        }
+        self.turns.order(&mut all);
         let pending_px: u64 = all.iter().map(|job| job.rect.area()).sum();
         let is_along = pending_px > INLINE_PX || film_rects > 0;
         let is_idle = all.is_empty() && update.rects == 0;
         if small != Small::Only && !more && (is_idle || is_along) {
             let most = if is_along { ALONG_PX } else { u64::MAX };
-            for (i, data) in mirrors.iter().enumerate() {
-                self.collect_refresh(i, data, area, side, quiet, now, &mut all);
+            for i in outputs {
+                if let Some((data, _)) = open(i) {
+                    self.collect_refresh(i, data, area, side, quiet, now, &mut all);
+                }
             }
             bounded(&mut all, pending_px + most);
         }
@@ -376,11 +390,13 @@ impl ClientPicture {
             // beside them at most five headers of streams that begin
             update.bytes.reserve(wire + 16);
             for (job, encoded) in now_jobs.iter().zip(&results) {
+                let Some(data) = mirrors[job.attached].as_deref() else { continue };
+                self.turns.sent(job);
                 let a = &mut self.attached[job.attached];
                 a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
                 wave_px += job.rect.area();
                 for e in encoded.iter() {
-                    a.mark(&mirrors[job.attached], &e.rect, e.lossy, now);
+                    a.mark(data, &e.rect, e.lossy, now);
                     self.streams.write_rect(e, a.at, &mut update.bytes);
                     update.rects += 1;
                 }
@@ -396,8 +412,8 @@ impl ClientPicture {
         let left_px: u64 = jobs.iter().filter(|j| !j.exact || !is_along).map(|j| j.rect.area()).sum();
         let left = (left_px as f32 * self.bytes_per_px) as u64;
         update.left_waiting = (sent_px > 0 && !more && small != Small::Only).then_some(left);
-        if let (Some(s), true) = (shared.first(), sent_px > 0) {
-            s.stats.encode.add(started.elapsed());
+        if let Some(output) = all.first().filter(|_| sent_px > 0).and_then(|job| shared[job.attached].as_ref()) {
+            output.stats.encode.add(started.elapsed());
         }
         self.buffers.jobs = all;
         update
@@ -416,17 +432,19 @@ impl ClientPicture {
     }
 
     /// What encoding needs to know of each output.
-    fn places<'a, G, M>(&'a self, gates: &[G], mirrors: &'a [M]) -> Vec<Place<'a>>
+    fn places<'a, G, M>(&'a self, gates: &[Option<G>], mirrors: &'a [Option<M>]) -> Vec<Option<Place<'a>>>
     where
         G: std::ops::Deref<Target = Current>,
         M: std::ops::Deref<Target = MirrorData>,
     {
-        let places = self.attached.iter().zip(gates).zip(mirrors).map(|((a, gate), data)| Place {
-            shared: &a.subscription.shared,
-            at: a.at,
-            data,
-            epoch: gate.epoch,
-            sharing: a.subscription.shared.count_clients() > 1,
+        let places = self.attached.iter().zip(gates).zip(mirrors).map(|((a, gate), data)| {
+            Some(Place {
+                shared: &a.subscription.shared,
+                at: a.at,
+                data: data.as_deref()?,
+                epoch: gate.as_ref()?.epoch,
+                sharing: a.subscription.shared.count_clients() > 1,
+            })
         });
         places.collect()
     }
@@ -452,6 +470,12 @@ impl Attached {
         to_canvas(self.at, rect)
     }
 
+    /// Whether an update may have to hold something of it.
+    fn has_something(&self) -> bool {
+        let inbox = self.subscription.subscriber.inbox();
+        !(inbox.pending.is_empty() && inbox.copies.is_empty() && self.lossy.is_empty() && self.watching.is_empty())
+    }
+
     /// Takes from `ready`, in the output's own pixels, what lies outside of `area` on the canvas or is not `shown`.
     fn restrict(&self, ready: &mut Region, area: &Region, shown: &Rect, buffer: &mut Region) {
         buffer.clone_from(area);
@@ -459,12 +483,6 @@ impl Attached {
         buffer.translate(-i32::from(self.at.x), -i32::from(self.at.y));
         ready.intersect(buffer);
     }
-}
-
-/// Leaves the first jobs that have at most so many pixels.
-fn bounded(jobs: &mut Vec<Job>, mut px: u64) {
-    let fits = jobs.iter().take_while(|job| px.checked_sub(job.rect.area()).inspect(|left| px = *left).is_some());
-    jobs.truncate(fits.count());
 }
 
 /// The side of the blocks that pending pixels are cut into: so small that one of them hardly fills the budget.

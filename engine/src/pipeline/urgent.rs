@@ -6,7 +6,7 @@ use crate::geometry::{Rect, Region};
 pub(super) const SMALL_AREA: u64 = 64 * 64;
 
 /// Pixels that go ahead at once, at most: encoded in a fraction of a millisecond.
-const MOST_PX: u64 = 4 * SMALL_AREA;
+pub(super) const MOST_PX: u64 = 4 * SMALL_AREA;
 
 /// In a region of more rectangles nothing counts as urgent: to look for it would cost more than it brings.
 const MOST_RECTS: usize = 256;

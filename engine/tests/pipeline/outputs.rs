@@ -183,3 +183,44 @@ fn damage_that_comes_late_or_never_is_survived() {
         client.converge(|| canvas.pixels(), &pool);
     }
 }
+
+/// Pixels encoded of two outputs that both change as a whole before each of `updates` updates of `budget` bytes.
+fn sent_of_two(focus: Option<Point>, budget: usize, updates: u16) -> [u64; 2] {
+    let size = Size::new(512, 512);
+    let canvases = [Canvas::new(size), Canvas::new(size)];
+    let views = [one_output(&canvases[0]), one_output(&canvases[1])];
+    let place = |i: usize, x| ViewOutput { at: Point::new(x, 0), ..views[i].0.outputs[0].clone() };
+    let view = View { canvas: Size::new(1024, 512), outputs: vec![place(0, 0), place(1, 512)] };
+    let pool = pool();
+    let mut client = Client::new(&view, lossless(Codec::Raw), false);
+    client.picture.set_focus(focus);
+    let both = || canvases.iter().map(Canvas::pixels).collect::<Vec<_>>();
+    let beside = |pixels: Vec<Vec<u32>>| {
+        pixels[0].chunks(512).zip(pixels[1].chunks(512)).flat_map(|(a, b)| [a, b].concat()).collect::<Vec<_>>()
+    };
+    client.converge(|| beside(both()), &pool);
+    let sent = || [0, 1].map(|i| views[i].1.stats().encoded_px.load(SeqCst));
+    let before = sent();
+    for round in 0..updates {
+        let frames = || [0, 1].map(|i| views[i].1.stats().frames.load(SeqCst));
+        let seen = frames();
+        for canvas in &canvases {
+            canvas.paint(size.rect(), |x, y| noise(x.wrapping_add(round), y));
+        }
+        wait_for("both are captured", || frames().iter().zip(seen).all(|(now, seen)| *now > seen));
+        client.update(budget, &pool);
+    }
+    std::array::from_fn(|i| sent()[i] - before[i])
+}
+
+#[test]
+fn outputs_that_change_faster_than_the_link_carries_share_it() {
+    let [left, right] = sent_of_two(None, 512 * 1024, 24);
+    assert!(left > 0 && right * 10 > left * 8 && left * 10 > right * 8, "{left} and {right} px");
+}
+
+#[test]
+fn the_output_under_the_pointer_gets_a_larger_share_and_not_all() {
+    let [left, right] = sent_of_two(Some(Point::new(900, 10)), 512 * 1024, 24);
+    assert!(left > 0 && right > left * 2 && right < left * 4, "{left} and {right} px");
+}

@@ -26,7 +26,7 @@ use super::resize::{ResizeState, rect_of};
 use super::roster::Entry;
 use super::terms::Terms;
 use super::updates::UPDATE_FENCE;
-use super::view::Seen;
+use super::view::{Seen, inside};
 use crate::backend::Layout;
 use crate::input::{InputSink, KeyInput, PointerInput};
 use crate::policy::{Permission, Permissions};
@@ -101,6 +101,8 @@ pub struct Session {
     pub(super) shown_layout: Option<Layout>,
     /// Where the canvas lies on the desktop.
     pub(super) origin: Point,
+    /// Where on the canvas somebody last pointed.
+    pub(super) pointed_at: Option<Point>,
     pub(super) resize: ResizeState,
     /// Layouts that the client asked for and the desktop was not asked for yet.
     pub(super) wishes: VecDeque<Layout>,
@@ -162,6 +164,7 @@ impl Session {
             canvas: view.canvas,
             shown_layout: Some(layout),
             origin,
+            pointed_at: None,
             resize: ResizeState::default(),
             wishes: VecDeque::new(),
             pseudo: Pseudo::default(),
@@ -355,6 +358,7 @@ impl Session {
         let Some(input) = &self.input else { return };
         self.pacer.on_event(PaceEvent::Input, now);
         let at = Point::new(x.min(self.canvas.w.saturating_sub(1)), y.min(self.canvas.h.saturating_sub(1)));
+        self.pointed_at = Some(at);
         let at = Point::new(at.x.saturating_add(self.origin.x), at.y.saturating_add(self.origin.y));
         let pointer = PointerInput { x: at.x, y: at.y, buttons };
         self.held.pointer(pointer);
@@ -407,7 +411,8 @@ impl Session {
                 self.pseudo.cursor |= self.caps.cursor.is_some();
                 self.show_pointer();
             }
-            HubEvent::Pointer(..) => {
+            HubEvent::Pointer(at, _) => {
+                self.pointed_at = inside(at, self.origin, self.canvas);
                 self.pseudo.pointer |= self.caps.pointer_pos || self.caps.vmware_pointer_pos;
                 self.show_pointer();
             }

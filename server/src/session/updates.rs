@@ -104,6 +104,7 @@ impl Session {
         }
         area.intersect_rect(&picture.canvas().rect());
         picture.set_wants(true);
+        picture.set_focus(self.pointed_at);
         picture.set_films(self.films());
         self.tell_films(picture);
         let pending = picture.has_pending(&area);

@@ -68,7 +68,7 @@ impl ClientPicture {
             rects.extend(urgent(ready));
         }
         blocks::order(rects, |r| data.newest(r));
-        jobs.extend(rects.iter().map(|&rect| Job { attached: i, rect, exact: false }));
+        jobs.extend(rects.iter().map(|&rect| Job { attached: i, rect, exact: false, turn: 0 }));
         small != Small::First && !rects.is_empty() && rects.len() < ready.rects().len()
     }
 
@@ -94,7 +94,7 @@ impl ClientPicture {
         due.subtract(&a.subscription.subscriber.inbox().pending);
         let mut rects = Vec::new();
         blocks::cut(&due, side, &mut rects);
-        jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: true }));
+        jobs.extend(rects.into_iter().map(|rect| Job { attached: i, rect, exact: true, turn: 0 }));
     }
 
     pub(super) fn fill_gaps(&mut self, area: &Region, params: &Params, update: &mut EncodedUpdate) {
@@ -121,6 +121,12 @@ impl ClientPicture {
         }
         self.gaps.subtract(&ready);
     }
+}
+
+/// Leaves the first jobs that have at most so many pixels.
+pub(super) fn bounded(jobs: &mut Vec<Job>, mut px: u64) {
+    let fits = jobs.iter().take_while(|job| px.checked_sub(job.rect.area()).inspect(|left| px = *left).is_some());
+    jobs.truncate(fits.count());
 }
 
 /// Calls `f` with the index of each cell that `marks` touch, and the part of them in it.
