@@ -4,6 +4,8 @@
 
 mod rect;
 mod region;
+mod scale;
 
 pub use rect::{Point, Rect, Size};
 pub use region::Region;
+pub use scale::Scale;

@@ -6,6 +6,7 @@
 
 pub mod compact;
 pub mod convert;
+pub mod downscale;
 mod level;
 pub mod neighbour_steps;
 pub mod palette_count;

@@ -77,6 +77,12 @@ impl Layout {
         (m << self.r_shift) | (m << self.g_shift) | (m << self.b_shift)
     }
 
+    /// A format with the channels at these places; none when there is no such format.
+    pub fn fourcc(self) -> Option<Fourcc> {
+        let known = [Fourcc::XRGB8888, Fourcc::XBGR8888, Fourcc::XRGB2101010, Fourcc::XBGR2101010];
+        known.into_iter().find(|fourcc| fourcc.layout() == Some(self))
+    }
+
     /// Red, green and blue of a pixel, 8 bits each (10-bit channels lose their low bits).
     #[inline(always)]
     pub const fn rgb(self, pixel: u32) -> [u8; 3] {
@@ -108,6 +114,7 @@ mod tests {
     fn colours_survive_every_layout() {
         for fourcc in [Fourcc::XRGB8888, Fourcc::XBGR8888, Fourcc::XRGB2101010, Fourcc::XBGR2101010] {
             let layout = fourcc.layout().expect("a 32-bit format");
+            assert_eq!(layout.fourcc(), Some(fourcc));
             for rgb in [[0, 0, 0], [255, 255, 255], [1, 128, 254]] {
                 assert_eq!(layout.rgb(layout.pixel(rgb)), rgb);
             }

@@ -5,6 +5,7 @@ mod client;
 #[cfg(feature = "h264")]
 mod films;
 mod outputs;
+mod scaled;
 mod updates;
 
 use std::sync::{Arc, Mutex};
