@@ -199,7 +199,7 @@ async fn up(
     let common = config.session.settings(&format!("{host} {name}"), &config.network);
     let of_listener = |l: &ListenerSection| {
         let Ok(view) = l.view.parse();
-        Arc::new(session::Settings { view, ..common.clone() })
+        Arc::new(session::Settings { view, scale: l.scale, ..common.clone() })
     };
     let settings = config.listeners.iter().map(of_listener).collect();
     let handler = Arc::new(Sessions { gate, hub: Arc::clone(&hub), settings });
@@ -213,7 +213,7 @@ async fn up(
         let security: Vec<&str> = config.offer(listener).iter().map(|k| k.name()).collect();
         tracing::info!(listener = %address, security = security.join(","), view_only = listener.view_only, "listening");
         if let Ok(view @ ViewSpec::Output(_)) = listener.view.parse()
-            && hub.seen(&view).is_none()
+            && !hub.shows(&view)
         {
             let there: Vec<&str> = layout.outputs.iter().map(|o| o.name.as_str()).collect();
             tracing::warn!(

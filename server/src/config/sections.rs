@@ -81,6 +81,8 @@ pub struct ListenerSection {
     pub security: Option<SecurityList>,
     /// What its clients see: `all` monitors on one canvas, or one monitor by name (`farpane probe` and the log name them).
     pub view: String,
+    /// How large they see it: a part of what it is (`50%`), or made to fit into so many pixels (`1280x800`).
+    pub scale: session::ScaleSpec,
     /// Its clients see and do not touch.
     pub view_only: bool,
     /// Origins of web pages that may connect over WebSocket, besides loopback ones.
@@ -102,6 +104,7 @@ impl ListenerSection {
             address,
             security: None,
             view: "all".into(),
+            scale: session::ScaleSpec::default(),
             view_only: false,
             allowed_origins: Vec::new(),
             unix_peers: UnixPeers::default(),
@@ -259,6 +262,7 @@ impl SessionSection {
     pub fn settings(&self, name: &str, network: &NetworkSection) -> session::Settings {
         session::Settings {
             view: session::ViewSpec::All,
+            scale: session::ScaleSpec::default(),
             name: self.desktop_name.clone().unwrap_or_else(|| name.to_owned()),
             view_only: self.view_only,
             max_fps: self.max_fps,

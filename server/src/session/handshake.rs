@@ -188,7 +188,7 @@ impl<'a> Talk<'a> {
         if self.hub.clients() >= *max_clients {
             return no(format!("too many clients (at most {max_clients}); try again later"));
         }
-        if self.hub.seen(view).is_none() {
+        if !self.hub.shows(view) {
             return no(format!("monitor {view} is not connected; try again later"));
         }
         self.authenticator.offer(info)
@@ -324,7 +324,7 @@ impl<'a> Talk<'a> {
         let Talk { hub, settings, who, mut input, .. } = self;
         let Some(who) = who else { return Err(HandshakeError::NotRfb.into()) };
         transport.authenticated();
-        let Some(seen) = hub.seen(&settings.view) else {
+        let Some(size) = hub.canvas(&settings.view, settings.scale) else {
             return Err(Denied::now(EndKind::Full, format!("monitor {} is not there", settings.view)).into());
         };
         // those who shook hands at the same time may have taken the last place
@@ -352,7 +352,6 @@ impl<'a> Talk<'a> {
                 return Err(denied.into());
             }
         };
-        let size = seen.layout.size;
         let init = ServerInit {
             width: size.w.max(1),
             height: size.h.max(1),

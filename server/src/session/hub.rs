@@ -10,15 +10,17 @@ use std::time::Instant;
 
 use farpane_engine::damage::DamageEngine;
 use farpane_engine::frame::CursorImage;
-use farpane_engine::geometry::Point;
+use farpane_engine::geometry::{Point, Size};
 use farpane_engine::pipeline::{Lanes, Output, OutputEvent, RateShare, TotalRate, View, ViewOutput};
 use tokio::sync::mpsc;
 
+use super::ScaleSpec;
 use super::gate::Gate;
 use super::log::{EndKind, Goodbye, SessionLog};
 use super::notice::one_line;
 use super::roster::{Described, Entry, SessionSummary};
-use super::view::{self, Part, Seen, ViewSpec};
+use super::smaller::Smaller;
+use super::view::{Part, Seen, ViewSpec};
 use super::{Exclusive, Sharing};
 use crate::backend::{Backend, BackendEvent, Layout, OutputId, ResizeAnswer};
 
@@ -78,6 +80,7 @@ pub struct DesktopState {
 struct State {
     desktop: DesktopState,
     outputs: BTreeMap<OutputId, Arc<Output>>,
+    smaller: Smaller,
     clients: BTreeMap<ClientId, Member>,
     /// Who asked for another layout: the change that follows is their doing.
     resizing: Option<ClientId>,
@@ -224,20 +227,30 @@ impl Hub {
         self.lock().clients.len()
     }
 
+    /// Whether the view's monitors are there.
+    pub fn shows(&self, spec: &ViewSpec) -> bool {
+        spec.is_there(&self.lock().desktop.layout)
+    }
+
+    /// How large the canvas of this view is now; none when its monitor is not there.
+    pub fn canvas(&self, spec: &ViewSpec, scale: ScaleSpec) -> Option<Size> {
+        Some(spec.part_of(&self.lock().desktop.layout, scale)?.layout.size)
+    }
+
     /// The desktop as clients of this view see it; none when the view's monitor is not there.
-    pub fn seen(&self, spec: &ViewSpec) -> Option<Seen> {
-        let state = self.lock();
-        let desktop = &state.desktop;
-        let Part { layout, origin } = spec.part_of(&desktop.layout)?;
+    pub fn seen(&self, spec: &ViewSpec, scale: ScaleSpec) -> Option<Seen> {
+        let mut state = self.lock();
+        let Part { layout, scale, places } = spec.part_of(&state.desktop.layout, scale)?;
+        let State { outputs, smaller, desktop, .. } = &mut *state;
         let outputs = layout.outputs.iter().filter_map(|o| {
-            let output = Arc::clone(state.outputs.get(&o.id)?);
+            let output = smaller.output(o.id, outputs.get(&o.id)?, scale)?;
             Some(ViewOutput { output, at: o.rect.origin(), size: o.rect.size() })
         });
         Some(Seen {
             view: View { canvas: layout.size, outputs: outputs.collect() },
-            origin,
             cursor: desktop.cursor.clone(),
-            pointer: view::inside(desktop.pointer, origin, layout.size),
+            pointer: places.to_view(desktop.pointer),
+            places,
             leds: desktop.leds,
             lost: desktop.lost.clone(),
             layout,

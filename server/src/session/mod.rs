@@ -25,6 +25,8 @@ mod roster;
 mod rules;
 #[cfg(test)]
 mod rules_tests;
+mod scale;
+mod smaller;
 mod stall;
 mod state;
 mod terms;
@@ -46,9 +48,10 @@ pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reac
 pub use log::{EndKind, Ended, Goodbye, SessionLog};
 pub use notice::MAX_MESSAGE;
 pub use roster::{Described, Entry, SessionSummary, Standing};
+pub use scale::{ScaleError, ScaleSpec};
 pub use stall::LIMIT as STALL_LIMIT;
 pub use state::SessionError;
-pub use view::{Seen, ViewSpec};
+pub use view::{Places, Seen, ViewSpec};
 
 use crate::net::{Transport, limits};
 use crate::policy::Permissions;
@@ -113,6 +116,8 @@ pub struct Settings {
     pub name: String,
     /// What clients see of the desktop.
     pub view: ViewSpec,
+    /// How large they see it, until they ask for another scale.
+    pub scale: ScaleSpec,
     /// Clients see and do not touch.
     pub view_only: bool,
     /// Updates a second at most; 0 for no bound.
@@ -158,6 +163,7 @@ impl Default for Settings {
         Self {
             name: "farpane".into(),
             view: ViewSpec::All,
+            scale: ScaleSpec::default(),
             view_only: false,
             max_fps: 60,
             max_rate: None,

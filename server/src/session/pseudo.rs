@@ -131,7 +131,7 @@ mod tests {
         Seen {
             layout: Default::default(),
             view: Default::default(),
-            origin: Point::default(),
+            places: Default::default(),
             cursor: None,
             pointer: Some(Point::new(3, 4)),
             leds: 5,

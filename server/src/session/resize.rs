@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use farpane_engine::geometry::{Rect, Size};
+use farpane_engine::geometry::{Rect, Scale, Size};
 use farpane_engine::pipeline::{ClientPicture, View};
 use farpane_rfb::Encoding;
 use farpane_rfb::ext::desktop_size::{Layout as WireLayout, Reason, Screen, Status};
 use farpane_rfb::wire::Area;
 
+use super::ScaleSpec;
 use super::pseudo::write_header;
 use super::state::Session;
 use super::view::ViewSpec;
@@ -101,7 +102,7 @@ impl Session {
             return false;
         }
         // A monitor that is gone leaves the canvas as it was.
-        let Some(seen) = self.hub.seen(&self.settings.view) else {
+        let Some(seen) = self.seen() else {
             self.resize.changed = None;
             return false;
         };
@@ -109,18 +110,19 @@ impl Session {
         let changed = self.resize.changed.take();
         let answers = std::mem::take(&mut self.resize.answers);
         let layout_differs =
-            changed.is_some() && (self.shown_layout.as_ref() != Some(&layout) || self.origin != seen.origin);
+            changed.is_some() && (self.shown_layout.as_ref() != Some(&layout) || self.places != seen.places);
         let size_differs = picture.canvas() != view.canvas;
         // a desktop that came back may look as before and be another
         let outputs_differ = changed.is_some() && !picture.shows(&view.outputs);
         if layout_differs || size_differs || outputs_differ {
             self.shown_layout = Some(layout.clone());
-            self.origin = seen.origin;
+            self.places = seen.places;
             if !self.caps.resizable() {
                 view.canvas = picture.canvas();
             }
             picture.set_view(&view, &self.notify);
             self.clip_to(view.canvas);
+            self.outputs = view.outputs;
         }
         if self.caps.extended_desktop_size {
             let mut told = Vec::new();
@@ -153,8 +155,10 @@ impl Session {
         if canvas == self.canvas {
             return;
         }
-        if let (Some(picture), Some(seen)) = (&mut self.picture, self.hub.seen(&self.settings.view)) {
-            picture.set_view(&View { canvas, ..seen.view }, &self.notify);
+        let seen = self.seen();
+        if let (Some(picture), Some(seen)) = (&mut self.picture, seen) {
+            picture.set_view(&View { canvas, ..seen.view.clone() }, &self.notify);
+            self.outputs = seen.view.outputs;
         }
         self.shown_layout = None;
         self.resize.tell_again();
@@ -166,6 +170,14 @@ impl Session {
         self.requested.intersect_rect(&canvas.rect());
         if let Some(area) = &mut self.continuous {
             *area = area.intersect(&canvas.rect());
+        }
+    }
+
+    /// The client wants to see the desktop so many times smaller. One that cannot be told of another size keeps the one that it has.
+    pub(super) fn set_scale(&mut self, parts: u8) {
+        if parts > 0 && self.caps.resizable() {
+            self.scale = ScaleSpec::Divided(parts);
+            self.resize.tell_again();
         }
     }
 
@@ -199,6 +211,11 @@ impl Session {
             return None;
         }
         let current = self.hub.desktop().layout;
+        if self.scale.of(current.size) != Scale::WHOLE {
+            // the client speaks of a canvas that the desktop does not have
+            self.resize.refuse(Status::Prohibited);
+            return None;
+        }
         if self.settings.view != ViewSpec::All && current.outputs.len() > 1 {
             // one monitor of several cannot be resized from within itself
             self.resize.refuse(Status::Prohibited);

@@ -8,13 +8,12 @@ use std::time::Instant;
 
 use farpane_engine::encode::Codec;
 use farpane_engine::geometry::{Point, Rect, Region, Size};
-use farpane_engine::pipeline::{ClientPicture, Film, PaceEvent, Pacer, Pointer};
+use farpane_engine::pipeline::{ClientPicture, Film, PaceEvent, Pacer, Pointer, ViewOutput};
 use farpane_engine::pixel::ClientFormat;
 use farpane_rfb::ext::clipboard::Peer;
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
 use farpane_rfb::{ClientMessage, PixelFormat, ProtocolError};
 
-use super::Settings;
 use super::caps::Caps;
 use super::held::Held;
 use super::hub::{ClientId, Hub, HubEvent};
@@ -26,7 +25,8 @@ use super::resize::{ResizeState, rect_of};
 use super::roster::Entry;
 use super::terms::Terms;
 use super::updates::UPDATE_FENCE;
-use super::view::{Seen, inside};
+use super::view::{Places, Seen};
+use super::{ScaleSpec, Settings};
 use crate::backend::Layout;
 use crate::input::{InputSink, KeyInput, PointerInput};
 use crate::policy::{Permission, Permissions};
@@ -100,7 +100,11 @@ pub struct Session {
     pub(super) canvas: Size,
     pub(super) shown_layout: Option<Layout>,
     /// Where the canvas lies on the desktop.
-    pub(super) origin: Point,
+    pub(super) places: Places,
+    /// How large the client sees the desktop.
+    pub(super) scale: ScaleSpec,
+    /// The pipelines of what it sees, for as long as it does.
+    pub(super) outputs: Vec<ViewOutput>,
     /// Where on the canvas somebody last pointed.
     pub(super) pointed_at: Option<Point>,
     pub(super) resize: ResizeState,
@@ -133,8 +137,8 @@ pub enum Outcome {
 impl Session {
     /// A session of a client that was let in. `notify` wakes the driver from other threads.
     pub fn new(entry: Arc<Entry>, hub: Arc<Hub>, settings: Arc<Settings>, notify: Arc<dyn Fn() + Send + Sync>) -> Self {
-        let seen = hub.seen(&settings.view);
-        let (layout, view, origin) = seen.map(|s| (s.layout, s.view, s.origin)).unwrap_or_default();
+        let seen = hub.seen(&settings.view, settings.scale);
+        let (layout, view, places) = seen.map(|s| (s.layout, s.view, s.places)).unwrap_or_default();
         let mut picture = ClientPicture::new();
         picture.set_view(&view, &notify);
         let permissions = entry.who.permissions();
@@ -163,7 +167,9 @@ impl Session {
             continuous: None,
             canvas: view.canvas,
             shown_layout: Some(layout),
-            origin,
+            places,
+            scale: settings.scale,
+            outputs: view.outputs,
             pointed_at: None,
             resize: ResizeState::default(),
             wishes: VecDeque::new(),
@@ -263,9 +269,15 @@ impl Session {
                     outcome = Outcome::Resize(layout);
                 }
             }
+            ClientMessage::SetScale(parts) => self.set_scale(parts),
             ClientMessage::Xvp { .. } | ClientMessage::QemuAudio(_) | ClientMessage::Ignored(_) => {}
         }
         Ok(outcome)
+    }
+
+    /// What the client sees now.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.hub.seen(&self.settings.view, self.scale)
     }
 
     fn set_format(&mut self, format: &PixelFormat) -> Result<(), SessionError> {
@@ -359,7 +371,7 @@ impl Session {
         self.pacer.on_event(PaceEvent::Input, now);
         let at = Point::new(x.min(self.canvas.w.saturating_sub(1)), y.min(self.canvas.h.saturating_sub(1)));
         self.pointed_at = Some(at);
-        let at = Point::new(at.x.saturating_add(self.origin.x), at.y.saturating_add(self.origin.y));
+        let at = self.places.to_desktop(at);
         let pointer = PointerInput { x: at.x, y: at.y, buttons };
         self.held.pointer(pointer);
         input.pointer(pointer);
@@ -412,7 +424,7 @@ impl Session {
                 self.show_pointer();
             }
             HubEvent::Pointer(at, _) => {
-                self.pointed_at = inside(at, self.origin, self.canvas);
+                self.pointed_at = self.places.to_view(at);
                 self.pseudo.pointer |= self.caps.pointer_pos || self.caps.vmware_pointer_pos;
                 self.show_pointer();
             }
@@ -437,7 +449,7 @@ impl Session {
 
     /// Draws the pointer into the picture of a client that cannot show one.
     fn show_pointer(&mut self) {
-        let pointer = match (self.caps.cursor, self.hub.seen(&self.settings.view)) {
+        let pointer = match (self.caps.cursor, self.seen()) {
             (None, Some(Seen { cursor: Some(image), pointer: Some(at), .. })) => Some(Pointer { image, at }),
             _ => None,
         };

@@ -228,7 +228,7 @@ impl Session {
         if !self.pseudo.is_due() {
             return 0;
         }
-        let Some(seen) = self.hub.seen(&self.settings.view) else { return 0 };
+        let Some(seen) = self.seen() else { return 0 };
         let pseudo = std::mem::take(&mut self.pseudo);
         let name = self.notices.before(&self.settings.name);
         let (count, left) = pseudo.write(&self.caps, &self.format, &seen, &name, out);

@@ -9,6 +9,7 @@ mod gate;
 mod input;
 mod layouts;
 mod permissions;
+mod scales;
 mod terms;
 
 use desk::{Desk, layout, picture_of};

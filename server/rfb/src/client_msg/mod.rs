@@ -43,8 +43,6 @@ pub mod buttons {
 pub enum Stranger {
     /// UltraVNC's file transfer (7).
     FileTransfer,
-    /// UltraVNC's SetScale (8).
-    SetScale,
     /// UltraVNC's SetServerInput (9).
     SetServerInput,
     /// UltraVNC's SetSW (10).
@@ -53,8 +51,6 @@ pub enum Stranger {
     TextChat,
     /// UltraVNC's KeepAlive (13).
     KeepAlive,
-    /// PalmVNC's SetScaleFactor (15).
-    SetScaleFactor,
     /// UltraVNC's RequestSession (20).
     RequestSession,
     /// UltraVNC's SetSession (21).
@@ -131,6 +127,8 @@ pub enum ClientMessage {
     },
     /// 251: another layout is wanted; not validated, for the answer tells what is wrong.
     SetDesktopSize(Layout),
+    /// UltraVNC's SetScale (8), PalmVNC's SetScaleFactor (15): the picture this many times smaller; 1 is as large as it is.
+    SetScale(u8),
     /// 255, 0: a key with its scan code.
     QemuKey {
         /// Pressed (or repeated), not released.
@@ -160,6 +158,7 @@ impl ClientMessage {
             Self::Fence(_) => "ClientFence",
             Self::Xvp { .. } => "xvp",
             Self::SetDesktopSize(_) => "SetDesktopSize",
+            Self::SetScale(_) => "SetScale",
             Self::QemuKey { .. } => "QemuKey",
             Self::QemuAudio(_) => "QemuAudio",
             Self::Ignored(_) => "ignored",
@@ -185,6 +184,7 @@ impl std::fmt::Debug for ClientMessage {
             Self::Fence(fence) => write!(f, "{fence:?}"),
             Self::Xvp { version, code } => write!(f, "Xvp(version {version}, code {code})"),
             Self::SetDesktopSize(layout) => write!(f, "SetDesktopSize({layout:?})"),
+            Self::SetScale(divisor) => write!(f, "SetScale({divisor})"),
             Self::QemuKey { down, .. } => write!(f, "QemuKey(down {down})"),
             Self::QemuAudio(request) => write!(f, "QemuAudio({request:?})"),
             Self::Ignored(stranger) => write!(f, "Ignored({stranger:?})"),

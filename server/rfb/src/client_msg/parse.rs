@@ -114,7 +114,7 @@ fn read(r: &mut Reader<'_>, context: &ParseContext) -> Result<Read, ProtocolErro
         0 => return set_pixel_format(r),
         2 => set_encodings(r),
         6 => return cut_text(r, context),
-        3 | 4 | 5 | 150 | 250 => fixed(kind, r, context).map(|message| (message, 0)),
+        3 | 4 | 5 | 8 | 15 | 150 | 250 => fixed(kind, r, context).map(|message| (message, 0)),
         248 => Fence::read(r)?.map(|fence| (ClientMessage::Fence(fence), 0)),
         251 => set_desktop_size(r).map(|layout| (ClientMessage::SetDesktopSize(layout), 0)),
         255 => return qemu(r),
@@ -141,6 +141,11 @@ fn fixed(kind: u8, r: &mut Reader<'_>, context: &ParseContext) -> Option<ClientM
                 mask
             };
             ClientMessage::PointerEvent { buttons, x, y }
+        }
+        8 | 15 => {
+            let divisor = r.u8()?;
+            r.pad(2)?;
+            ClientMessage::SetScale(divisor)
         }
         150 => ClientMessage::EnableContinuousUpdates { on: r.u8()? != 0, area: r.area()? },
         _ => {
@@ -222,12 +227,10 @@ fn qemu(r: &mut Reader<'_>) -> Result<Read, ProtocolError> {
 fn stranger(kind: u8, r: &mut Reader<'_>) -> Result<Read, ProtocolError> {
     let (stranger, head) = match kind {
         7 => (Stranger::FileTransfer, 11),
-        8 => (Stranger::SetScale, 3),
         9 => (Stranger::SetServerInput, 3),
         10 => (Stranger::SetSingleWindow, 5),
         11 => (Stranger::TextChat, 7),
         13 => (Stranger::KeepAlive, 0),
-        15 => (Stranger::SetScaleFactor, 3),
         20 => (Stranger::RequestSession, 0),
         21 => (Stranger::SetSession, 1),
         253 => (Stranger::Gii, 3),

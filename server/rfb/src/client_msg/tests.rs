@@ -37,12 +37,10 @@ fn every_message() -> Vec<ClientMessage> {
     let area = Area { x: 1, y: 2, width: 65_535, height: 4 };
     let strangers = [
         Stranger::FileTransfer,
-        Stranger::SetScale,
         Stranger::SetServerInput,
         Stranger::SetSingleWindow,
         Stranger::TextChat,
         Stranger::KeepAlive,
-        Stranger::SetScaleFactor,
         Stranger::RequestSession,
         Stranger::SetSession,
         Stranger::Gii,
@@ -73,6 +71,7 @@ fn every_message() -> Vec<ClientMessage> {
         ClientMessage::Xvp { version: 1, code: 3 },
         ClientMessage::SetDesktopSize(Layout { width: 7, height: 8, screens: vec![screen; 3] }),
         ClientMessage::SetDesktopSize(Layout::default()),
+        ClientMessage::SetScale(3),
         ClientMessage::QemuKey { down: true, keysym: 0x61, keycode: 0x1e },
         ClientMessage::QemuAudio(AudioRequest::Enable),
         ClientMessage::QemuAudio(AudioRequest::Disable),

@@ -77,6 +77,7 @@ impl ClientMessage {
                 out.put_u16(layout.height);
                 layout.write_screens(1, out);
             }
+            Self::SetScale(divisor) => out.put(&[8, *divisor, 0, 0]),
             Self::QemuKey { down, keysym, keycode } => {
                 out.put(&[255, 0, 0, u8::from(*down)]);
                 out.put_u32(*keysym);
@@ -90,12 +91,10 @@ impl ClientMessage {
             }
             Self::Ignored(stranger) => out.put(match stranger {
                 Stranger::FileTransfer => &[7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-                Stranger::SetScale => &[8, 1, 0, 0],
                 Stranger::SetServerInput => &[9, 0, 0, 0],
                 Stranger::SetSingleWindow => &[10, 0, 0, 0, 0, 0],
                 Stranger::TextChat => &[11, 0, 0, 0, 0, 0, 0, 0],
                 Stranger::KeepAlive => &[13],
-                Stranger::SetScaleFactor => &[15, 1, 0, 0],
                 Stranger::RequestSession => &[20],
                 Stranger::SetSession => &[21, 0],
                 Stranger::Gii => &[253, 0, 0, 0],
