@@ -106,7 +106,7 @@ fn clients_of_one_scale_share_it_and_another_size_of_the_output_is_another_size_
     let other = Size::new(201, 99);
     canvas.change(|i| {
         i.size = other;
-        i.pixels = (0..201 * 99).map(|p| p * 31 & 0x00ff_ffff).collect();
+        i.pixels = (0..201 * 99).map(|p| (p * 31) & 0x00ff_ffff).collect();
         i.resized = true;
     });
     wait_for("the new size", || output.size() == scale.size(other));

@@ -30,6 +30,7 @@ mod smaller;
 mod stall;
 mod state;
 mod terms;
+mod touch;
 mod updates;
 mod view;
 

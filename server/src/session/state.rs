@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use farpane_engine::encode::Codec;
 use farpane_engine::geometry::{Point, Rect, Region, Size};
-use farpane_engine::pipeline::{ClientPicture, Film, PaceEvent, Pacer, Pointer, ViewOutput};
+use farpane_engine::pipeline::{ClientPicture, Film, PaceEvent, Pacer, ViewOutput};
 use farpane_engine::pixel::ClientFormat;
 use farpane_rfb::ext::clipboard::Peer;
 use farpane_rfb::ext::fence::{Fence, FenceFlags};
@@ -28,7 +28,7 @@ use super::updates::UPDATE_FENCE;
 use super::view::{Places, Seen};
 use super::{ScaleSpec, Settings};
 use crate::backend::Layout;
-use crate::input::{InputSink, KeyInput, PointerInput};
+use crate::input::{InputSink, KeyInput};
 use crate::policy::{Permission, Permissions};
 
 /// Why a session ended.
@@ -353,32 +353,6 @@ impl Session {
         self.requested.add(&rect);
     }
 
-    fn key(&mut self, now: Instant, key: KeyInput) {
-        if !self.may_touch(Permission::Keyboard, now) {
-            return;
-        }
-        let Some(input) = &self.input else { return };
-        self.pacer.on_event(PaceEvent::Input, now);
-        self.held.key(key);
-        input.key(key);
-    }
-
-    fn pointer(&mut self, now: Instant, x: u16, y: u16, buttons: u16) {
-        if !self.may_touch(Permission::Pointer, now) {
-            return;
-        }
-        let Some(input) = &self.input else { return };
-        self.pacer.on_event(PaceEvent::Input, now);
-        let at = Point::new(x.min(self.canvas.w.saturating_sub(1)), y.min(self.canvas.h.saturating_sub(1)));
-        self.pointed_at = Some(at);
-        let at = self.places.to_desktop(at);
-        let pointer = PointerInput { x: at.x, y: at.y, buttons };
-        self.held.pointer(pointer);
-        input.pointer(pointer);
-        self.hub.pointer_moved_by(self.id, at);
-        self.show_pointer();
-    }
-
     fn fence(&mut self, fence: &Fence, now: Instant) -> Result<(), SessionError> {
         if fence.is_request() {
             if fence.flags().contains(FenceFlags::SYNC_NEXT) {
@@ -445,15 +419,6 @@ impl Session {
             HubEvent::Close(reason) => return Err(SessionError::Closed(reason)),
         }
         Ok(())
-    }
-
-    /// Draws the pointer into the picture of a client that cannot show one.
-    fn show_pointer(&mut self) {
-        let pointer = match (self.caps.cursor, self.seen()) {
-            (None, Some(Seen { cursor: Some(image), pointer: Some(at), .. })) => Some(Pointer { image, at }),
-            _ => None,
-        };
-        self.ops.push(Box::new(move |p| p.set_pointer(pointer)));
     }
 }
 
