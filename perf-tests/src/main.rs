@@ -209,7 +209,7 @@ fn list(files: &Files) -> anyhow::Result<()> {
         println!("  {} {:24} {}", if w.default { '*' } else { ' ' }, w.name, w.about);
     }
     println!("encodings (--encoding): {}", ALL.iter().map(|e| e.name).collect::<Vec<_>>().join(", "));
-    println!("sizes (--size): 1920x1080, 3840x2160, 7680x2160 (two monitors), or another");
+    println!("sizes (--size): 1920x1080, 3840x2160, 7680x2160 and 11520x2160 (two and three monitors), or another");
     Ok(())
 }
 

@@ -185,7 +185,12 @@ fn free_display() -> anyhow::Result<u32> {
         .context("no free X display number")
 }
 
-/// A private Xvfb; on a very wide screen two monitors side by side.
+/// Monitors of 16 to 9, side by side, that a screen of this size is.
+fn monitors(w: u32, h: u32) -> u32 {
+    ((w * 9 + h * 8) / (h * 16)).max(1)
+}
+
+/// A private Xvfb; a very wide screen is several monitors side by side.
 fn xvfb(folder: &Path, (w, h): (u32, u32)) -> anyhow::Result<(Child, u32)> {
     let screen = format!("{w}x{h}x24");
     let mut attempt = 0;
@@ -203,20 +208,21 @@ fn xvfb(folder: &Path, (w, h): (u32, u32)) -> anyhow::Result<(Child, u32)> {
             Err(_) => {}
         }
     };
-    if w >= 2 * h {
+    let count = monitors(w, h);
+    if count > 1 {
         let (c, at) = RustConnection::connect(Some(&format!(":{number}")))?;
         let root = c.setup().roots[at].root;
-        for i in 0..2 {
+        for i in 0..count {
             let name = c.intern_atom(false, format!("monitor{i}").as_bytes())?.reply()?.atom;
             let outputs = if i == 0 { c.randr_get_screen_resources(root)?.reply()?.outputs } else { Vec::new() };
-            let half = (w / 2) as u16;
+            let (left, right) = (w * i / count, w * (i + 1) / count);
             let monitor = MonitorInfo {
                 name,
                 primary: i == 0,
                 automatic: false,
-                x: i * half as i16,
+                x: left as i16,
                 y: 0,
-                width: half,
+                width: (right - left) as u16,
                 height: h as u16,
                 width_in_millimeters: 600,
                 height_in_millimeters: 340,

@@ -125,8 +125,10 @@ impl Cell<'_> {
         let mut s = Sample::default();
         s.set("cpu_s_per_s", (vnc + display) / seconds);
         s.set("cpu_vnc_s_per_s", vnc / seconds);
-        s.set("link_used", used as f64 * 8.0 / seconds / (d.link_mbit * 1e6));
-        s.set("mbit_per_s", used as f64 * 8.0 / seconds / 1e6);
+        if d.link_mbit > 0.0 {
+            s.set("link_used", used as f64 * 8.0 / seconds / (d.link_mbit * 1e6));
+            s.set("mbit_per_s", used as f64 * 8.0 / seconds / 1e6);
+        }
         let shown = self.letters(&mut s, &client, &typed)?;
         s.set("keys_unseen", f64::from(k) - shown as f64);
         Ok(s)

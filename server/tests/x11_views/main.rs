@@ -1,6 +1,9 @@
-//! The binary on a private X desktop of two monitors: views per listener, pointer coordinates, resizing, the X server's end.
+//! The binary on a private X desktop of several monitors: views per listener, pointer coordinates, resizing, storms of changes, the X
+//! server's end.
 
 #![cfg(feature = "x11")]
+
+mod storms;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const W: u16 = 640;
 const H: u16 = 240;
 
-/// A desktop of two monitors side by side, and a server with a listener for each and one for both.
+/// A desktop and a server with some listeners.
 struct Desk {
     x: Xvfb,
     server: Server,
@@ -34,30 +37,35 @@ impl Drop for Config {
     }
 }
 
-fn config(name: &str) -> Config {
+/// A configuration with these listeners, each given by what it has beside its address.
+fn config(name: &str, listeners: &[&str]) -> Config {
     let path = std::env::temp_dir().join(format!("farpane-views-{}-{name}.toml", std::process::id()));
-    let listener = |view: &str| format!("[[listener]]\naddress = \"127.0.0.1:0\"\nview = \"{view}\"\n");
-    let text = format!("security = \"none\"\n{}{}{}", listener("all"), listener("left"), listener("right"));
-    std::fs::write(&path, text).expect("a temporary file");
+    let listeners = listeners.iter().map(|l| format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{l}\n"));
+    std::fs::write(&path, format!("security = \"none\"\n{}", listeners.collect::<String>())).expect("a temporary file");
     Config(path)
 }
 
 impl Desk {
+    /// Two monitors side by side, a listener for both and one for each.
     fn start(name: &str) -> Option<Self> {
-        let x = Xvfb::start(&format!("{W}x{H}"))?;
-        for (monitor, place, output) in
-            [("left", "320/100x240/80+0+0", "screen"), ("right", "320/100x240/80+320+0", "none")]
-        {
+        let two = [("left", "320/100x240/80+0+0", "screen"), ("right", "320/100x240/80+320+0", "none")];
+        Self::with(name, Size::new(W, H), &two, &["view = \"all\"", "view = \"left\"", "view = \"right\""])
+    }
+
+    /// A screen with these monitors (name, place, output) and listeners.
+    fn with(name: &str, size: Size, monitors: &[(&str, &str, &str)], listeners: &[&str]) -> Option<Self> {
+        let x = Xvfb::start(&size.to_string())?;
+        for (monitor, place, output) in monitors {
             let done = x.command("xrandr").args(["--setmonitor", monitor, place, output]).status();
             assert!(done.expect("xrandr runs").success(), "no monitor {monitor}");
         }
-        let file = config(name);
+        let file = config(name, listeners);
         let source = format!("x11:{}", x.display);
         let path = file.0.to_string_lossy().into_owned();
         let server = Server::spawn(BINARY, &["serve", "--source", &source, "--config", &path]);
         let end = Instant::now() + PATIENCE;
-        while server.listeners().len() < 3 {
-            assert!(Instant::now() < end, "no three listeners\n{}", server.log());
+        while server.listeners().len() < listeners.len() {
+            assert!(Instant::now() < end, "not all listeners\n{}", server.log());
             std::thread::yield_now();
         }
         let (connection, screen) = RustConnection::connect(Some(&x.display)).expect("the desktop");
@@ -66,9 +74,13 @@ impl Desk {
     }
 
     fn client(&self, listener: usize) -> Client {
+        self.client_with(listener, &[16, 1, -239, -223, -307, -308])
+    }
+
+    fn client_with(&self, listener: usize, encodings: &[i32]) -> Client {
         let raw = Raw::connect(&self.server.listeners()[listener], PATIENCE).expect("a connection");
         let mut client = Client::handshake(raw, "RFB 003.008\n", Security::None, true).expect("let in");
-        client.set_encodings(&[16, 1, -239, -223, -307, -308]).expect("sent");
+        client.set_encodings(encodings).expect("sent");
         client.watch().expect("sent");
         client
     }
