@@ -116,11 +116,14 @@ fn two_frames_are_under_way_at_once_and_buffers_go_back_when_they_are_done() {
     assert_eq!(desk.counted(), (10, 0));
 }
 
+/// So large that a device is at work on a frame for longer than this program may be kept waiting between two steps.
+const LONG: Size = Size { w: 3000, h: 2000 };
+
 #[test]
 fn a_spare_device_takes_the_place_of_the_first_that_is_lost() {
     let Some(gpu) = own_gpu() else { return };
     gpu.keep_spare().expect("a second one");
-    let size = Size::new(300, 200);
+    let size = LONG;
     let mut desk = Desk::new(&gpu, size);
     let mut shown = vec![0; size.area() as usize];
     let mut next = |desk: &mut Desk, pixel: usize, lose: bool| {
@@ -150,7 +153,7 @@ fn a_spare_device_takes_the_place_of_the_first_that_is_lost() {
 #[test]
 fn a_lost_device_costs_no_frame_and_comes_back() {
     let Some(gpu) = own_gpu() else { return };
-    let size = Size::new(500, 300);
+    let size = LONG;
     let mut desk = Desk::new(&gpu, size);
     let mut noise = Noise(11);
     let mut shown = vec![0; size.area() as usize];

@@ -4,15 +4,16 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::{DesktopError, Name, Told};
 use crate::helper::folder::{Others, make, trusted};
 
 /// How long a desktop may take to end.
-const END: Duration = Duration::from_secs(20);
+const END: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// The file in it that holds what the server said.
 pub(super) const SAID: &str = "said";
@@ -137,15 +138,26 @@ impl Running {
         let told = self.told.as_ref().ok_or_else(|| DesktopError::Unknown(self.name.clone()))?;
         let pid = i32::try_from(told.pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| DesktopError::Unknown(self.name.clone()))?;
-        kill_process(pid, Signal::TERM).map_err(|error| DesktopError::Io(what(), error.into()))?;
-        let end = Instant::now() + END;
-        while is_held(&self.folder) {
-            if Instant::now() > end {
-                return Err(DesktopError::Io(what(), io::Error::other(format!("has not ended within {END:?}"))));
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let failed = |error: Errno| DesktopError::Io(what(), error.into());
+        let process = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
+        if !is_held(&self.folder) {
+            // it has ended meanwhile, and its number may be another process'
+            return Ok(());
         }
-        Ok(())
+        pidfd_send_signal(&process, Signal::TERM).map_err(failed)?;
+        // the folder goes a moment before the process: who is told that it has ended finds neither
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        loop {
+            match poll(&mut ended, Some(&END)) {
+                Ok(0) => {
+                    let late = format!("has not ended within {} s", END.tv_sec);
+                    return Err(DesktopError::Io(what(), io::Error::other(late)));
+                }
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 }
 
