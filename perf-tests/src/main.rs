@@ -93,8 +93,8 @@ struct DrawArgs {
 fn size(text: &str) -> Result<(u32, u32), String> {
     let (w, h) = text.split_once('x').ok_or("expected WxH, as in 3840x2160")?;
     let side = |s: &str, least: u32| match s.parse::<u32>() {
-        Ok(v) if (least..=8192).contains(&v) => Ok(v),
-        _ => Err(format!("side {s} (expected {least} to 8192)")),
+        Ok(v) if (least..=16_384).contains(&v) => Ok(v),
+        _ => Err(format!("side {s} (expected {least} to 16384)")),
     };
     Ok((side(w, 1024)?, side(h, 768)?))
 }
