@@ -327,6 +327,7 @@ impl<'a> Talk<'a> {
         let Some(size) = hub.canvas(&settings.view, settings.scale) else {
             return Err(Denied::now(EndKind::Full, format!("monitor {} is not there", settings.view)).into());
         };
+        let who = who.seeing(&settings.view);
         // those who shook hands at the same time may have taken the last place
         let (sharing, most) = (settings.sharing(shared), settings.max_clients);
         let kind = |e: &NotJoined| match e {

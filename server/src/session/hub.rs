@@ -262,18 +262,19 @@ impl Hub {
         ClientId(self.last_id.fetch_add(1, Ordering::Relaxed).saturating_add(1))
     }
 
-    /// Joins, unless `most` are there already. A client that does not share disconnects all others, if it may.
+    /// Joins, unless `most` are there already. A client that does not share disconnects all others that see something of what it sees, if it may.
     ///
     /// # Errors
     /// When no place is left, or those who are there stay.
     pub fn join(self: &Arc<Self>, who: Described, sharing: Sharing, most: usize) -> Result<Membership, NotJoined> {
         let (tx, events) = mpsc::unbounded_channel();
         let mut state = self.lock();
-        let count = state.clients.len();
-        if count >= most {
+        if state.clients.len() >= most {
             return Err(NotJoined::Full(most));
         }
-        let others = || state.clients.values().map(|member| &member.entry.who);
+        let in_the_way = |member: &&Member| member.entry.who.view.has_common(&who.view);
+        let others = || state.clients.values().filter(in_the_way).map(|member| &member.entry.who);
+        let count = others().count();
         let may = match sharing {
             Sharing::Shared | Sharing::AloneByConsent => true,
             Sharing::Alone(Exclusive::Refuse) => false,
@@ -287,7 +288,10 @@ impl Hub {
         }
         if sharing != Sharing::Shared {
             let reason = format!("{} asked for the desktop alone", who.called());
-            state.tell(HubEvent::Close(Goodbye::new(EndKind::TakenOver, reason)), None);
+            let close = HubEvent::Close(Goodbye::new(EndKind::TakenOver, reason));
+            for member in state.clients.values().filter(in_the_way) {
+                let _ = member.tx.send(close.clone());
+            }
         }
         if state.clients.is_empty() {
             self.backend.watch(true);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Access;
 use super::hub::ClientId;
+use super::view::ViewSpec;
 use crate::net::ConnInfo;
 use crate::policy::{Permission, Permissions};
 
@@ -26,6 +27,8 @@ pub struct Described {
     pub listener: String,
     /// The security type that the login went through.
     pub security: String,
+    /// What it sees of the desktop.
+    pub view: ViewSpec,
     /// When it was let in.
     pub began: Instant,
     /// Whom a refusal at the gate counts against: the user where one is known, else where the peer comes from.
@@ -41,7 +44,7 @@ impl Described {
             None => info.peer.clone(),
         };
         let (peer, listener) = (info.peer.clone(), info.listener_name.to_string());
-        Described { id, access, info: info.clone(), peer, listener, security, began, counted_as }
+        Described { id, access, info: info.clone(), peer, listener, security, view: ViewSpec::All, began, counted_as }
     }
 
     /// What it may do.
@@ -55,6 +58,11 @@ impl Described {
         let user = &self.access.user;
         self.permissions().has(Permission::DisconnectOthers)
             || (!user.is_empty() && others.all(|other| other.access.user == *user))
+    }
+
+    /// The same where its listener shows this.
+    pub fn seeing(self, view: &ViewSpec) -> Self {
+        Described { view: view.clone(), ..self }
     }
 
     /// What to call it in words for people.

@@ -22,6 +22,13 @@ pub enum ViewSpec {
     Output(String),
 }
 
+impl ViewSpec {
+    /// Whether two clients see something in common: who wants the desktop alone wants what it sees of it.
+    pub(super) fn has_common(&self, other: &Self) -> bool {
+        *self == Self::All || *other == Self::All || self == other
+    }
+}
+
 impl FromStr for ViewSpec {
     type Err = Infallible;
 
@@ -224,6 +231,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn all_has_something_in_common_with_everything_and_one_monitor_with_itself() {
+        let [left, right] = ["left", "right"].map(|name| ViewSpec::Output(name.into()));
+        assert!(left.has_common(&left) && left.has_common(&ViewSpec::All) && ViewSpec::All.has_common(&right));
+        assert!(!left.has_common(&right));
     }
 
     #[test]

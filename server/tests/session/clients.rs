@@ -1,11 +1,15 @@
 //! Who may be there, and those who do not read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::desk::{Desk, picture_of};
 use super::{PLAIN, SCENE, watching};
-use farpane_server::session::{Settings, SharedPolicy};
-use farpane_test_support::{Client, ClientError, PATIENCE, encoding};
+use farpane_engine::capture::synthetic::{self, SyntheticSource};
+use farpane_engine::geometry::{Rect, Size};
+use farpane_server::backend::{BackendEvent, Layout, LayoutOutput, OutputId};
+use farpane_server::session::{Settings, SharedPolicy, ViewSpec};
+use farpane_test_support::{Client, ClientError, PATIENCE, Security, encoding};
 
 #[test]
 fn a_client_that_does_not_share_ends_the_others_as_the_policy_says() {
@@ -26,6 +30,42 @@ fn a_client_that_does_not_share_ends_the_others_as_the_policy_says() {
         } else {
             first.raw().read_to_close().expect("a close");
         }
+    }
+}
+
+#[test]
+fn who_wants_one_monitor_alone_leaves_those_of_others_in_peace() {
+    let desk = Desk::open(SCENE);
+    let source = || {
+        let spec = synthetic::parse(SCENE).expect("a good scene");
+        Box::new(SyntheticSource::new(spec, Instant::now()))
+    };
+    let output = |id: u16, name: &str| {
+        let rect = Rect::new(id * 96, 0, 96, 64);
+        LayoutOutput { id: OutputId(id.into()), name: name.into(), rect }
+    };
+    desk.tell(BackendEvent::OutputAdded(OutputId(1), source()));
+    let outputs = vec![output(0, "left"), output(1, "right")];
+    desk.tell(BackendEvent::LayoutChanged(Layout { size: Size::new(192, 64), outputs }));
+    desk.wait_for("two monitors", || desk.hub.desktop().layout.outputs.len() == 2);
+    let alone = |view: ViewSpec| {
+        let settings = Arc::new(Settings { view, ..Settings::default() });
+        let raw = desk.raw_to("viewer", &settings);
+        Client::handshake(raw, "RFB 003.008\n", Security::None, false).expect("a client")
+    };
+    let [left, right] = ["left", "right"].map(|name| ViewSpec::Output(name.into()));
+    let mut first = alone(left.clone());
+    let mut beside = alone(right);
+    beside.set_encodings(PLAIN).expect("a list");
+    beside.watch().expect("a request");
+    beside.wait_for_picture(&picture_of(SCENE)).expect("the right monitor");
+    assert_eq!(desk.hub.clients(), 2);
+    let mut second = alone(left);
+    first.raw().read_to_close().expect("who saw the same monitor is closed");
+    desk.wait_for("the first to be gone", || desk.hub.clients() == 2);
+    let _all = alone(ViewSpec::All);
+    for client in [&mut beside, &mut second] {
+        client.raw().read_to_close().expect("who saw a part of all is closed");
     }
 }
 

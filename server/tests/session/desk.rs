@@ -285,12 +285,17 @@ impl Desk {
 
     /// A connection before any byte.
     pub fn raw(&self, peer: &str) -> Raw {
+        self.raw_to(peer, &self.settings)
+    }
+
+    /// A connection to a listener of these settings.
+    pub fn raw_to(&self, peer: &str, settings: &Arc<Settings>) -> Raw {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         theirs.set_nonblocking(true).expect("a socket");
         let _inside = self.runtime.enter();
         let theirs = tokio::net::UnixStream::from_std(theirs).expect("a socket");
         let transport = Transport::new(theirs, ConnInfo::in_process(peer));
-        let session = session::serve(transport, Arc::clone(&self.hub), Arc::clone(&self.settings), Arc::new(Door));
+        let session = session::serve(transport, Arc::clone(&self.hub), Arc::clone(settings), Arc::new(Door));
         self.runtime.spawn(session);
         Raw::over(Box::new(ours), PATIENCE).expect("a connection")
     }
