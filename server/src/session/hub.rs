@@ -394,9 +394,8 @@ impl Hub {
                 });
                 match Output::spawn(source, (self.stage)(), events, Instant::now()) {
                     Ok(output) => {
-                        // the one it replaces is dropped after the lock: that waits for its thread
                         let old = self.lock().outputs.insert(id, Arc::new(output));
-                        drop(old);
+                        end(old);
                         tracing::info!(output = %name, "output added");
                     }
                     Err(error) => tracing::warn!(output = %name, %error, "output cannot be shown"),
@@ -404,7 +403,7 @@ impl Hub {
             }
             BackendEvent::OutputRemoved(id) => {
                 let old = self.lock().outputs.remove(&id);
-                drop(old);
+                end(old);
                 tracing::info!(output = id.0, "output removed");
             }
             BackendEvent::LayoutChanged(layout) => {
@@ -459,6 +458,13 @@ impl Hub {
             }
             OutputEvent::Back => tracing::info!(output = id.0, "capture goes on"),
         }
+    }
+}
+
+/// Ends an output that is gone, aside: its thread may be in the middle of a picture, and the desktop goes on meanwhile.
+fn end(output: Option<Arc<Output>>) {
+    if let Some(output) = output {
+        tokio::task::spawn_blocking(move || drop(output));
     }
 }
 

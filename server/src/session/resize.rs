@@ -101,10 +101,16 @@ impl Session {
         if !self.resize.is_due() {
             return false;
         }
-        // A monitor that is gone leaves the canvas as it was.
+        // A monitor that is gone leaves the canvas as it was; wishes are answered all the same.
         let Some(seen) = self.seen() else {
             self.resize.changed = None;
-            return false;
+            let answers = std::mem::take(&mut self.resize.answers);
+            let layout = self.shown_layout.as_ref().filter(|_| self.caps.extended_desktop_size && !answers.is_empty());
+            let Some(layout) = layout else { return false };
+            let told: Vec<_> = answers.into_iter().map(|status| (Reason::ThisClient, status)).collect();
+            let message = layout_update(layout, &told);
+            self.queue_update(message, None, now);
+            return true;
         };
         let (layout, mut view) = (seen.layout, seen.view);
         let changed = self.resize.changed.take();
@@ -133,12 +139,7 @@ impl Session {
             if let Some(reason) = changed.filter(|_| !agreed) {
                 told.push((reason, Status::Ok));
             }
-            let mut message = vec![0, 0];
-            message.extend_from_slice(&u16::try_from(told.len()).unwrap_or(0).to_be_bytes());
-            for (reason, status) in told {
-                write_layout(&mut message, &layout, reason, status);
-            }
-            self.queue_update(message, None, now);
+            self.queue_update(layout_update(&layout, &told), None, now);
             return true;
         }
         if self.caps.desktop_size && size_differs {
@@ -216,8 +217,9 @@ impl Session {
             self.resize.refuse(Status::Prohibited);
             return None;
         }
-        if self.settings.view != ViewSpec::All && current.outputs.len() > 1 {
-            // one monitor of several cannot be resized from within itself
+        let alone = current.outputs.len() == 1 && self.hub.shows(&self.settings.view);
+        if self.settings.view != ViewSpec::All && !alone {
+            // one monitor of several cannot be resized from within itself, and whoever looks at one that is gone has no say in the others
             self.resize.refuse(Status::Prohibited);
             return None;
         }
@@ -234,6 +236,17 @@ impl Session {
 /// A wire area as a rectangle, clipped to the plane.
 pub(super) fn rect_of(area: &Area) -> Rect {
     Rect::new(area.x, area.y, area.width, area.height)
+}
+
+/// An update that tells a layout once for each of these.
+fn layout_update(layout: &Layout, told: &[(Reason, Status)]) -> Vec<u8> {
+    let count = u16::try_from(told.len()).unwrap_or(u16::MAX);
+    let mut message = vec![0, 0];
+    message.extend_from_slice(&count.to_be_bytes());
+    for (reason, status) in told.iter().take(usize::from(count)) {
+        write_layout(&mut message, layout, *reason, *status);
+    }
+    message
 }
 
 fn write_layout(out: &mut Vec<u8>, layout: &Layout, reason: Reason, status: Status) {

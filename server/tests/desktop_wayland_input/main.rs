@@ -1,10 +1,11 @@
-//! Input, clipboard and sizes of a private sway through the built server, with the sandbox on: judged by real programs of that desktop.
+//! Input, clipboard, sizes and storms of changes of a private sway through the built server, with the sandbox on: judged by real programs of that desktop.
 
 #![cfg(feature = "wayland")]
 
 mod clipboard;
 mod pointing;
 mod resizing;
+mod storm;
 mod typing;
 
 use std::time::{Duration, Instant};

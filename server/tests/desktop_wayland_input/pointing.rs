@@ -13,7 +13,7 @@ const SPOT: u16 = 8;
 
 /// A window on an output, with a red spot in the viewer's picture.
 struct Target {
-    painter: Painter,
+    _painter: Painter,
     ears: Ears,
     /// The spot in the window's coordinates.
     spot: Rect,
@@ -25,7 +25,7 @@ impl Target {
         let spot = Rect::new(spot.x, spot.y, SPOT, SPOT);
         painter.paint(spot, |_, _| RED);
         let ears = desk.ears(&painter);
-        Self { painter, ears, spot }
+        Self { _painter: painter, ears, spot }
     }
 
     /// Whether a place lies on the spot.
@@ -43,19 +43,29 @@ impl Target {
     }
 }
 
-/// The middle of what is red in the viewer's picture, right of `from`, once there is some.
-fn red(desk: &mut Desk, from: u16) -> Point {
-    let mut middle = None;
+/// The middle of what is red in the viewer's picture.
+fn middle(desk: &Desk) -> Option<Point> {
+    let picture = desk.client.picture();
+    let size = picture.size();
+    let (mut x, mut y, mut count) = (0, 0, 0);
+    for (at, _) in picture.pixels().iter().enumerate().filter(|(_, value)| picture.colour(**value) == [0xff, 0, 0]) {
+        x += at % usize::from(size.w);
+        y += at / usize::from(size.w);
+        count += 1;
+    }
+    (count > 0).then(|| Point::new((x / count) as u16, (y / count) as u16))
+}
+
+/// The same once there is some, and it stays where it is: outputs that turn show what was there before for a while.
+fn red(desk: &mut Desk) -> Point {
+    let (mut found, mut updates) = (None, 0);
     desk.until("a red spot", |desk| {
-        let picture = desk.client.picture();
-        let size = picture.size();
-        let all = (0..size.h).flat_map(|y| (from..size.w).map(move |x| (x, y)));
-        let red: Vec<_> = all.filter(|(x, y)| picture.rgb_at(*x, *y) == [0xff, 0, 0]).collect();
-        let mean = |v: fn(&(u16, u16)) -> u16| red.iter().map(|p| usize::from(v(p))).sum::<usize>() / red.len().max(1);
-        middle = (!red.is_empty()).then(|| Point::new(mean(|p| p.0) as u16, mean(|p| p.1) as u16));
-        middle.is_some()
+        let (now, count) = (middle(desk), desk.client.traffic.updates.len());
+        let rests = now.is_some() && now == found && count == updates;
+        (found, updates) = (now, count);
+        rests
     });
-    middle.expect("found")
+    found.expect("found")
 }
 
 /// Moves to a place of the picture until the window feels the pointer on its spot.
@@ -90,7 +100,7 @@ fn until_heard(desk: &mut Desk, target: &mut Target, want: &[Sound]) {
 fn clicks_and_wheels_arrive_where_the_picture_shows_it() {
     let Some(mut desk) = Desk::open(&["640x480"], &[]) else { return };
     let mut target = Target::open(&desk, "HEADLESS-1", Point::new(301, 203));
-    let at = red(&mut desk, 0);
+    let at = red(&mut desk);
     point(&mut desk, &mut target, at);
     target.ears.clear();
     for (bit, code) in [(0, 0x110), (1, 0x112), (2, 0x111), (7, 0x113), (8, 0x114)] {
@@ -110,20 +120,39 @@ fn clicks_and_wheels_arrive_where_the_picture_shows_it() {
     until_heard(&mut desk, &mut target, &[Sound::Button(0x110, false)]);
 }
 
-#[test]
-fn scaled_and_turned_outputs_are_pointed_at_where_they_are_shown() {
-    let told = ["output HEADLESS-1 scale 2", "output HEADLESS-2 transform 90"];
-    let Some(mut desk) = Desk::open(&["640x480", "800x600"], &told) else { return };
-    for (output, spot) in [("HEADLESS-1", Point::new(250, 10)), ("HEADLESS-2", Point::new(30, 700))] {
-        let mut target = Target::open(&desk, output, spot);
-        // the pointer's own picture may be red too: look right of the first output for the second one's spot
-        let from = if output == "HEADLESS-1" { 0 } else { 640 };
-        let at = red(&mut desk, from);
-        point(&mut desk, &mut target, at);
+/// Clicks on a spot of each output, once all are turned so.
+fn hits(desk: &mut Desk, transform: &str) {
+    let outputs = ["HEADLESS-1", "HEADLESS-2", "HEADLESS-3"];
+    for output in outputs {
+        desk.sway.tell(&format!("output {output} transform {transform}"));
+    }
+    for (n, output) in outputs.into_iter().enumerate() {
+        let mut target = Target::open(desk, output, Point::new(30, 180 + 20 * n as u16));
+        let at = red(desk);
+        point(desk, &mut target, at);
         target.ears.clear();
         desk.client.pointer(at.x, at.y, 1).expect("a button");
         desk.client.pointer(at.x, at.y, 0).expect("a button");
-        until_heard(&mut desk, &mut target, &[Sound::Button(0x110, true), Sound::Button(0x110, false)]);
-        drop(target.painter);
+        until_heard(desk, &mut target, &[Sound::Button(0x110, true), Sound::Button(0x110, false)]);
+        // the pointer's own picture is beside the next spot
+        let aside = if at.x > 100 { 0 } else { 400 };
+        desk.client.pointer(aside, 0, 0).expect("a move");
+        drop(target);
+        desk.until("no red spot is left", |desk| middle(desk).is_none());
+    }
+}
+
+#[test]
+fn outputs_of_each_scale_and_transform_are_pointed_at_where_they_are_shown() {
+    let told = [
+        "output HEADLESS-2 scale 1.5",
+        "output HEADLESS-3 scale 2",
+        // apart, whichever way they are turned
+        "output HEADLESS-2 position 700 0",
+        "output HEADLESS-3 position 1400 0",
+    ];
+    let Some(mut desk) = Desk::open(&["480x600", "720x600", "800x720"], &told) else { return };
+    for transform in ["normal", "90", "180", "270", "flipped", "flipped-90", "flipped-180", "flipped-270"] {
+        hits(&mut desk, transform);
     }
 }

@@ -11,6 +11,7 @@ mod layouts;
 mod permissions;
 mod scales;
 mod terms;
+mod vanishing;
 
 use desk::{Desk, layout, picture_of};
 use farpane_engine::geometry::Size;

@@ -9,7 +9,9 @@
 pub mod channel;
 mod client;
 mod clipboard;
+pub mod crowd;
 pub mod desktop;
+pub mod dice;
 pub mod ears;
 pub mod namespace;
 pub mod openssl;

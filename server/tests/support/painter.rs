@@ -121,6 +121,17 @@ impl Painter {
         self.make(self.seen.configured.expect("seen above"));
     }
 
+    /// Takes the size that the compositor has told by now, if it is another one. What is painted is gone then.
+    ///
+    /// # Panics
+    /// When the compositor is gone.
+    pub fn follow(&mut self) {
+        self.queue.roundtrip(&mut self.seen).expect("the compositor lives");
+        if let Some(size) = self.seen.configured.filter(|size| size.area() > 0 && *size != self.size) {
+            self.make(size);
+        }
+    }
+
     fn make(&mut self, size: Size) {
         self.size = size;
         let (w, h) = (i32::from(self.size.w), i32::from(self.size.h));

@@ -136,6 +136,17 @@ impl Server {
         self.stdout.all().iter().filter_map(|l| l.strip_prefix(LISTENING)).map(str::to_owned).collect()
     }
 
+    /// Waits until so many listeners are there, and returns them.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub fn wait_for_listeners(&self, count: usize) -> Vec<String> {
+        let listens = |l: &String| l.starts_with(LISTENING);
+        let up = self.stdout.wait(PATIENCE, |lines| lines.iter().filter(|l| listens(l)).count() >= count);
+        assert!(up, "not {count} listeners\n{}", self.log());
+        self.listeners()
+    }
+
     /// The first listener.
     ///
     /// # Panics

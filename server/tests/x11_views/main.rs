@@ -1,30 +1,34 @@
-//! The binary on a private X desktop of several monitors: views per listener, pointer coordinates, resizing, storms of changes, the X
-//! server's end.
+//! The binary on private X desktops of several monitors: views per listener, pointer coordinates, wishes for other sizes, storms of
+//! changes, the X server's end.
 
 #![cfg(feature = "x11")]
 
-mod storms;
+mod dummy;
+mod pointing;
+mod scaled;
+mod screen;
+mod storm;
+mod wishes;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use farpane_engine::geometry::{Rect, Size};
 use farpane_test_support::xvfb::Xvfb;
 use farpane_test_support::{Client, Raw, Security, Server};
-use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, ImageFormat, Rectangle};
-use x11rb::rust_connection::RustConnection;
+
+use screen::Screen;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
 const PATIENCE: Duration = Duration::from_secs(30);
 const W: u16 = 640;
 const H: u16 = 240;
 
-/// A desktop and a server with some listeners.
+/// A desktop of two monitors side by side, and a server with a listener for each and one for both.
 struct Desk {
     x: Xvfb,
     server: Server,
-    connection: RustConnection,
-    root: u32,
+    screen: Screen,
     _config: Config,
 }
 
@@ -37,74 +41,58 @@ impl Drop for Config {
     }
 }
 
-/// A configuration with these listeners, each given by what it has beside its address.
-fn config(name: &str, listeners: &[&str]) -> Config {
-    let path = std::env::temp_dir().join(format!("farpane-views-{}-{name}.toml", std::process::id()));
-    let listeners = listeners.iter().map(|l| format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{l}\n"));
-    std::fs::write(&path, format!("security = \"none\"\n{}", listeners.collect::<String>())).expect("a temporary file");
-    Config(path)
+/// Listeners without security for these views.
+fn views(views: &[&str]) -> String {
+    let listener = |view: &&str| format!("[[listener]]\naddress = \"127.0.0.1:0\"\nview = \"{view}\"\n");
+    format!("security = \"none\"\n{}", views.iter().map(listener).collect::<String>())
+}
+
+/// A server of an X display, configured so, that listens already.
+fn serve(display: &str, config: &str) -> (Server, Config) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("farpane-views-{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let file = Config(std::env::temp_dir().join(name));
+    std::fs::write(&file.0, config).expect("a temporary file");
+    let source = format!("x11:{display}");
+    let path = file.0.to_string_lossy().into_owned();
+    let server = Server::spawn(BINARY, &["serve", "--source", &source, "--config", &path]);
+    server.wait_for_listeners(config.matches("[[listener]]").count());
+    (server, file)
+}
+
+fn watching(listener: &str) -> Client {
+    let raw = Raw::connect(listener, PATIENCE).expect("a connection");
+    let mut client = Client::handshake(raw, "RFB 003.008\n", Security::None, true).expect("let in");
+    client.set_encodings(&[16, 1, -239, -223, -307, -308]).expect("sent");
+    client.watch().expect("sent");
+    client
 }
 
 impl Desk {
-    /// Two monitors side by side, a listener for both and one for each.
-    fn start(name: &str) -> Option<Self> {
-        let two = [("left", "320/100x240/80+0+0", "screen"), ("right", "320/100x240/80+320+0", "none")];
-        Self::with(name, Size::new(W, H), &two, &["view = \"all\"", "view = \"left\"", "view = \"right\""])
-    }
-
-    /// A screen with these monitors (name, place, output) and listeners.
-    fn with(name: &str, size: Size, monitors: &[(&str, &str, &str)], listeners: &[&str]) -> Option<Self> {
-        let x = Xvfb::start(&size.to_string())?;
-        for (monitor, place, output) in monitors {
+    fn start() -> Option<Self> {
+        let x = Xvfb::start(&format!("{W}x{H}"))?;
+        for (monitor, place, output) in
+            [("left", "320/100x240/80+0+0", "screen"), ("right", "320/100x240/80+320+0", "none")]
+        {
             let done = x.command("xrandr").args(["--setmonitor", monitor, place, output]).status();
             assert!(done.expect("xrandr runs").success(), "no monitor {monitor}");
         }
-        let file = config(name, listeners);
-        let source = format!("x11:{}", x.display);
-        let path = file.0.to_string_lossy().into_owned();
-        let server = Server::spawn(BINARY, &["serve", "--source", &source, "--config", &path]);
-        let end = Instant::now() + PATIENCE;
-        while server.listeners().len() < listeners.len() {
-            assert!(Instant::now() < end, "not all listeners\n{}", server.log());
-            std::thread::yield_now();
-        }
-        let (connection, screen) = RustConnection::connect(Some(&x.display)).expect("the desktop");
-        let root = connection.setup().roots[screen].root;
-        Some(Self { x, server, connection, root, _config: file })
+        let (server, file) = serve(&x.display, &views(&["all", "left", "right"]));
+        let screen = Screen::open(&x.display);
+        Some(Self { x, server, screen, _config: file })
     }
 
     fn client(&self, listener: usize) -> Client {
-        self.client_with(listener, &[16, 1, -239, -223, -307, -308])
-    }
-
-    fn client_with(&self, listener: usize, encodings: &[i32]) -> Client {
-        let raw = Raw::connect(&self.server.listeners()[listener], PATIENCE).expect("a connection");
-        let mut client = Client::handshake(raw, "RFB 003.008\n", Security::None, true).expect("let in");
-        client.set_encodings(encodings).expect("sent");
-        client.watch().expect("sent");
-        client
+        watching(&self.server.listeners()[listener])
     }
 
     fn fill(&self, rect: Rect, colour: u32) {
-        let gc = self.connection.generate_id().expect("an id");
-        self.connection.create_gc(gc, self.root, &CreateGCAux::new().foreground(colour)).expect("sent");
-        let r = Rectangle { x: rect.x as i16, y: rect.y as i16, width: rect.w, height: rect.h };
-        self.connection.poly_fill_rectangle(self.root, gc, &[r]).expect("sent");
-        self.connection.free_gc(gc).expect("sent");
-        self.connection.flush().expect("sent");
+        self.screen.fill(rect, colour);
     }
 
     /// What the X server shows in a part of its screen, as RGB.
     fn rgb(&self, r: Rect) -> Vec<u8> {
-        let (x, y) = (r.x as i16, r.y as i16);
-        let image = self.connection.get_image(ImageFormat::Z_PIXMAP, self.root, x, y, r.w, r.h, !0).expect("sent");
-        let image = image.reply().expect("an image");
-        image.data.chunks_exact(4).flat_map(|p| [p[2], p[1], p[0]]).collect()
-    }
-
-    fn pointer(&self) -> (i16, i16) {
-        let reply = self.connection.query_pointer(self.root).expect("sent").reply().expect("a pointer");
-        (reply.root_x, reply.root_y)
+        self.screen.rgb(r)
     }
 }
 
@@ -113,7 +101,7 @@ const RIGHT: Rect = Rect { x: 320, y: 0, w: 320, h: H };
 
 #[test]
 fn each_listener_shows_its_own_monitor_and_takes_its_pointer() {
-    let Some(desk) = Desk::start("own") else { return };
+    let Some(desk) = Desk::start() else { return };
     let mut both = desk.client(0);
     let mut left = desk.client(1);
     let mut right = desk.client(2);
@@ -127,8 +115,8 @@ fn each_listener_shows_its_own_monitor_and_takes_its_pointer() {
     // the same place on the right canvas lies elsewhere on the desktop
     right.pointer(10, 20, 0).expect("sent");
     let end = Instant::now() + PATIENCE;
-    while desk.pointer() != (330, 20) {
-        assert!(Instant::now() < end, "the pointer is at {:?}", desk.pointer());
+    while desk.screen.pointer() != (330, 20) {
+        assert!(Instant::now() < end, "the pointer is at {:?}", desk.screen.pointer());
         std::thread::yield_now();
     }
 
@@ -144,7 +132,7 @@ fn each_listener_shows_its_own_monitor_and_takes_its_pointer() {
 
 #[test]
 fn clients_are_told_when_the_x_server_goes_and_see_it_when_it_is_back() {
-    let Some(mut desk) = Desk::start("goes") else { return };
+    let Some(mut desk) = Desk::start() else { return };
     let mut client = desk.client(0);
     desk.fill(Rect::new(0, 0, W, H), 0x0012_3456);
     let last = desk.rgb(Rect::new(0, 0, W, H));
@@ -158,9 +146,7 @@ fn clients_are_told_when_the_x_server_goes_and_see_it_when_it_is_back() {
 
     // the same display comes back: the client it had goes on where it was
     let Some(again) = Xvfb::again(&desk.x.display, &format!("{W}x{H}")) else { return };
-    let (connection, screen) = RustConnection::connect(Some(&again.display)).expect("the desktop");
-    desk.root = connection.setup().roots[screen].root;
-    desk.connection = connection;
+    desk.screen = Screen::open(&again.display);
     desk.fill(Rect::new(0, 0, W, H), 0x0065_4321);
     desk.fill(Rect::new(20, 30, 100, 50), 0x00ab_cdef);
     let whole = desk.rgb(Rect::new(0, 0, W, H));

@@ -144,10 +144,10 @@ impl X11Display {
         events: Box<dyn Fn(X11Event) + Send>,
     ) -> Result<Self, X11Error> {
         let shared = Arc::new(setup::setup(connection, screen, framebuffer)?);
-        let reader = Arc::clone(&shared);
+        let (reader, told) = (Arc::clone(&shared), shared.layout());
         std::thread::Builder::new()
             .name("x11-reader".to_owned())
-            .spawn(move || reader::run(&reader, events.as_ref()))
+            .spawn(move || reader::run(&reader, told, events.as_ref()))
             .map_err(|e| X11Error::Server(format!("no thread for its events: {e}")))?;
         Ok(Self { shared })
     }

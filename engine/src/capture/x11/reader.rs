@@ -6,8 +6,12 @@ use std::sync::atomic::Ordering;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
 
-use super::X11Event;
 use super::shared::Shared;
+use super::{Monitor, X11Event};
+use crate::geometry::Size;
+
+/// The layout that was told last.
+type Told = (Size, Vec<Monitor>);
 
 /// What a batch of events asks for.
 #[derive(Default)]
@@ -18,12 +22,12 @@ struct Todo {
 }
 
 /// Reads until the display is closed or the server gone.
-pub(super) fn run(shared: &Arc<Shared>, events: &(dyn Fn(X11Event) + Send)) {
+pub(super) fn run(shared: &Arc<Shared>, mut told: Told, events: &(dyn Fn(X11Event) + Send)) {
     let reason = loop {
         match batch(shared) {
             Ok(_) if shared.closing.load(Ordering::Acquire) => return,
             Ok(todo) => {
-                if let Err(error) = act(shared, &todo, events) {
+                if let Err(error) = act(shared, &todo, &mut told, events) {
                     break error.to_string();
                 }
             }
@@ -54,17 +58,25 @@ fn batch(shared: &Shared) -> Result<Todo, x11rb::errors::ConnectionError> {
     Ok(todo)
 }
 
-fn act(shared: &Shared, todo: &Todo, events: &(dyn Fn(X11Event) + Send)) -> Result<(), super::X11Error> {
+fn act(
+    shared: &Shared,
+    todo: &Todo,
+    told: &mut Told,
+    events: &(dyn Fn(X11Event) + Send),
+) -> Result<(), super::X11Error> {
     if todo.damage {
         shared.dirty.store(true, Ordering::Release);
         shared.ring_all();
     }
-    if todo.layout && shared.refresh_layout()? {
-        let (size, monitors) = {
-            let state = shared.state();
-            (state.size, state.monitors.clone())
-        };
-        events(X11Event::Layout { size, monitors });
+    if todo.layout {
+        shared.refresh_layout()?;
+        // against what was told and not against what was known: a source whose fetch was refused may have learnt it first
+        let now = shared.layout();
+        if now != *told {
+            told.clone_from(&now);
+            let (size, monitors) = now;
+            events(X11Event::Layout { size, monitors });
+        }
     }
     if todo.cursor {
         let before = shared.cursor.lock().map_or(0, |c| c.as_ref().map_or(0, |i| i.serial));

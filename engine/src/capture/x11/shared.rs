@@ -188,12 +188,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Learns the layout anew; returns whether it is another one.
-    pub(super) fn refresh_layout(&self) -> Result<bool, X11Error> {
+    /// The layout as it was last learnt.
+    pub(super) fn layout(&self) -> (Size, Vec<Monitor>) {
+        let state = self.state();
+        (state.size, state.monitors.clone())
+    }
+
+    /// Learns the layout anew.
+    pub(super) fn refresh_layout(&self) -> Result<(), X11Error> {
         let (size, monitors) = monitors::query(&self.connection, self.root, self.randr)?;
         let mut state = self.state();
         if state.size == size && state.monitors == monitors {
-            return Ok(false);
+            return Ok(());
         }
         state.size = size;
         state.each(|o| {
@@ -208,7 +214,7 @@ impl Shared {
             o.ring();
         });
         state.monitors = monitors;
-        Ok(true)
+        Ok(())
     }
 
     /// The pointer's shape; the same image again when it has not changed.

@@ -72,7 +72,8 @@ impl Span {
     }
 }
 
-/// Where each span begins on the canvas: behind every one that ends before it.
+/// Where each span begins on the canvas: behind every one that ends before it, and as far from the nearest of these as it is for the compositor. How far
+/// it is from the others counts for nothing: what lies between them has scales of its own.
 pub(super) fn along(spans: &[Span]) -> Vec<i64> {
     let first = spans.iter().map(|s| s.start).min().unwrap_or(0);
     let mut order: Vec<usize> = (0..spans.len()).collect();
@@ -81,8 +82,10 @@ pub(super) fn along(spans: &[Span]) -> Vec<i64> {
     for (n, i) in order.iter().enumerate() {
         let Some(span) = spans.get(*i) else { continue };
         let before = order.iter().take(n).filter_map(|j| Some((spans.get(*j)?, *starts.get(*j)?)));
-        let behind = before.filter(|(s, _)| s.end <= span.start);
-        let at = behind.map(|(s, start)| start + s.px + span.scaled(span.start - s.end)).max();
+        let behind = || before.clone().filter(|(s, _)| s.end <= span.start);
+        let nearest = behind().map(|(s, _)| s.end).max();
+        let gap = |s: &Span| if Some(s.end) == nearest { span.scaled(span.start - s.end) } else { 0 };
+        let at = behind().map(|(s, start)| start + s.px + gap(s)).max();
         if let Some(start) = starts.get_mut(*i) {
             *start = at.unwrap_or_else(|| span.scaled(span.start - first));
         }
@@ -152,6 +155,17 @@ mod tests {
             monitor("below", [0, 1080, 1280, 720], (1920, 1080)),
         ];
         assert_eq!(rects(&row), [[0, 0, 3840, 2160], [0, 2160, 1920, 1080], [3840, 0, 1920, 1080]]);
+    }
+
+    #[test]
+    fn outputs_in_a_row_touch_still_whatever_their_scales_and_a_gap_is_one_gap() {
+        let row = [
+            monitor("plain", [0, 0, 438, 396], (438, 396)),
+            monitor("too", [438, 0, 390, 450], (390, 450)),
+            monitor("fine", [828, 0, 159, 144], (318, 288)),
+            monitor("apart", [1000, 0, 192, 498], (192, 498)),
+        ];
+        assert_eq!(rects(&row).iter().map(|r| r[0]).collect::<Vec<_>>(), [0, 438, 828, 828 + 318 + 13]);
     }
 
     #[test]
