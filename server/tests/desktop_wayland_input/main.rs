@@ -5,7 +5,6 @@
 mod clipboard;
 mod pointing;
 mod resizing;
-mod storm;
 mod typing;
 
 use std::time::{Duration, Instant};
