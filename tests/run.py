@@ -26,6 +26,8 @@ PACKAGE_GROUPS = {"farpane-engine": "engine", "farpane-shaders": "engine", "farp
                   "farpane-benches": "benches", "farpane-perf-tests": "perf-tests"}
 GUEST = os.path.join(TOP, "tests", "guest", "run-in-guest")
 RUST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
+# the name of a test that failed, or the line that says where and with which words one panicked
+FAILED = re.compile(r"^(?:test (?P<test>.*) \.\.\. FAILED|FAILED +(?P<case>.*)|(?P<panic>thread '.*panicked at .*))$")
 OWN_RESULT = re.compile(r"^\w+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 
 
@@ -80,11 +82,12 @@ def compile_all(profile):
 
 
 class Tally:
-    """Counts of one group."""
+    """Counts of one group, and what is said of its failures."""
 
     def __init__(self):
         self.passed = self.failed = self.left_out = 0
         self.seconds = 0.0
+        self.blame = []
 
     def leave_out(self, name, why):
         """Counts a program that cannot be run here as one skipped test."""
@@ -98,10 +101,15 @@ class Tally:
         child = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                  errors="replace")
         counted = failed = 0
+        blame, panicked = [], False
         try:
             for line in child.stdout:
                 sys.stdout.write(line)
                 sys.stdout.flush()
+                named = FAILED.match(line.rstrip("\n"))
+                if named or panicked:
+                    blame.append("%s: %s" % (name, named[named.lastgroup] if named else line.rstrip("\n")))
+                panicked = bool(named and named["panic"])
                 for passed, bad, out in result.findall(line.rstrip("\n")):
                     counted, failed = counted + 1, failed + int(bad)
                     self.passed, self.left_out = self.passed + int(passed), self.left_out + int(out or 0)
@@ -112,12 +120,13 @@ class Tally:
             if child.poll() is None:
                 child.kill()
         if status and not failed:
-            print("%s ended with status %d and no failed test" % (name, status))
+            blame.append("%s ended with status %d and no failed test" % (name, status))
             failed = 1
         elif not counted:
-            print("%s printed no result" % name)
+            blame.append("%s printed no result" % name)
             failed = 1
         self.failed += failed
+        self.blame += blame if failed else []
         self.seconds += time.monotonic() - began
 
 
@@ -155,6 +164,8 @@ def main():
     print("%-10s %8s %8s %8s %9.1f" % ("compile", "", "", "", compiled))
     for group, tally in tallies.items():
         print("%-10s %8d %8d %8d %9.1f" % (group, tally.passed, tally.failed, tally.left_out, tally.seconds))
+    for blame in [blame for tally in tallies.values() for blame in tally.blame]:
+        print("FAILED  " + blame)
     passed, failed = sum(t.passed for t in tallies.values()), sum(t.failed for t in tallies.values())
     left_out = sum(t.left_out for t in tallies.values())
     if left_out and os.environ.get("FARPANE_REQUIRE_ALL") == "1":

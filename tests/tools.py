@@ -24,6 +24,7 @@ def tally(script, result=run.RUST_RESULT):
     # its words are not for the reader, nor for the tally of this very program
     with contextlib.redirect_stdout(io.StringIO()):
         got.add("planted", ["sh", "-c", script], TOP, os.environ, result, 20)
+    assert bool(got.blame) == bool(got.failed), "failures are named at the end, and nothing else"
     return got.passed, got.failed, got.left_out
 
 
@@ -33,8 +34,17 @@ def a_result_line_is_counted():
 
 
 def a_failed_test_is_a_failure():
-    assert tally("echo 'test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured'; exit 101") == (3, 2, 0)
-    assert tally("echo 'viewers: 4 passed, 1 failed'; exit 1", run.OWN_RESULT) == (4, 1, 0)
+    rust = """test it ... FAILED
+thread 'it' (7) panicked at src/it.rs:1:2:
+too few
+test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured"""
+    assert tally("echo \"%s\"; exit 101" % rust) == (3, 2, 0)
+    assert tally("echo 'FAILED   a film: black'; echo 'viewers: 4 passed, 1 failed'; exit 1", run.OWN_RESULT) == (4, 1, 0)
+
+
+def a_panic_that_is_meant_is_no_failure():
+    meant = "thread 'it' panicked at src/it.rs:1:2:\nmeant\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured"
+    assert tally("echo \"%s\"" % meant) == (3, 0, 0)
 
 
 def a_program_that_crashes_is_a_failure():

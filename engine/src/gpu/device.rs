@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farpane_shaders::{COMPACT, IMAGE_DIFF, PALETTE_COUNT, TILE_DIFF};
 
@@ -16,6 +16,8 @@ use crate::pixel::{Fourcc, Modifier};
 
 /// How often the thread that waits for the GPU looks whether that is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long whoever lets go of a lost device waits for the threads that still hold it: one that hangs is left to them.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Which devices will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +104,10 @@ pub struct Device {
     submitting: Mutex<()>,
     adapter: Adapter,
     lost: Arc<AtomicBool>,
-    watch: mpsc::Sender<wgpu::SubmissionIndex>,
+    /// What is to be waited for; closed when nothing is any more.
+    watch: Option<mpsc::Sender<wgpu::SubmissionIndex>>,
+    /// One for each thread that holds the device: closed once that has let go of it.
+    held: Mutex<Vec<mpsc::Receiver<()>>>,
 }
 
 impl Device {
@@ -184,7 +189,7 @@ impl Device {
                 while !wait(&watcher, index.clone(), PATIENCE) && !gone.load(Ordering::Acquire) {}
             }
         };
-        std::thread::Builder::new().name("gpu".into()).spawn(run).map_err(|error| unfit(error.to_string()))?;
+        let held = holder("gpu", run).map_err(|error| unfit(error.to_string()))?;
         let submitting = Mutex::default();
         let vulkan = Arc::new(vulkan);
         Ok(Self {
@@ -198,7 +203,8 @@ impl Device {
             submitting,
             adapter: described,
             lost,
-            watch,
+            watch: Some(watch),
+            held: Mutex::new(vec![held]),
         })
     }
 
@@ -253,7 +259,7 @@ impl Device {
 
     /// Has a thread of its own wait for its work up to here: whoever waits for that work's memory is told by this.
     pub(super) fn watch(&self, index: wgpu::SubmissionIndex) {
-        let _ = self.watch.send(index);
+        let _ = self.watch.as_ref().map(|watch| watch.send(index));
     }
 
     /// Gives it up: what it has in hand is lost.
@@ -268,10 +274,34 @@ impl Device {
             device.destroy();
             drop((queue, vulkan));
         };
-        if let Err(error) = std::thread::Builder::new().name("gpu-gone".into()).spawn(gone) {
-            tracing::warn!(%error, "a GPU that was given up is waited for");
+        match holder("gpu-gone", gone) {
+            Ok(held) => self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held),
+            Err(error) => tracing::warn!(%error, "a GPU that was given up is waited for"),
         }
     }
+}
+
+impl Drop for Device {
+    /// Drivers are to be closed when it is gone: a process that ends while a thread still closes one may crash in the driver.
+    fn drop(&mut self) {
+        drop(self.watch.take());
+        let limit = if self.is_lost() { FAREWELL } else { PATIENCE };
+        let end = Instant::now() + limit;
+        for held in self.held.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            // nothing is ever sent: it is closed, or its thread hangs
+            let _ = held.recv_timeout(end.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// Starts a thread that holds a device; what it returns is closed when it has let go of it.
+fn holder(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<mpsc::Receiver<()>> {
+    let (ended, held) = mpsc::channel::<()>();
+    let run = move || {
+        run();
+        drop(ended);
+    };
+    std::thread::Builder::new().name(name.into()).spawn(run).map(|_| held)
 }
 
 /// All devices, best first.
