@@ -19,7 +19,8 @@ const PORTS: std::ops::RangeInclusive<u16> = 5900..=5920;
 pub fn demo(log: LogSection) -> Result<(), AppError> {
     // a one-time password and no dialogues: nobody but this machine's users can connect, and it ends with the terminal
     let security = Some(SecurityList(vec![SecurityKind::VncAuth]));
-    let config = Config { source: SourceSpec::Synthetic(Default::default()), security, log, ..Config::default() };
+    let config =
+        Config { source: SourceSpec::Synthetic(Default::default()).into(), security, log, ..Config::default() };
     let config = config.with(Overrides::default())?;
     logging::start(config.log);
     run::run(config, &[], &[], |_, _| free_port())

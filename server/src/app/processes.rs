@@ -40,7 +40,7 @@ pub(super) struct Opening {
 /// The error of a desktop that cannot be opened.
 pub(super) fn cannot_open(error: backend::OpenError) -> AppError {
     match error {
-        backend::OpenError::NotBuilt(_) => AppError::Usage(error.to_string()),
+        backend::OpenError::NotBuilt(_) | backend::OpenError::Same(..) => AppError::Usage(error.to_string()),
         error => AppError::failed(error),
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn look(config: &Config) -> Result<Found, AppError> {
     let mut env = environment(clipboard(config));
     env.state = state_folder(config).ok();
     env.keyboard = config.input.keyboard.clone();
-    backend::find(&config.source, &env).map_err(cannot_open)
+    backend::find_all(&config.source, config.arrange, &env).map_err(cannot_open)
 }
 
 fn unix_sockets(config: &Config) -> Vec<PathBuf> {

@@ -3,6 +3,7 @@
 pub mod discover;
 #[cfg(feature = "kms")]
 pub mod kms;
+pub mod mixed;
 mod open;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;
@@ -10,6 +11,7 @@ pub mod pipewire;
 pub mod portal;
 pub mod replay;
 mod source;
+mod sources;
 pub mod synthetic;
 #[cfg(any(feature = "x11", feature = "wayland"))]
 mod wish;
@@ -27,8 +29,9 @@ use farpane_engine::geometry::{Point, Rect, Size};
 use crate::clipboard::Clipboard;
 use crate::input::InputSink;
 
-pub use open::{Found, OpenError, find, open};
+pub use open::{Found, OpenError, find, find_all, open};
 pub use source::{KmsTarget, SourceParseError, SourceSpec, SyntheticSpec};
+pub use sources::{Arrange, MOST_SOURCES, Sources, SourcesError};
 
 /// Names an output of a backend for as long as the backend lives; also the RFB screen id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,9 +7,10 @@ use std::time::Instant;
 use farpane_engine::frame::DmaBufs;
 
 use super::discover::{self, Environment, NOT_BUILT};
+use super::mixed::MixedBackend;
 use super::replay::{ReplayBackend, ReplayOpenError};
 use super::synthetic::SyntheticBackend;
-use super::{Backend, Events, SourceSpec, SyntheticSpec};
+use super::{Arrange, Backend, Events, SourceSpec, Sources, SyntheticSpec};
 use crate::clipboard::ClipboardOptions;
 use crate::helper::{OpenRequest, Opener};
 
@@ -54,9 +55,25 @@ pub enum OpenError {
     /// The trace cannot be played.
     #[error(transparent)]
     Replay(#[from] ReplayOpenError),
+    /// One of several sources is not there.
+    #[error("source {0}: {1}")]
+    Part(SourceSpec, #[source] Box<OpenError>),
+    /// Two sources are one desktop.
+    #[error("sources {0} and {1} are the same desktop (expected each once)")]
+    Same(SourceSpec, SourceSpec),
     /// The system refused a thread.
     #[error("no resources to open the source: {0}")]
     System(#[from] std::io::Error),
+}
+
+impl OpenError {
+    /// The same, with the one of several sources that it is about.
+    pub(super) fn of(self, source: &SourceSpec) -> Self {
+        match self {
+            named @ OpenError::NotBuilt(_) => named,
+            error => OpenError::Part(source.clone(), Box::new(error)),
+        }
+    }
 }
 
 /// A desktop that was found: what it takes to open it, and nothing to look for any more.
@@ -81,6 +98,8 @@ pub enum Found {
     /// Screens of graphics cards.
     #[cfg(feature = "kms")]
     Kms(super::kms::Target),
+    /// Several desktops on one canvas.
+    Mixed(Vec<(SourceSpec, Found)>, Arrange),
 }
 
 /// Finds out what a source's name stands for here: looks at displays, authority files and processes, and tries.
@@ -126,7 +145,35 @@ pub fn find(spec: &SourceSpec, env: &Environment) -> Result<Found, OpenError> {
     }
 }
 
+/// The same for all that is to be shared.
+///
+/// # Errors
+/// When one of several is not there, the error says which; or when two of them are the same desktop.
+pub fn find_all(sources: &Sources, arrange: Arrange, env: &Environment) -> Result<Found, OpenError> {
+    if let [one] = sources.all() {
+        return find(one, env);
+    }
+    let mut parts: Vec<(SourceSpec, Found)> = Vec::new();
+    for source in sources.all() {
+        let found = find(source, env).map_err(|error| error.of(source))?;
+        if let Some((same, _)) = parts.iter().find(|(_, other)| found.is(other)) {
+            return Err(OpenError::Same(same.clone(), source.clone()));
+        }
+        parts.push((source.clone(), found));
+    }
+    Ok(Found::Mixed(parts, arrange))
+}
+
 impl Found {
+    /// Whether both are the same desktop, whatever they were called by.
+    fn is(&self, other: &Found) -> bool {
+        match (self, other) {
+            #[cfg(feature = "x11")]
+            (Found::X11(one), Found::X11(two)) => (&one.address, one.screen) == (&two.address, two.screen),
+            _ => self == other,
+        }
+    }
+
     /// Everything that the desktop asks its opener for, then and later.
     pub fn requests(&self) -> Vec<OpenRequest> {
         match self {
@@ -147,6 +194,7 @@ impl Found {
             Found::Wlroots(target) => vec![OpenRequest::Wayland(target.socket.clone())],
             #[cfg(feature = "kms")]
             Found::Kms(target) => vec![OpenRequest::KmsHelper(target.socket.clone())],
+            Found::Mixed(parts, _) => each_once(parts.iter().flat_map(|(_, part)| part.requests())),
         }
     }
 
@@ -161,6 +209,7 @@ impl Found {
             Found::Wlroots(_) => true,
             #[cfg(feature = "kms")]
             Found::Kms(_) => true,
+            Found::Mixed(parts, _) => parts.iter().any(|(_, part)| part.gives_dma_bufs()),
             _ => false,
         }
     }
@@ -176,6 +225,7 @@ impl Found {
             Found::PipeWire(_) => loaded(),
             #[cfg(feature = "portal")]
             Found::Portal(_) => loaded(),
+            Found::Mixed(parts, _) => each_once(parts.iter().flat_map(|(_, part)| part.reads())),
             _ => Vec::new(),
         }
     }
@@ -214,6 +264,9 @@ impl Found {
             Found::Wlroots(target) => {
                 Ok(Arc::new(super::wlroots::WlrootsBackend::open(target, opener, clipboard, dma_bufs, events)?))
             }
+            Found::Mixed(parts, arrange) => {
+                Ok(Arc::new(MixedBackend::open(parts, arrange, &opener, clipboard, &dma_bufs, events)?))
+            }
         }
     }
 }
@@ -226,6 +279,15 @@ impl Found {
 /// When the source is not there or not in this build.
 pub fn open(spec: &SourceSpec, env: &Environment, events: Events) -> Result<Arc<dyn Backend>, OpenError> {
     find(spec, env)?.open(Arc::clone(&env.opener), env.clipboard, env.dma_bufs.clone(), events)
+}
+
+fn each_once<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.fold(Vec::new(), |mut kept, one| {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+        kept
+    })
 }
 
 fn first_reason(routes: &[discover::Route]) -> String {
@@ -302,6 +364,30 @@ mod tests {
         let requests = |source: &str| find(&source.parse().expect("a source"), &env).expect("found").requests();
         assert_eq!(requests("synthetic"), []);
         assert_eq!(requests("replay:/r/desk.trace"), [OpenRequest::Trace("/r/desk.trace".into())]);
+    }
+
+    fn all(sources: &[&str]) -> Result<Found, OpenError> {
+        let mut env = Environment::new(u32::MAX, Arc::new(InProcess));
+        env.root = "/nonexistent".into();
+        env.display = Some(":77".into());
+        let sources = sources.iter().map(|source| source.parse().expect("a source")).collect();
+        find_all(&Sources::new(sources).expect("each once"), Arrange::Right, &env)
+    }
+
+    #[test]
+    fn several_ask_for_what_each_asks_for() {
+        let found = all(&["replay:/r/a.trace", "synthetic", "replay:/r/b.trace"]).expect("found");
+        let traces = ["/r/a.trace", "/r/b.trace"].map(|file| OpenRequest::Trace(file.into()));
+        assert_eq!(found.requests(), traces);
+        assert_eq!((found.reads(), found.gives_dma_bufs()), (Vec::new(), false));
+        assert!(matches!(all(&["synthetic"]), Ok(Found::Synthetic(_))), "one is itself");
+    }
+
+    #[test]
+    #[cfg(feature = "x11")]
+    fn of_several_the_one_that_is_not_there_is_named() {
+        let said = all(&["synthetic", "x11::78"]).expect_err("it is not there").to_string();
+        assert!(said.starts_with("source x11::78: no X server at display :78: ") && !said.contains('\n'), "{said}");
     }
 
     #[test]

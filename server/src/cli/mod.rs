@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::app::{self, AppError, Benchmark, Encoder, Recording};
-use crate::backend::SourceSpec;
+use crate::backend::{SourceSpec, Sources};
 use crate::config::{GpuUse, LogFormat, LogLevel, LogSection, Overrides, SecurityList, nearest};
 use crate::net::ListenAddr;
 use crate::security::InsecureAllow;
@@ -147,9 +147,9 @@ enum ConfigCommand {
 #[derive(Args, Debug)]
 struct ServeArgs {
     /// What to share: auto, x11[:DISPLAY], portal, wlroots, pipewire:NODE, kms[:CARD-CONNECTOR],
-    /// synthetic[:WxH[@FPS][:SCENE]] or replay:FILE [default: auto]
+    /// synthetic[:WxH[@FPS][:SCENE]] or replay:FILE; may be given more than once, for several desktops side by side [default: auto]
     #[arg(long, value_name = "SOURCE")]
-    source: Option<SourceSpec>,
+    source: Vec<SourceSpec>,
     /// Where to listen: ADDR:PORT, [V6]:PORT, iface:NAME[:PORT], unix:[PATH], or one with a port behind ws: or wss:; port 0 picks
     /// one; may be given more than once [default: 127.0.0.1:5900]
     #[arg(long, value_name = "ADDR")]
@@ -264,9 +264,14 @@ fn rate(text: &str) -> Result<u64, String> {
 }
 
 impl ServeArgs {
-    fn split(self, log_format: Option<LogFormat>, log_level: Option<LogLevel>) -> (Option<PathBuf>, Overrides) {
+    fn split(
+        self,
+        log_format: Option<LogFormat>,
+        log_level: Option<LogLevel>,
+    ) -> Result<(Option<PathBuf>, Overrides), AppError> {
+        let sources = (!self.source.is_empty()).then(|| Sources::new(self.source)).transpose();
         let over = Overrides {
-            source: self.source,
+            source: sources.map_err(|error| AppError::Usage(format!("--source: {error}")))?,
             listen: self.listen,
             security: self.security,
             insecure_allow: self.insecure_allow,
@@ -280,7 +285,7 @@ impl ServeArgs {
             log_format,
             log_level,
         };
-        (self.config, over)
+        Ok((self.config, over))
     }
 }
 
@@ -316,7 +321,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
     let Cli { command, log_format, log_level } = cli;
     match command {
         Command::Serve(args) => {
-            let (file, over) = args.split(log_format, log_level);
+            let (file, over) = args.split(log_format, log_level)?;
             app::serve(&app::layers(file, over)?)
         }
         Command::Demo => app::demo(log(log_format, log_level)),
@@ -344,7 +349,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
             Ok(())
         }
         Command::Check(args) => {
-            let (file, over) = args.split(log_format, log_level);
+            let (file, over) = args.split(log_format, log_level)?;
             say(app::check(file, over)?.as_bytes());
             Ok(())
         }
@@ -353,7 +358,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
             Ok(())
         }
         Command::Config(ConfigCommand::Explain { key, serve }) => {
-            let (file, over) = serve.split(log_format, log_level);
+            let (file, over) = serve.split(log_format, log_level)?;
             say(app::explain(file, over, &key)?.as_bytes());
             Ok(())
         }

@@ -178,6 +178,26 @@ mod tests {
     }
 
     #[test]
+    fn several_sources_are_told_and_locked_like_one() {
+        let file = "source = [\"x11::1\", \"wlroots\"]\narrange = \"down\"";
+        let told = |layers: &Layers, key: &str| layers.explain(key).unwrap().to_string();
+        let over = Overrides { source: Some("x11::2".parse().unwrap()), ..Overrides::default() };
+        let free = layers(file, over.clone(), "");
+        assert_eq!(
+            told(&free, "source"),
+            "source = \"x11::2\"\n  from command line\n  over file /f.toml: [\"x11::1\", \"wlroots\"]\n"
+        );
+        assert_eq!(told(&free, "arrange"), "arrange = \"down\"\n  from file /f.toml\n");
+        let locked = layers(file, over, "source = [\"kms\", \"x11::1\"]");
+        assert_eq!(locked.effective().unwrap().source.all().len(), 2);
+        assert!(
+            told(&locked, "source")
+                .starts_with("source = [\"kms\", \"x11::1\"]\n  from policy /policy/a.toml (locked)")
+        );
+        assert_eq!(locked.attempts().len(), 2);
+    }
+
+    #[test]
     fn locked_security_is_that_of_every_listener() {
         let file = "[[listener]]\naddress = \"127.0.0.1:1\"\nsecurity = \"none\"";
         let over = Overrides { listen: vec!["127.0.0.1:2".parse().unwrap()], ..Overrides::default() };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditRangeError, AuditSettings};
 use crate::auth;
-use crate::backend::SourceSpec;
+use crate::backend::{Arrange, Sources};
 use crate::net::{ListenAddr, UnixPeersError};
 use crate::policy::{AccessSettings, PermissionSettings};
 use crate::sandbox;
@@ -32,8 +32,10 @@ pub use sections::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What to share.
-    pub source: SourceSpec,
+    /// What to share: one desktop, or several on one canvas.
+    pub source: Sources,
+    /// Where the next of several lies.
+    pub arrange: Arrange,
     /// What listeners offer that say nothing themselves; none leaves it to what is best for each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<SecurityList>,
@@ -81,7 +83,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            source: SourceSpec::Auto,
+            source: Sources::default(),
+            arrange: Arrange::default(),
             security: None,
             insecure_allow: Vec::new(),
             password_file: None,
@@ -109,7 +112,7 @@ impl Default for Config {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// What to share.
-    pub source: Option<SourceSpec>,
+    pub source: Option<Sources>,
     /// Where to listen, in place of all listeners of the file.
     pub listen: Vec<ListenAddr>,
     /// What every listener offers, in place of what the file says for each.
@@ -148,7 +151,7 @@ impl Overrides {
         let list = |values: Vec<toml::Value>| (!values.is_empty()).then_some(toml::Value::Array(values));
         let number = |n: u64| toml::Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
         let word = |value: Result<toml::Value, toml::ser::Error>| value.ok();
-        tell("source", self.source.as_ref().map(|s| text(s.to_string())));
+        tell("source", self.source.as_ref().and_then(|s| word(toml::Value::try_from(s))));
         tell("listener", list(self.listen.iter().map(listener).collect()));
         tell("security", self.security.as_ref().and_then(|s| word(toml::Value::try_from(s))));
         tell("insecure_allow", list(self.insecure_allow.iter().map(|a| text(a.to_string())).collect()));

@@ -48,6 +48,9 @@ fn wrong_values_name_what_was_expected() {
         ("security = \"vnc\"", "unknown security type \"vnc\" (expected none"),
         ("security = [\"none\", 3]", "invalid type"),
         ("source = \"x12\"", "unknown source"),
+        ("source = []", "0 sources (expected 1..=16)"),
+        ("source = [\"auto\", \"x11\"]", "source auto cannot stand beside others"),
+        ("arrange = \"left\"", "expected one of right, down"),
         ("insecure_allow = [\"x509plain@0.0.0.0\"]", "expected none, vncauth, x509vnc, plain"),
         ("[[listener]]\naddress = \"127.0.0.1\"", "expected ADDR:PORT"),
         ("[session]\nmax_fps = 1001", "max_fps 1001 (expected 0..=1000)"),
@@ -155,11 +158,19 @@ prop_compose! {
     }
 }
 
+/// One source, or several of them.
+fn any_sources() -> impl Strategy<Value = Sources> {
+    let names = vec!["x11::1", "synthetic:64x48@30", "replay:/a b.trace", "kms"];
+    let several = proptest::sample::subsequence(names, 1..=4);
+    let sources = |names: Vec<&str>| Sources::new(names.iter().map(|name| name.parse().unwrap()).collect()).unwrap();
+    prop_oneof![Just(Sources::default()), several.prop_map(sources)]
+}
+
 prop_compose! {
     fn any_config()(
         session in any_session(),
         listeners in proptest::collection::vec(any_listener(), 0..4),
-        source in prop_oneof![Just("auto"), Just("x11::1"), Just("synthetic:64x48@30"), Just("replay:/a b.trace")],
+        source in any_sources(), down: bool,
         allow in proptest::collection::vec("(none|vncauth)@0\\.0\\.0\\.0:[1-9]", 0..2),
         password_file in proptest::option::of("/[a-z\"']{1,9}"), common in proptest::option::of(prop_oneof!["vncauth", "channel,ra2_256"]),
         state_folder in proptest::option::of("/[a-z\"']{1,9}"),
@@ -168,7 +179,8 @@ prop_compose! {
         json: bool, nice in 0u8..=19,
     ) -> Config {
         Config {
-            source: source.parse().unwrap(),
+            source,
+            arrange: if down { Arrange::Down } else { Arrange::Right },
             security: common.map(|k| k.parse().unwrap()),
             insecure_allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
             password_file: password_file.map(Into::into),

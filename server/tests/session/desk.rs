@@ -11,7 +11,8 @@ use farpane_engine::geometry::Size;
 use farpane_engine::pipeline::Lanes;
 use farpane_engine::pixel::Layout as Pixels;
 use farpane_rfb::handshake::SecurityType;
-use farpane_server::backend::{Backend, BackendEvent, Events, Layout, LayoutOutput, OutputId, ResizeAnswer};
+use farpane_server::backend::mixed::{MixedBackend, Part};
+use farpane_server::backend::{Arrange, Backend, BackendEvent, Events, Layout, LayoutOutput, OutputId, ResizeAnswer};
 use farpane_server::clipboard::Clipboard;
 use farpane_server::input::record::Recorded;
 use farpane_server::input::{InputSink, KeyInput, PointerInput};
@@ -19,7 +20,7 @@ use farpane_server::net::{ConnInfo, Transport};
 use farpane_server::policy::Permission;
 use farpane_server::session::{self, Access, Authenticator, Denied, EndKind, Hub, Settings};
 use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Security};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,6 +119,22 @@ pub struct Fake {
 }
 
 impl Fake {
+    fn new(events: Events) -> Arc<Self> {
+        Arc::new(Self {
+            events,
+            input: Arc::default(),
+            board: Arc::default(),
+            scripts: Mutex::default(),
+            wishes: Mutex::default(),
+            hold: Mutex::default(),
+        })
+    }
+
+    /// Something happens on this desktop.
+    pub fn tell(&self, event: BackendEvent) {
+        assert!(self.events.send(event).is_ok(), "somebody listens");
+    }
+
     /// What to do about the next wishes; beyond them none is granted.
     pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
         lock(&self.scripts).extend(scripts);
@@ -149,7 +166,8 @@ impl Fake {
         }
     }
 
-    fn show(&self, scene: &str) {
+    /// It shows another scene from now on.
+    pub fn show(&self, scene: &str) {
         let spec = synthetic::parse(scene).expect("a good scene");
         let source = Box::new(SyntheticSource::new(spec, Instant::now()));
         let _ = self.events.send(BackendEvent::OutputAdded(OutputId(0), source));
@@ -232,8 +250,10 @@ impl Authenticator for Door {
 
 /// A desktop, its hub and the runtime of its sessions. Dropping it ends them.
 pub struct Desk {
-    /// The scripted desktop.
+    /// The scripted desktop; the first of several.
     pub backend: Arc<Fake>,
+    /// The others.
+    pub beside: Vec<Arc<Fake>>,
     /// What sessions share.
     pub hub: Arc<Hub>,
     lanes: Arc<Lanes>,
@@ -250,27 +270,50 @@ impl Desk {
 
     /// The same with these settings.
     pub fn with(scene: &str, settings: Settings) -> Self {
+        let (events, received) = unbounded_channel();
+        let backend = Fake::new(events.clone());
+        let desk = Self::over(Arc::clone(&backend) as Arc<dyn Backend>, vec![backend], events, received, settings);
+        desk.show(scene);
+        desk.wait_for("the first layout", || desk.hub.is_ready());
+        desk
+    }
+
+    /// Several desktops side by side that each show a scene, as one.
+    pub fn side_by_side(scenes: &[&str], settings: Settings) -> Self {
+        let (events, received) = unbounded_channel();
+        let mut fakes = Vec::new();
+        let part = |n: usize| {
+            let (tell, told) = unbounded_channel();
+            fakes.push(Fake::new(tell));
+            Part { name: format!("part-{n}"), backend: Arc::clone(&fakes[n]) as Arc<dyn Backend>, told }
+        };
+        let parts = (0..scenes.len()).map(part).collect();
+        let mixed = MixedBackend::join(parts, Arrange::Right, events.clone()).expect("threads");
+        let desk = Self::over(Arc::new(mixed), fakes, events, received, settings);
+        for (fake, scene) in std::iter::once(&desk.backend).chain(&desk.beside).zip(scenes) {
+            fake.show(scene);
+        }
+        desk.wait_for("the first layout", || desk.hub.is_ready());
+        desk
+    }
+
+    fn over(
+        desktop: Arc<dyn Backend>,
+        mut fakes: Vec<Arc<Fake>>,
+        events: Events,
+        received: UnboundedReceiver<BackendEvent>,
+        settings: Settings,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let (events, received) = unbounded_channel();
-        let backend = Arc::new(Fake {
-            events: events.clone(),
-            input: Arc::default(),
-            board: Arc::default(),
-            scripts: Mutex::default(),
-            wishes: Mutex::default(),
-            hold: Mutex::default(),
-        });
         let lanes = Arc::new(Lanes::new(1, 0).expect("threads"));
         let hub = {
             let _inside = runtime.enter();
             let stage = Box::new(|| Box::new(CpuDamage::new()) as Box<dyn DamageEngine>);
-            Hub::start(Arc::clone(&backend) as Arc<dyn Backend>, received, Arc::clone(&lanes), None, stage)
+            Hub::start(desktop, received, Arc::clone(&lanes), None, stage)
         };
-        let desk = Self { backend, hub, lanes, settings: Arc::new(settings), events, runtime };
-        desk.show(scene);
-        desk.wait_for("the first layout", || desk.hub.is_ready());
-        desk
+        let backend = fakes.remove(0);
+        Self { backend, beside: fakes, hub, lanes, settings: Arc::new(settings), events, runtime }
     }
 
     /// Something happens on the desktop.

@@ -8,6 +8,7 @@ mod events;
 mod gate;
 mod input;
 mod layouts;
+mod mixed;
 mod permissions;
 mod scales;
 mod terms;
