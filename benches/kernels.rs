@@ -12,6 +12,7 @@ use farpane_benches::{Content, mirror};
 use farpane_engine::geometry::Size;
 use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::convert::convert;
+use farpane_engine::kernel::downscale::{Axis, Picture, Sums, downscale};
 use farpane_engine::kernel::neighbour_steps::{CELL, Steps, count_row};
 use farpane_engine::kernel::scroll_vote::window_hashes;
 use farpane_engine::kernel::tile_diff::diff_row;
@@ -85,6 +86,26 @@ fn swap(c: &mut Criterion<CpuTime>) {
     );
 }
 
+fn smaller(c: &mut Criterion<CpuTime>) {
+    let pixels = mirror(SIZE, Content::Photo).read().pixels.clone();
+    let picture = Picture { pixels: &pixels, stride: usize::from(SIZE.w), layout: Layout::BGRX };
+    for (name, side) in [("half", 128), ("three_fifths", 154)] {
+        let axes = [Axis::new(SIZE.w, side), Axis::new(SIZE.h, side)];
+        let mut sums = Sums::default();
+        let mut out = vec![0; usize::from(side) * usize::from(side)];
+        levels(
+            c,
+            &format!("downscale_{name}"),
+            |level| {
+                let mut out = vec![0; usize::from(side) * usize::from(side)];
+                downscale(level, picture, axes, 0..side, 0..side, &mut Sums::default(), &mut out);
+                out
+            },
+            |level| downscale(level, black_box(picture), axes, 0..side, 0..side, &mut sums, black_box(&mut out)),
+        );
+    }
+}
+
 fn neighbour_steps(c: &mut Criterion<CpuTime>) {
     let width = usize::from(SIZE.w);
     for content in [Content::Photo, Content::Text] {
@@ -151,6 +172,7 @@ fn all(c: &mut Criterion<CpuTime>) {
     swap(c);
     neighbour_steps(c);
     scroll_vote(c);
+    smaller(c);
     ycbcr420(c);
 }
 

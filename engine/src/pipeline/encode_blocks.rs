@@ -50,15 +50,16 @@ pub(super) struct Job {
     pub turn: u64,
 }
 
-/// Encodes the blocks, in their order, on the threads of `lane`, or at once. Not to be called from a worker of `lane`. Blocks of outputs
-/// without a place are left out.
+/// Encodes the blocks, in their order, on the threads of `lane`, or at once. Not to be called from a worker of `lane`. Nothing comes of blocks
+/// of outputs without a place; those that `goes` says no to when their turn comes are left out.
 pub(super) fn encode_blocks(
     jobs: &[Job],
     places: &[Option<Place<'_>>],
     pointer: Option<&Pointer>,
     params: &Params,
     lane: Option<&rayon::ThreadPool>,
-) -> Vec<Made> {
+    goes: &(dyn Fn(&Job) -> bool + Sync),
+) -> Vec<Option<Made>> {
     let one = |job: &Job| -> Made {
         let Some(&Place { shared, at, data, epoch, sharing }) = places[job.attached].as_ref() else {
             return Made::Own(Vec::new());
@@ -93,6 +94,7 @@ pub(super) fn encode_blocks(
         }
         Made::Shared(encoded)
     };
+    let one = |job: &Job| goes(job).then(|| one(job));
     match lane {
         Some(pool) => pool.install(|| jobs.par_iter().with_max_len(1).map(one).collect()),
         None => jobs.iter().map(one).collect(),

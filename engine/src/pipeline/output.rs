@@ -53,6 +53,8 @@ pub(super) struct Shared {
 /// One client's end of an output.
 pub(super) struct Subscriber {
     pub inbox: Mutex<Inbox>,
+    /// Something small came since an update of this client was last begun.
+    pub small_came: AtomicBool,
     /// The client can take an update.
     pub wants: AtomicBool,
     pub can_copy: AtomicBool,
@@ -158,6 +160,7 @@ impl Output {
         inbox.replace(&gate.mirror.read().size().rect());
         let subscriber = Arc::new(Subscriber {
             inbox: Mutex::new(inbox),
+            small_came: AtomicBool::new(false),
             wants: AtomicBool::new(false),
             can_copy: AtomicBool::new(false),
             wants_films: AtomicBool::new(false),

@@ -1,67 +1,25 @@
-//! What one client shows of all outputs of its view, and the encoding of its updates.
+//! What one client shows of all outputs of its view.
 
 mod collect;
 mod film;
+mod update;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use collect::{bounded, for_cells};
+use collect::for_cells;
 pub use film::{Film, FilmWish};
+pub use update::{Budget, EncodedUpdate};
 
-use super::blocks::Cut;
-use super::encode_blocks::{Job, Place, encode_blocks};
-use super::lanes::{INLINE_PX, Lanes};
-use super::output::{Current, Shared, Subscription};
-use super::pacer::{Grant, Small};
+use super::encode_blocks::Job;
+use super::lanes::INLINE_PX;
+use super::output::Subscription;
 use super::turns::Turns;
-use super::urgent::urgent;
 use super::video::{Contexts, Watch};
 use super::view::{Pointer, View, ViewOutput};
-use crate::damage::MirrorData;
-use crate::encode::{BLOCK, Codec, Encoded, Params, Streams};
+use crate::encode::Streams;
 use crate::geometry::{Point, Rect, Region, Size};
-
-/// Below this budget in bytes blocks are half as wide and high or smaller: an update may exceed its budget by one block.
-const SMALL_BUDGET: usize = 512 * 1024;
-
-/// While much changes all the time, so many pixels of those that were sent lossy and are quiet go along with an update, as far as they leave
-/// half its budget free.
-const ALONG_PX: u64 = 256 * 256;
-
-/// How much an update may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Encoded bytes, about, at most.
-    pub bytes: usize,
-    /// What small changes get of it.
-    pub small: Small,
-}
-
-impl From<usize> for Budget {
-    fn from(bytes: usize) -> Self {
-        Self { bytes, small: Small::First }
-    }
-}
-
-impl From<Grant> for Budget {
-    fn from(grant: Grant) -> Self {
-        Self { bytes: grant.bytes, small: grant.small }
-    }
-}
-
-/// Rectangles of one update, ready for the wire behind a FramebufferUpdate header.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct EncodedUpdate {
-    /// How many rectangles.
-    pub rects: u16,
-    /// Their bytes.
-    pub bytes: Vec<u8>,
-    /// About how many bytes the pixels will take that were ready and had to be left for the next update; none where that says
-    /// nothing of the link, because small changes went alone.
-    pub left_waiting: Option<u64>,
-}
 
 struct Attached {
     subscription: Subscription,
@@ -223,6 +181,8 @@ impl ClientPicture {
     }
 
     /// Says whether the client can take an update; while no client can, nothing is captured.
+    ///
+    /// See [`ClientPicture::wait_for_small`] for the time while one is made.
     pub fn set_wants(&self, wants: bool) {
         for a in &self.attached {
             a.subscription.set_wants(wants);
@@ -285,169 +245,6 @@ impl ClientPicture {
         }
         first
     }
-
-    /// Whether [`ClientPicture::encode`] with this would send small changes alone. Those are few enough to be encoded on the
-    /// caller's own thread.
-    pub fn goes_ahead(&mut self, area: &Region, small: Small) -> bool {
-        if small == Small::First || (small == Small::Ahead && self.went_ahead) {
-            return false;
-        }
-        let Buffers { ready, wanted, .. } = &mut self.buffers;
-        self.attached.iter().any(|a| {
-            ready.clone_from(&a.subscription.subscriber.inbox().pending);
-            a.restrict(ready, area, &a.size.rect(), wanted);
-            a.subscription.shared.is_valid() && urgent(ready).next().is_some()
-        })
-    }
-
-    /// Encodes an update of what is pending within `area`, of about `budget` at most; the rest stays pending.
-    ///
-    /// Lossy pixels that have been quiet since before `now - quiet` are sent again exactly once nothing else waits. Returns no
-    /// rectangles when nothing is pending. Takes the read side of each output's gate: not to be called from a worker of `lanes`.
-    ///
-    /// Cost: two allocations a rectangle, its bytes and the list it is in (Tight about four); besides these at most 16 for an
-    /// update of one output. `tests/allocations.rs` counts.
-    pub fn encode(
-        &mut self,
-        area: &Region,
-        budget: impl Into<Budget>,
-        params: &Params,
-        quiet: Duration,
-        lanes: &Lanes,
-        now: Instant,
-    ) -> EncodedUpdate {
-        let Budget { bytes: budget, mut small } = budget.into();
-        let started = Instant::now();
-        // an output with nothing to send goes on while this encodes: none of its other clients waits
-        let busy = |a: &Attached| a.has_something().then(|| Arc::clone(&a.subscription.shared));
-        let shared: Vec<Option<Arc<Shared>>> = self.attached.iter().map(busy).collect();
-        let gates = shared.iter().map(|s| Some(s.as_ref()?.gate.read().unwrap_or_else(PoisonError::into_inner)));
-        let gates: Vec<_> = gates.collect();
-        let mirrors: Vec<_> = gates.iter().map(|g| g.as_ref().map(|g| g.mirror.read())).collect();
-        let open = |i: usize| mirrors[i].as_deref().zip(shared[i].as_ref()).filter(|(_, shared)| shared.is_valid());
-        let outputs = 0..self.attached.len();
-
-        let side = block_side(budget, self.bytes_per_px);
-        // without JPEG larger pieces cost a film more bytes than they save: 7 % in Tight
-        let joins = params.jpeg.is_some() && matches!(params.codec, Codec::Tight | Codec::TightZstd);
-        let cut = Cut { side, joins };
-        let mut update = EncodedUpdate::default();
-        let mut all = std::mem::take(&mut self.buffers.jobs);
-        all.clear();
-        if small == Small::Ahead && self.went_ahead {
-            small = Small::First;
-        }
-        let mut more = false;
-        if small != Small::Only {
-            for i in outputs.clone() {
-                if let Some((data, shared)) = open(i) {
-                    self.show_films(i, data, shared, area, lanes, now, &mut update);
-                }
-            }
-        }
-        let film_rects = update.rects;
-        for small in [small, Small::First] {
-            for i in outputs.clone() {
-                if let Some((data, _)) = open(i) {
-                    more |= self.collect(i, data, area, cut, small, &mut update, &mut all);
-                }
-            }
-            if !all.is_empty() || small != Small::Ahead {
-                break;
-            }
-        }
-        if small != Small::Only {
-            self.went_ahead = more;
-            self.fill_gaps(area, params, &mut update);
-        }
-        self.turns.order(&mut all);
-        let pending_px: u64 = all.iter().map(|job| job.rect.area()).sum();
-        let is_along = pending_px > INLINE_PX || film_rects > 0;
-        let is_idle = all.is_empty() && update.rects == 0;
-        if small != Small::Only && !more && (is_idle || is_along) {
-            let most = if is_along { ALONG_PX } else { u64::MAX };
-            for i in outputs {
-                if let Some((data, _)) = open(i) {
-                    self.collect_refresh(i, data, area, side, quiet, now, &mut all);
-                }
-            }
-            bounded(&mut all, pending_px + most);
-        }
-        let lane = lanes.lane(all.iter().map(|j| j.rect.area()).sum());
-        let mut sent_px = 0u64;
-        let mut jobs = &all[..];
-        while let Some(first) = jobs.first() {
-            let most = if first.exact && is_along { budget / 2 } else { budget };
-            if update.bytes.len() >= most {
-                break;
-            }
-            let wave = self.wave(jobs, budget - update.bytes.len());
-            let (now_jobs, later) = jobs.split_at(wave);
-            jobs = later;
-            let results = encode_blocks(now_jobs, &self.places(&gates, &mirrors), self.pointer.as_ref(), params, lane);
-            let (mut wave_px, before) = (0u64, update.bytes.len());
-            let wire: usize = results.iter().flat_map(|r| r.iter()).map(Encoded::wire_len).sum();
-            // beside them at most five headers of streams that begin
-            update.bytes.reserve(wire + 16);
-            for (job, encoded) in now_jobs.iter().zip(&results) {
-                let Some(data) = mirrors[job.attached].as_deref() else { continue };
-                self.turns.sent(job);
-                let a = &mut self.attached[job.attached];
-                a.subscription.subscriber.inbox().pending.subtract_rect(&job.rect);
-                wave_px += job.rect.area();
-                for e in encoded.iter() {
-                    a.mark(data, &e.rect, e.lossy, now);
-                    self.streams.write_rect(e, a.at, &mut update.bytes);
-                    update.rects += 1;
-                }
-            }
-            if wave_px >= 4096 {
-                let bpp = (update.bytes.len() - before) as f32 / wave_px as f32;
-                // more than expected counts at once, less only by and by: budgets are bounds
-                let weight = if bpp > self.bytes_per_px { 1.0 } else { 0.3 };
-                self.bytes_per_px += (bpp - self.bytes_per_px) * weight;
-            }
-            sent_px += wave_px;
-        }
-        let left_px: u64 = jobs.iter().filter(|j| !j.exact || !is_along).map(|j| j.rect.area()).sum();
-        let left = (left_px as f32 * self.bytes_per_px) as u64;
-        update.left_waiting = (sent_px > 0 && !more && small != Small::Only).then_some(left);
-        if let Some(output) = all.first().filter(|_| sent_px > 0).and_then(|job| shared[job.attached].as_ref()) {
-            output.stats.encode.add(started.elapsed());
-        }
-        self.buffers.jobs = all;
-        update
-    }
-
-    /// How many of the first jobs are expected to fill `bytes`; at least one. Expects no miracles: what was flat may be noise
-    /// now, and the next wave fills what is left.
-    fn wave(&self, jobs: &[Job], bytes: usize) -> usize {
-        let least = if bytes < SMALL_BUDGET { 2.0 } else { 0.5 };
-        let mut px = bytes as f32 / self.bytes_per_px.max(least);
-        let fits = jobs.iter().take_while(|j| {
-            px -= j.rect.area() as f32;
-            px >= 0.0
-        });
-        fits.count().max(1)
-    }
-
-    /// What encoding needs to know of each output.
-    fn places<'a, G, M>(&'a self, gates: &[Option<G>], mirrors: &'a [Option<M>]) -> Vec<Option<Place<'a>>>
-    where
-        G: std::ops::Deref<Target = Current>,
-        M: std::ops::Deref<Target = MirrorData>,
-    {
-        let places = self.attached.iter().zip(gates).zip(mirrors).map(|((a, gate), data)| {
-            Some(Place {
-                shared: &a.subscription.shared,
-                at: a.at,
-                data: data.as_deref()?,
-                epoch: gate.as_ref()?.epoch,
-                sharing: a.subscription.shared.count_clients() > 1,
-            })
-        });
-        places.collect()
-    }
 }
 
 impl Default for ClientPicture {
@@ -482,16 +279,6 @@ impl Attached {
         buffer.intersect_rect(&self.to_canvas(shown));
         buffer.translate(-i32::from(self.at.x), -i32::from(self.at.y));
         ready.intersect(buffer);
-    }
-}
-
-/// The side of the blocks that pending pixels are cut into: so small that one of them hardly fills the budget.
-fn block_side(budget: usize, bytes_per_px: f32) -> u16 {
-    let half = f32::from(BLOCK / 2).powi(2) * bytes_per_px;
-    match budget {
-        SMALL_BUDGET.. => BLOCK,
-        _ if half * 2.0 <= budget as f32 => BLOCK / 2,
-        _ => BLOCK / 4,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::capture::{Doorbell, OutputInfo, Source, SourceError, SourceEvent};
 use crate::damage::MirrorData;
 use crate::frame::{Frame, Hint, Memory, Piece, Pool};
 use crate::geometry::{Point, Rect, Region, Scale, Size};
+use crate::kernel::CpuLevel;
 use crate::kernel::downscale::{Axis, Picture, Sums, downscale};
 use crate::pixel::{Fourcc, Modifier};
 
@@ -71,7 +72,8 @@ impl ScaledSource {
             for rect in region.rects() {
                 let (out, later) = std::mem::take(&mut rest).split_at_mut(usize::from(rect.w) * usize::from(rect.h));
                 rest = later;
-                downscale(picture, axes, rect.x..rect.right(), rect.y..rect.bottom(), sums, out);
+                let (columns, rows) = (rect.x..rect.right(), rect.y..rect.bottom());
+                downscale(CpuLevel::current(), picture, axes, columns, rows, sums, out);
                 pieces.push(Piece { rect: *rect, offset, stride: usize::from(rect.w) * 4 });
                 offset += out.len() * 4;
             }

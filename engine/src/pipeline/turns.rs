@@ -34,10 +34,10 @@ impl Turns {
     }
 
     /// Puts blocks, grouped by output, in the order in which they are to be sent: a few small ones of each output first, the
-    /// others by turns. Blocks of one output keep their order but for that.
-    pub fn order(&mut self, jobs: &mut [Job]) {
+    /// others by turns. Blocks of one output keep their order but for that. Returns how many go first for being small.
+    pub fn order(&mut self, jobs: &mut [Job]) -> usize {
         if self.clocks.len() < 2 || jobs.is_empty() {
-            return;
+            return 0;
         }
         if self.left == 0 {
             // everything had room: nobody owes anybody a turn
@@ -64,6 +64,7 @@ impl Turns {
             }
         }
         jobs.sort_by_key(|job| job.turn);
+        jobs.partition_point(|job| job.turn == 0)
     }
 
     /// This block was sent.

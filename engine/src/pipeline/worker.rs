@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::output::{OutputEvent, Shared, layout_of};
 use super::stats::Stats;
+use super::urgent::MOST_PX;
 use super::video::Finder;
 use crate::capture::{Source, SourceError, SourceEvent};
 use crate::damage::{CpuDamage, Damage, DamageEngine, DamageStats, GpuStats, Mirror, Progress, Ticket};
@@ -311,8 +312,12 @@ impl Worker {
             return;
         }
         let subscribers = self.shared.live();
+        let small = damage.copied.is_empty() && damage.changed.area() <= MOST_PX;
         for s in &subscribers {
             s.inbox().apply(damage, s.can_copy.load(Relaxed));
+            if small {
+                s.small_came.store(true, Relaxed);
+            }
         }
         let wanted = subscribers.iter().any(|s| s.wants_films.load(Relaxed));
         self.find_films(wanted.then_some(damage), mirror, now);

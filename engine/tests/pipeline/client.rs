@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::LIMIT;
 use farpane_engine::encode::{Codec, Params};
 use farpane_engine::geometry::Region;
-use farpane_engine::pipeline::{ClientPicture, EncodedUpdate, Lanes, View};
+use farpane_engine::pipeline::{Budget, ClientPicture, EncodedUpdate, Lanes, View};
 use farpane_engine::pixel::ClientFormat;
 use farpane_engine::refdec::Viewer;
 
@@ -49,7 +49,7 @@ impl Client {
         }
     }
 
-    pub fn update(&mut self, budget: usize, pool: &Lanes) -> EncodedUpdate {
+    pub fn update(&mut self, budget: impl Into<Budget>, pool: &Lanes) -> EncodedUpdate {
         let update = self.picture.encode(&self.area, budget, &self.params, self.quiet, pool, Instant::now());
         let mut message = vec![0, 0];
         message.extend_from_slice(&update.rects.to_be_bytes());

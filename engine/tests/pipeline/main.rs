@@ -7,6 +7,7 @@ mod films;
 mod outputs;
 mod scaled;
 mod updates;
+mod yields;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

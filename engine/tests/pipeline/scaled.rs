@@ -10,6 +10,7 @@ use super::{noise, one_output, pool, wait_for};
 use farpane_engine::damage::CpuDamage;
 use farpane_engine::encode::Codec;
 use farpane_engine::geometry::{Point, Rect, Scale, Size};
+use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::downscale::{Axis, Picture, Sums, downscale};
 use farpane_engine::pipeline::{Output, ScaledSource, View, ViewOutput};
 use farpane_engine::pixel::Layout;
@@ -29,7 +30,7 @@ fn want(canvas: &Canvas, from: Size, scale: Scale) -> Vec<u32> {
     let pixels = canvas.pixels();
     let picture = Picture { pixels: &pixels, stride: usize::from(from.w), layout: Layout::BGRX };
     let axes = [Axis::new(from.w, to.w), Axis::new(from.h, to.h)];
-    downscale(picture, axes, 0..to.w, 0..to.h, &mut Sums::default(), &mut out);
+    downscale(CpuLevel::Scalar, picture, axes, 0..to.w, 0..to.h, &mut Sums::default(), &mut out);
     out
 }
 

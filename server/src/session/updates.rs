@@ -141,14 +141,16 @@ impl Session {
             }
             return Ok(None);
         }
-        picture.set_wants(false);
+        // the user types on one monitor while another plays a film
+        let yields = self.pacer.follows_input(now);
+        picture.wait_for_small(yields);
         // What is requested from here on gets an update of its own.
         Ok(Some(Job {
             picture: ClientPicture::new(),
             area,
             requested: std::mem::take(&mut self.requested),
             pixels_owed: std::mem::take(&mut self.pixels_owed),
-            budget: grant.into(),
+            budget: Budget { yields, ..grant.into() },
             params,
             quiet: self.settings.refresh_quiet,
             lanes: Arc::clone(self.hub.lanes()),

@@ -5,6 +5,7 @@
 mod clipboard;
 mod pointing;
 mod resizing;
+mod storm;
 mod typing;
 
 use std::time::{Duration, Instant};

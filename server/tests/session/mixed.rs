@@ -103,8 +103,7 @@ fn input_reaches_the_desktop_under_the_pointer_and_nothing_stays_down() {
     settle(&mut client);
     let left = vec![point(10, 20, 0), key(true, 0xffe1), key(false, 0xffe1)];
     assert_eq!(desk.backend.input.all(), left);
-    let mut right =
-        vec![point(4, 20, 0), key(true, 0x61), key(false, 0x61), point(4, 20, 1), point(0, 20, 1)];
+    let mut right = vec![point(4, 20, 0), key(true, 0x61), key(false, 0x61), point(4, 20, 1), point(0, 20, 1)];
     assert_eq!(desk.beside[0].input.all(), right);
     client.key(0x62, true).expect("sent");
     settle(&mut client);

@@ -4,6 +4,7 @@ use super::desk::{Desk, picture_of};
 use super::{own, settle, wish};
 use farpane_engine::capture::synthetic;
 use farpane_engine::geometry::{Scale, Size};
+use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::downscale::{Axis, Picture, Sums, downscale};
 use farpane_engine::pixel::Layout as Pixels;
 use farpane_server::input::PointerInput;
@@ -22,7 +23,7 @@ fn smaller(scale: Scale) -> Vec<u8> {
     let mut out = vec![0; usize::from(to.w) * usize::from(to.h)];
     let picture = Picture { pixels: &pixels, stride: usize::from(WHOLE.w), layout: Pixels::BGRX };
     let axes = [Axis::new(WHOLE.w, to.w), Axis::new(WHOLE.h, to.h)];
-    downscale(picture, axes, 0..to.w, 0..to.h, &mut Sums::default(), &mut out);
+    downscale(CpuLevel::Scalar, picture, axes, 0..to.w, 0..to.h, &mut Sums::default(), &mut out);
     out.iter().flat_map(|px| Pixels::BGRX.rgb(*px)).collect()
 }
 

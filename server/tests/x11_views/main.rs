@@ -4,6 +4,7 @@
 #![cfg(feature = "x11")]
 
 mod dummy;
+mod mixed;
 mod pointing;
 mod scaled;
 mod screen;
@@ -49,13 +50,17 @@ fn views(views: &[&str]) -> String {
 
 /// A server of an X display, configured so, that listens already.
 fn serve(display: &str, config: &str) -> (Server, Config) {
+    serve_in(&[], &format!("source = \"x11:{display}\"\n{config}"))
+}
+
+/// A server that is configured so, in this environment, that listens already.
+fn serve_in(environment: &[(&str, &str)], config: &str) -> (Server, Config) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("farpane-views-{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let file = Config(std::env::temp_dir().join(name));
     std::fs::write(&file.0, config).expect("a temporary file");
-    let source = format!("x11:{display}");
     let path = file.0.to_string_lossy().into_owned();
-    let server = Server::spawn(BINARY, &["serve", "--source", &source, "--config", &path]);
+    let server = Server::spawn_in(BINARY, &["serve", "--config", &path], environment);
     server.wait_for_listeners(config.matches("[[listener]]").count());
     (server, file)
 }

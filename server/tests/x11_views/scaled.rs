@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use farpane_engine::geometry::{Rect, Scale, Size};
+use farpane_engine::kernel::CpuLevel;
 use farpane_engine::kernel::downscale::{Axis, Picture, Sums, downscale};
 use farpane_engine::pixel::Layout;
 use farpane_test_support::xvfb::Xvfb;
@@ -26,7 +27,7 @@ fn smaller(screen: &Screen, scale: Scale) -> Vec<u8> {
     let mut out = vec![0; usize::from(to.w) * usize::from(to.h)];
     let picture = Picture { pixels: &pixels, stride: usize::from(from.w), layout: Layout::BGRX };
     let axes = [Axis::new(from.w, to.w), Axis::new(from.h, to.h)];
-    downscale(picture, axes, 0..to.w, 0..to.h, &mut Sums::default(), &mut out);
+    downscale(CpuLevel::Scalar, picture, axes, 0..to.w, 0..to.h, &mut Sums::default(), &mut out);
     out.iter().flat_map(|px| Layout::BGRX.rgb(*px)).collect()
 }
 

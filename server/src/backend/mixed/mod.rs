@@ -4,7 +4,8 @@
 //! ([`canvas`]), what concerns the pointer only from the part that it is on ([`joint`]). Input takes the other way ([`route`]).
 //! Where one part is lost the others go on, and clients are told only when all are. The desktop is known once each part has told
 //! its first layout.
-//! Tested in pieces here, with scripted parts in `tests/session/mixed.rs` and with two X servers in `tests/x11_mixed.rs`.
+//! Tested in pieces here, with scripted parts in `tests/session/mixed.rs` and with X servers and a compositor in
+//! `tests/x11_views/mixed.rs`.
 
 pub mod canvas;
 mod joint;

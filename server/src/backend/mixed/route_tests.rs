@@ -84,10 +84,10 @@ fn the_part_under_the_pointer_gets_it_by_its_own_coordinates() {
     }
     assert_eq!(world.said(), [(0, point(99, 99, 0)), (1, point(0, 0, 0)), (2, point(49, 99, 0))]);
     // where there is nothing the nearest takes it, at its edge
-    world.point(120, 60, 0);
+    world.point(121, 60, 0);
     world.point(102, 99, 0);
     world.point(500, 500, 0);
-    assert_eq!(world.said(), [(1, point(20, 39, 0)), (0, point(99, 99, 0)), (2, point(49, 99, 0))]);
+    assert_eq!(world.said(), [(1, point(21, 39, 0)), (0, point(99, 99, 0)), (2, point(49, 99, 0))]);
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! A picture made smaller: each pixel is the mean of the area that it covers, to the nearest step of its channel.
 //!
+//! Only the adding up of rows has levels, and NEON's is what the compiler makes of the definition: the rest is bound by its few divisions.
 //! Integers only, and a pixel depends on nothing but the pixels that it covers: parts made one by one are those of the whole.
+
+pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::ops::Range;
 
+use super::CpuLevel;
 use crate::pixel::Layout;
 
 /// How the pixels of one direction become fewer: `from` of them are `to` afterwards.
@@ -97,6 +103,20 @@ pub struct Picture<'a> {
     pub layout: Layout,
 }
 
+/// Adds a row of pixels, `weight` times, to the sums of its columns.
+///
+/// # Panics
+/// When there are fewer sums than pixels.
+pub fn add_row(level: CpuLevel, row: &[u32], layout: Layout, weight: u32, sums: &mut Sums) {
+    let [r, g, b] = &mut sums.channels;
+    let sums = [r, g, b].map(|channel| &mut channel[..row.len()]);
+    match level.usable() {
+        #[cfg(target_arch = "x86_64")]
+        CpuLevel::Avx2 => x86::add_row(row, layout, weight, sums),
+        _ => scalar::add_row(row, layout, weight, sums),
+    }
+}
+
 /// Makes the destination pixels `columns` x `rows` of a picture.
 ///
 /// Shape: `out` has the rows one after the other; its padding bits are zero.
@@ -107,6 +127,7 @@ pub struct Picture<'a> {
 /// # Panics
 /// When the picture is smaller than the axes say, or `out` has another size.
 pub fn downscale(
+    level: CpuLevel,
     Picture { pixels, stride, layout }: Picture<'_>,
     [x, y]: [Axis; 2],
     columns: Range<u16>,
@@ -121,7 +142,6 @@ pub fn downscale(
     let read = x.sources(columns.start).start..x.sources(columns.end - 1).end;
     let read_px = usize::from(read.start)..usize::from(read.end);
     let shifts = [layout.r_shift, layout.g_shift, layout.b_shift];
-    let mask = (1u32 << layout.bits) - 1;
     let mean = Mean::new(u64::from(x.from) * u64::from(y.from));
     // For each row of `out`: for each source row that it covers, add the row, as much of it as is covered, to one sum a column and
     // channel; then add up the columns that each pixel covers, as much of them as is covered, and divide by the area.
@@ -133,11 +153,7 @@ pub fn downscale(
         for source in y.sources(row) {
             let weight = y.weight(row, source);
             let words = &pixels[usize::from(source) * stride..][read_px.clone()];
-            for (channel, shift) in sums.channels.iter_mut().zip(shifts) {
-                for (sum, word) in channel.iter_mut().zip(words) {
-                    *sum += ((word >> shift) & mask) * weight;
-                }
-            }
+            add_row(level, words, layout, weight, sums);
         }
         for (column, out) in columns.clone().zip(out) {
             let covered = x.sources(column);
@@ -169,7 +185,7 @@ mod tests {
         let mut out = vec![u32::MAX; usize::from(x.size[1]) * usize::from(y.size[1])];
         let mut sums = Sums::default();
         let picture = Picture { pixels, stride: usize::from(x.size[0]), layout };
-        downscale(picture, [x, y], 0..x.size[1], 0..y.size[1], &mut sums, &mut out);
+        downscale(CpuLevel::current(), picture, [x, y], 0..x.size[1], 0..y.size[1], &mut sums, &mut out);
         out
     }
 
@@ -230,6 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn every_level_adds_rows_as_the_definition_does() {
+        for layout in [Layout::BGRX, Layout { r_shift: 20, g_shift: 10, b_shift: 0, bits: 10 }] {
+            for len in (0..40).chain([255, 256, 257]) {
+                let row = words(len, len as u32);
+                let added = |level| {
+                    let mut sums = Sums { channels: [1, 2, 3].map(|seed| words(len + 3, seed)) };
+                    add_row(level, &row, layout, 65_535, &mut sums);
+                    sums.channels
+                };
+                for level in CpuLevel::all() {
+                    assert_eq!(added(level), added(CpuLevel::Scalar), "{len} pixels at {level:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "4 pixels to 5")]
     fn nothing_is_made_larger() {
         let _ = Axis::new(4, 5);
@@ -268,7 +301,7 @@ mod tests {
             let all = whole(&pixels, Layout::BGRX, [axis, line]);
             let mut part = vec![0; reached.len()];
             let picture = Picture { pixels: &pixels, stride: usize::from(w), layout: Layout::BGRX };
-            downscale(picture, [axis, line], reached.clone(), 0..1, &mut Sums::default(), &mut part);
+            downscale(CpuLevel::current(), picture, [axis, line], reached.clone(), 0..1, &mut Sums::default(), &mut part);
             prop_assert_eq!(&part[..], &all[usize::from(reached.start)..usize::from(reached.end)]);
         }
 
