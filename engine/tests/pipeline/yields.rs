@@ -7,7 +7,7 @@ use super::canvas::Canvas;
 use super::client::{Client, lossless};
 use super::{noise, one_output, wait_for};
 use farpane_engine::encode::{Codec, Params};
-use farpane_engine::geometry::{Point, Rect, Size};
+use farpane_engine::geometry::{Point, Rect, Region, Size};
 use farpane_engine::pipeline::{Budget, Lanes, Output, Small, View, ViewOutput};
 
 const FILM: Size = Size::new(1920, 1080);
@@ -59,11 +59,11 @@ impl Scene {
         self.outputs[1].stats().encoded_px.load(SeqCst)
     }
 
-    /// Draws on one of them and waits until that is known.
+    /// Draws on one of them and waits until that is to be sent.
     fn draw(&self, i: usize, rect: Rect, shift: u16) {
-        let before = self.frames(i);
         [&self.desk, &self.film][i].paint(rect, |x, y| noise(x.wrapping_add(shift), y));
-        wait_for("it is captured", || self.frames(i) > before);
+        let place = [DESK.rect(), Rect::new(DESK.w, 0, FILM.w, FILM.h)][i];
+        wait_for("it is captured", || self.client.picture.has_pending(&Region::from(place)));
     }
 
     /// Encodes an update, and writes a letter once it has begun. Returns how many pixels of the film it holds, and whether the letter was
@@ -102,7 +102,7 @@ fn an_update_of_a_film_ends_early_when_a_letter_is_typed_on_another_output() {
         assert_eq!(px < FILM.rect().area(), yields, "{px} px of the film");
         let area = scene.client.area.clone();
         if yields {
-            assert!(scene.client.picture.goes_ahead(&area, Small::Ahead), "the letter is next");
+            wait_for("the letter is next", || scene.client.picture.goes_ahead(&area, Small::Ahead));
             let before = scene.encoded();
             let letter = scene.client.update(Budget { small: Small::Ahead, ..ALL }, &scene.pool);
             assert!(letter.rects > 0 && letter.bytes.len() < 4096 && scene.encoded() == before, "{letter:?}");
