@@ -39,7 +39,6 @@ fn point(joint: &mut Joint, x: u16) -> Vec<String> {
 
 fn image(serial: u64) -> BackendEvent {
     let rgba = vec![0; 4];
-    let serial = serial.try_into().unwrap_or_default();
     BackendEvent::Cursor(Arc::new(CursorImage { size: Size::new(1, 1), hotspot: Point::default(), rgba, serial }))
 }
 

@@ -1,7 +1,7 @@
 //! Several desktops on one canvas, each opened as by itself.
 //!
 //! Each part tells on a channel of its own, and a thread hands that on: ids, places and names as they are on the whole canvas
-//! ([`canvas`]), what concerns the pointer only from the part that it is on ([`joint`]). Input takes the other way ([`route`]).
+//! ([`canvas`]), what concerns the pointer only from the part that it is on (`joint`). Input takes the other way ([`route`]).
 //! Where one part is lost the others go on, and clients are told only when all are. The desktop is known once each part has told
 //! its first layout.
 //! Tested in pieces here, with scripted parts in `tests/session/mixed.rs` and with X servers and a compositor in
