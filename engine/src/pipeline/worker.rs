@@ -236,6 +236,8 @@ impl Worker {
         self.forget();
         let mut gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         gate.mirror = Arc::new(Mirror::new(size, layout, now));
+        // black until the first frame: nobody is to be sent that
+        self.shared.valid.store(false, Relaxed);
         self.finder = None;
         self.shared.films.publish(std::iter::empty());
         gate.epoch += 1;

@@ -15,6 +15,7 @@ mod gate;
 mod gpu;
 mod keeping;
 mod keys;
+mod lights;
 mod logging;
 mod processes;
 mod prove;
@@ -41,6 +42,7 @@ pub use desktop::{
 };
 pub use doorkeeper::run_hooks;
 pub use gpu::bench_gpu;
+pub use lights::switch_monitors;
 pub use processes::hold_keys;
 pub use record::{Recording, record};
 pub use run::serve;

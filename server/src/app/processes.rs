@@ -13,7 +13,7 @@ use crate::audit;
 use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, Secret, SessionPassword, SystemHelper};
 use crate::backend::{self, Found};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Config, LogSection};
+use crate::config::{Config, LogSection, Others};
 use crate::helper::auth_helper::Keys;
 use crate::helper::open_helper::Setup;
 use crate::helper::{self, InProcess, Kind, Line, Opener, RemoteKeys, RemoteOpener, RemoteStarter, Surroundings};
@@ -21,9 +21,10 @@ use crate::net::{Bound, ListenAddr};
 use crate::sandbox::{self, Early, Mode, Plan};
 use crate::security::rsa_aes::{LocalRsaKey, RsaKey};
 use crate::security::tls::{self, CertificateSource, ClientCertificates};
-use crate::session::Doorkeeper;
+use crate::session::{Doorkeeper, Lighting};
 
 use super::doorkeeper::{Asker, RemoteDoorkeeper};
+use super::lights::{self, RemoteLights};
 use super::trail::Trail;
 use super::{AppError, environment, gpu, keys, logging, state_folder};
 
@@ -70,7 +71,11 @@ fn unix_sockets(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Helper processes that were started; none where the server is not shut in.
-pub(super) struct Helpers(Option<Started>);
+pub(super) struct Helpers {
+    started: Option<Started>,
+    /// Started whether the server is shut in or not: what it switches off it lights, however the server ends.
+    lights: Option<Arc<RemoteLights>>,
+}
 
 struct Started {
     starter: Arc<RemoteStarter>,
@@ -91,10 +96,12 @@ fn line(starter: &Arc<RemoteStarter>, kind: Kind, setup: &impl Serialize) -> Res
 }
 
 impl Helpers {
-    /// Starts the one that starts helpers, and through it those that open and ask. No thread is started.
+    /// Starts the one that starts helpers, and through it those that open, ask and switch monitors. No thread is started.
     pub(super) fn start(config: &Config, desktop: &Found, control: Option<&Path>) -> Result<Self, AppError> {
+        let lights = lights(config, desktop)?;
         if config.sandbox == Mode::Off {
-            return Ok(Helpers(None));
+            let lights = lights.as_ref().map(lights_unwatched).transpose()?.map(Arc::new);
+            return Ok(Helpers { started: None, lights });
         }
         let asker = Asker::of(&config.session);
         let surroundings = if asker.is_some() { Surroundings::Inherited } else { Surroundings::Bare };
@@ -109,21 +116,27 @@ impl Helpers {
         let opener = RemoteOpener::over(line(&starter, Kind::Open, &Setup { allowed, sockets })?);
         let asker = asker.map(|asker| line(&starter, Kind::Hook, &asker)).transpose()?;
         let doorkeeper = asker.map(|line| Arc::new(RemoteDoorkeeper::over(line)));
-        Ok(Helpers(Some(Started { starter, opener: Arc::new(opener), doorkeeper })))
+        let lights = lights.map(|setup| line(&starter, Kind::Lights, &setup)).transpose()?;
+        let lights = lights.map(|line| Arc::new(RemoteLights::over(line)));
+        Ok(Helpers { started: Some(Started { starter, opener: Arc::new(opener), doorkeeper }), lights })
     }
 
     /// Who opens before the server is shut in, and later.
     pub(super) fn opener(&self) -> Arc<dyn Opener> {
-        match &self.0 {
+        match &self.started {
             Some(started) => Arc::clone(&started.opener) as Arc<dyn Opener>,
             None => Arc::new(InProcess),
         }
     }
 
-    /// Who opens from here on, and asks the person at the desktop. No helper of another kind can be started any more, and the end of
-    /// each is noticed. Starts threads.
+    /// Who opens from here on, asks the person at the desktop and switches monitors. No helper of another kind can be started any more,
+    /// and the end of each is noticed. Starts threads.
     pub(super) fn door(self, bound: &[Bound], control: Option<&Path>, trail: &Trail) -> Result<Door, AppError> {
-        let Some(Started { starter, opener, doorkeeper }) = self.0 else { return Ok(Door(None)) };
+        let Helpers { started, lights } = self;
+        if let Some(lights) = &lights {
+            lights.watch()?;
+        }
+        let Some(Started { starter, opener, doorkeeper }) = started else { return Ok(Door { helpers: None, lights }) };
         starter.seal().map_err(AppError::failed)?;
         let trail = trail.clone();
         starter.watch(Box::new(move |name, change| trail.helper(name, change))).map_err(AppError::failed)?;
@@ -139,18 +152,48 @@ impl Helpers {
         if let Some(path) = control {
             opener.keep(path);
         }
-        Ok(Door(Some((opener, doorkeeper))))
+        Ok(Door { helpers: Some((opener, doorkeeper)), lights })
     }
+}
+
+/// What the one that switches monitors is told, where a listener wants any switched.
+fn lights(config: &Config, desktop: &Found) -> Result<Option<lights::Setup>, AppError> {
+    let Some(listener) = config.listeners.iter().find(|listener| listener.others == Others::Off) else {
+        return Ok(None);
+    };
+    let desktop = desktop.switchable().ok_or_else(|| {
+        let at = &listener.address;
+        let source = config.source.all().iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        AppError::Usage(format!(
+            "listener {at}: source {source} does not let its monitors be switched off (others = \"off\" takes one X server, or one \
+             compositor of the wlroots family)"
+        ))
+    })?;
+    let memory = state_folder(config)?.join(desktop.memory());
+    Ok(Some(lights::Setup { desktop, memory, log: config.log }))
+}
+
+/// The one that switches monitors for a server that is not shut in: it is not started again.
+fn lights_unwatched(setup: &lights::Setup) -> Result<RemoteLights, AppError> {
+    let kind = Kind::Lights;
+    let program = Path::new(helper::THIS_PROGRAM);
+    let (socket, _) = helper::spawn(program, kind.subcommand(), Surroundings::Bare).map_err(AppError::failed)?;
+    let copy = socket.try_clone().map_err(AppError::failed)?;
+    helper::wire::ends(copy).0.send(setup, &[]).map_err(AppError::failed)?;
+    Ok(RemoteLights::over(Line::once("farpane-lights", socket)))
 }
 
 /// What is outside: in this process, or in helpers.
 #[derive(Clone)]
-pub(super) struct Door(Option<(Arc<RemoteOpener>, Option<Arc<RemoteDoorkeeper>>)>);
+pub(super) struct Door {
+    helpers: Option<(Arc<RemoteOpener>, Option<Arc<RemoteDoorkeeper>>)>,
+    lights: Option<Arc<RemoteLights>>,
+}
 
 impl Door {
     /// Who opens.
     pub(super) fn opener(&self) -> Arc<dyn Opener> {
-        match &self.0 {
+        match &self.helpers {
             Some((opener, _)) => Arc::clone(opener) as Arc<dyn Opener>,
             None => Arc::new(InProcess),
         }
@@ -158,16 +201,24 @@ impl Door {
 
     /// Who asks the person at the desktop, if anybody does.
     pub(super) fn doorkeeper(&self, config: &Config) -> Option<Arc<dyn Doorkeeper>> {
-        match &self.0 {
+        match &self.helpers {
             Some((_, doorkeeper)) => doorkeeper.clone().map(|keeper| keeper as Arc<dyn Doorkeeper>),
             None => Asker::of(&config.session).and_then(Asker::doorkeeper),
         }
     }
 
-    /// Has removed what this process may not remove.
+    /// Who switches monitors, if any are to be switched.
+    pub(super) fn lights(&self) -> Option<Arc<dyn Lighting>> {
+        self.lights.clone().map(|lights| lights as Arc<dyn Lighting>)
+    }
+
+    /// Has removed what this process may not remove, and lit what was switched off.
     pub(super) fn release(&self) {
-        if let Some((opener, _)) = &self.0 {
+        if let Some((opener, _)) = &self.helpers {
             opener.release();
+        }
+        if let Some(lights) = &self.lights {
+            lights.settle();
         }
     }
 }
@@ -236,7 +287,7 @@ impl Wanted {
 
     /// Has them opened: in a process of their own, or in this one where the server is not shut in. No thread is started.
     pub(super) fn held(self, helpers: &Helpers) -> Result<Held, AppError> {
-        let Some(started) = &helpers.0 else { return Ok(Held { keys: self.open()?, remote: None }) };
+        let Some(started) = &helpers.started else { return Ok(Held { keys: self.open()?, remote: None }) };
         let mut remote = RemoteKeys::over(started.line(Kind::Auth, &self)?).map_err(AppError::failed)?;
         let keys = Keys {
             identity: remote.identity().map(|identity| Arc::new(identity) as Arc<dyn StaticKey>),

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::backend::{self, Backend, SourceSpec};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Attempt, Config, Layers, ListenerSection, Lock};
+use crate::config::{Attempt, Config, Layers, ListenerSection, Lock, Others};
 use crate::control;
 use crate::net::{self, Bound, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
 use crate::security::tls::CertificateStore;
@@ -190,6 +190,9 @@ async fn up(
     if let Some(doorkeeper) = door.doorkeeper(config) {
         hub.set_doorkeeper(doorkeeper);
     }
+    if let Some(lights) = door.lights() {
+        hub.set_lighting(lights);
+    }
     hub.set_log(Arc::new(gate.trail.clone()));
     ready(&hub, &name).await?;
     notify_ready(&name);
@@ -199,7 +202,8 @@ async fn up(
     let common = config.session.settings(&format!("{host} {name}"), &config.network);
     let of_listener = |l: &ListenerSection| {
         let Ok(view) = l.view.parse();
-        Arc::new(session::Settings { view, scale: l.scale, ..common.clone() })
+        let others_off = l.others == Others::Off;
+        Arc::new(session::Settings { view, others_off, scale: l.scale, ..common.clone() })
     };
     let settings = config.listeners.iter().map(of_listener).collect();
     let handler = Arc::new(Sessions { gate, hub: Arc::clone(&hub), settings });

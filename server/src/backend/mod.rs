@@ -3,6 +3,7 @@
 pub mod discover;
 #[cfg(feature = "kms")]
 pub mod kms;
+pub mod lights;
 pub mod mixed;
 mod open;
 #[cfg(feature = "pipewire")]

@@ -56,3 +56,13 @@ pub(super) fn auth_helper() -> Result<(), AppError> {
 pub(super) fn hook_helper() -> Result<(), AppError> {
     app::run_hooks(begin(c"farpane-hook")?)
 }
+
+/// Switches monitors for a server, and lights them again when the server ends.
+///
+/// # Errors
+/// When it was not started by a server, or is told what it does not understand.
+pub(super) fn lights_helper() -> Result<(), AppError> {
+    let socket = begin(c"farpane-lights")?;
+    sandbox::gain_nothing().map_err(failed)?;
+    app::switch_monitors(socket)
+}

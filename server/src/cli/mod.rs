@@ -131,6 +131,9 @@ enum Command {
     /// Runs the gatekeeping hook for a server that has shut itself in; started by `serve`
     #[command(hide = true)]
     HookHelper,
+    /// Switches monitors for a server, and lights them again when it ends; started by `serve`
+    #[command(hide = true)]
+    LightsHelper,
 }
 
 #[derive(Subcommand, Debug)]
@@ -409,6 +412,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
         Command::OpenHelper => helpers::open_helper(),
         Command::AuthHelper => helpers::auth_helper(),
         Command::HookHelper => helpers::hook_helper(),
+        Command::LightsHelper => helpers::lights_helper(),
     }
 }
 

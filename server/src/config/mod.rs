@@ -25,7 +25,7 @@ pub use nearest::nearest;
 pub use policy::{Lock, POLICY_FOLDER, Policy, PolicyFileError};
 pub use sections::{
     CaptureSection, DmaBufUse, EncodeSection, Gatekeeping, GpuUse, InputSection, ListenerSection, LogFormat, LogLevel,
-    LogSection, NetworkSection, RangeError, SecurityList, SessionSection, Shared,
+    LogSection, NetworkSection, Others, RangeError, SecurityList, SessionSection, Shared,
 };
 
 /// The effective configuration.
@@ -186,6 +186,11 @@ pub enum ConfigError {
     /// A listener without anything to see.
     #[error("listener {0} has an empty view (expected all, or a monitor's name)")]
     NoView(ListenAddr),
+    /// All monitors are seen, and the others are to be off.
+    #[error(
+        "listener {0} shows all monitors, so that there are no others to switch off (give it a view, or take others out)"
+    )]
+    NoOthers(ListenAddr),
     /// Something that may not be offered there.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -343,6 +348,9 @@ impl Config {
             }
             if listener.view.is_empty() {
                 return Err(ConfigError::NoView(address.clone()));
+            }
+            if listener.others == Others::Off && listener.view == "all" {
+                return Err(ConfigError::NoOthers(address.clone()));
             }
             if self.offer(listener).contains(&SecurityKind::X509None) && !self.certificates_suffice() {
                 return Err(ConfigError::NoCertificates(address.clone()));

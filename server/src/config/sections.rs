@@ -81,6 +81,8 @@ pub struct ListenerSection {
     pub security: Option<SecurityList>,
     /// What its clients see: `all` monitors on one canvas, or one monitor by name (`farpane probe` and the log name them).
     pub view: String,
+    /// What becomes of the monitors that nobody looks at by name while a client of this listener is there.
+    pub others: Others,
     /// How large they see it: a part of what it is (`50%`), or made to fit into so many pixels (`1280x800`).
     pub scale: session::ScaleSpec,
     /// Its clients see and do not touch.
@@ -104,6 +106,7 @@ impl ListenerSection {
             address,
             security: None,
             view: "all".into(),
+            others: Others::default(),
             scale: session::ScaleSpec::default(),
             view_only: false,
             allowed_origins: Vec::new(),
@@ -120,6 +123,17 @@ impl ListenerSection {
             secure: None,
         }
     }
+}
+
+/// What becomes of monitors beside the one that is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Others {
+    /// They stay as they are.
+    #[default]
+    On,
+    /// They are switched off meanwhile.
+    Off,
 }
 
 /// How a client that does not want to share is treated.
@@ -262,6 +276,7 @@ impl SessionSection {
     pub fn settings(&self, name: &str, network: &NetworkSection) -> session::Settings {
         session::Settings {
             view: session::ViewSpec::All,
+            others_off: false,
             scale: session::ScaleSpec::default(),
             name: self.desktop_name.clone().unwrap_or_else(|| name.to_owned()),
             view_only: self.view_only,

@@ -39,6 +39,8 @@ pub enum Kind {
     Auth,
     /// The one that asks the person at the desktop.
     Hook,
+    /// The one that switches monitors.
+    Lights,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             Kind::Open => "open-helper",
             Kind::Auth => "auth-helper",
             Kind::Hook => "hook-helper",
+            Kind::Lights => "lights-helper",
         }
     }
 
@@ -57,13 +60,14 @@ impl Kind {
             Kind::Open => "farpane-open",
             Kind::Auth => "farpane-auth",
             Kind::Hook => "farpane-hook",
+            Kind::Lights => "farpane-lights",
         }
     }
 
     /// What it gets of the environment.
     const fn surroundings(self) -> Surroundings {
         match self {
-            Kind::Open | Kind::Auth => Surroundings::Bare,
+            Kind::Open | Kind::Auth | Kind::Lights => Surroundings::Bare,
             Kind::Hook => Surroundings::Inherited,
         }
     }

@@ -17,7 +17,7 @@ use super::gate::let_in;
 use super::hub::{Hub, Membership, NotJoined};
 use super::log::EndKind;
 use super::roster::Described;
-use super::{Access, Exclusive, Settings, Sharing};
+use super::{Access, Exclusive, Settings, Sharing, Sight};
 use crate::net::{ConnInfo, Progress, Transport};
 use crate::security::{Negotiated, SecurityFailed, SecurityKind};
 
@@ -188,7 +188,7 @@ impl<'a> Talk<'a> {
         if self.hub.clients() >= *max_clients {
             return no(format!("too many clients (at most {max_clients}); try again later"));
         }
-        if !self.hub.shows(view) {
+        if !self.hub.shows(view) && !self.hub.may_light() {
             return no(format!("monitor {view} is not connected; try again later"));
         }
         self.authenticator.offer(info)
@@ -324,10 +324,11 @@ impl<'a> Talk<'a> {
         let Talk { hub, settings, who, mut input, .. } = self;
         let Some(who) = who else { return Err(HandshakeError::NotRfb.into()) };
         transport.authenticated();
+        let _light = hub.wait_for_light(&settings.view).await;
         let Some(size) = hub.canvas(&settings.view, settings.scale) else {
             return Err(Denied::now(EndKind::Full, format!("monitor {} is not there", settings.view)).into());
         };
-        let who = who.seeing(&settings.view);
+        let who = who.seeing(Sight { view: settings.view.clone(), others_off: settings.others_off });
         // those who shook hands at the same time may have taken the last place
         let (sharing, most) = (settings.sharing(shared), settings.max_clients);
         let kind = |e: &NotJoined| match e {

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::ScaleSpec;
 use super::gate::Gate;
+use super::lighting::Lamps;
 use super::log::{EndKind, Goodbye, SessionLog};
 use super::notice::one_line;
 use super::roster::{Described, Entry, SessionSummary};
@@ -127,6 +128,7 @@ pub struct Hub {
     last_id: AtomicU64,
     gate: Gate,
     log: OnceLock<Arc<dyn SessionLog>>,
+    lamps: Lamps,
     lanes: Arc<Lanes>,
     total_rate: Option<Arc<TotalRate>>,
     stage: Stage,
@@ -152,6 +154,8 @@ impl Drop for Membership {
         if state.clients.is_empty() {
             self.hub.backend.watch(false);
         }
+        drop(state);
+        self.hub.relight();
     }
 }
 
@@ -174,6 +178,7 @@ impl Hub {
             last_id: AtomicU64::new(0),
             gate: Gate::default(),
             log: OnceLock::new(),
+            lamps: Lamps::default(),
             lanes,
             total_rate,
             stage,
@@ -227,6 +232,16 @@ impl Hub {
         self.lock().clients.len()
     }
 
+    /// What switches monitors.
+    pub(super) fn lamps(&self) -> &Lamps {
+        &self.lamps
+    }
+
+    /// Something of those who are there.
+    pub(super) fn with_members<T>(&self, what: impl FnOnce(&mut dyn Iterator<Item = &Described>) -> T) -> T {
+        what(&mut self.lock().clients.values().map(|member| &member.entry.who))
+    }
+
     /// Whether the view's monitors are there.
     pub fn shows(&self, spec: &ViewSpec) -> bool {
         spec.is_there(&self.lock().desktop.layout)
@@ -272,7 +287,7 @@ impl Hub {
         if state.clients.len() >= most {
             return Err(NotJoined::Full(most));
         }
-        let in_the_way = |member: &&Member| member.entry.who.view.has_common(&who.view);
+        let in_the_way = |member: &&Member| member.entry.who.sight.view.has_common(&who.sight.view);
         let others = || state.clients.values().filter(in_the_way).map(|member| &member.entry.who);
         let count = others().count();
         let may = match sharing {
@@ -299,6 +314,7 @@ impl Hub {
         let entry = Arc::new(Entry::new(who));
         state.clients.insert(entry.who.id, Member { tx, entry: Arc::clone(&entry) });
         drop(state);
+        self.relight();
         Ok(Membership { entry, events, hub: Arc::clone(self) })
     }
 
@@ -411,6 +427,9 @@ impl Hub {
                 let by = state.resizing.take();
                 state.desktop.layout = layout;
                 state.tell(HubEvent::Layout(by), None);
+                drop(state);
+                // what came may have to be dark
+                self.relight();
             }
             BackendEvent::Cursor(image) => {
                 let mut state = self.lock();

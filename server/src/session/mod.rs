@@ -12,6 +12,7 @@ mod gate;
 mod handshake;
 mod held;
 mod hub;
+mod lighting;
 #[cfg(test)]
 mod link_desktop_tests;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use gate::Notification;
 pub use gate::{Asking, Doorkeeper, Gate, Hook, Knock, Said, Verdict};
 pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
 pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached, Stage};
+pub use lighting::{Lighting, Sight};
 pub use log::{EndKind, Ended, Goodbye, SessionLog};
 pub use notice::MAX_MESSAGE;
 pub use roster::{Described, Entry, SessionSummary, Standing};
@@ -117,6 +119,8 @@ pub struct Settings {
     pub name: String,
     /// What clients see of the desktop.
     pub view: ViewSpec,
+    /// Monitors that nobody looks at by name are switched off meanwhile.
+    pub others_off: bool,
     /// How large they see it, until they ask for another scale.
     pub scale: ScaleSpec,
     /// Clients see and do not touch.
@@ -164,6 +168,7 @@ impl Default for Settings {
         Self {
             name: "farpane".into(),
             view: ViewSpec::All,
+            others_off: false,
             scale: ScaleSpec::default(),
             view_only: false,
             max_fps: 60,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Access;
 use super::hub::ClientId;
-use super::view::ViewSpec;
+use super::lighting::Sight;
 use crate::net::ConnInfo;
 use crate::policy::{Permission, Permissions};
 
@@ -28,7 +28,7 @@ pub struct Described {
     /// The security type that the login went through.
     pub security: String,
     /// What it sees of the desktop.
-    pub view: ViewSpec,
+    pub sight: Sight,
     /// When it was let in.
     pub began: Instant,
     /// Whom a refusal at the gate counts against: the user where one is known, else where the peer comes from.
@@ -44,7 +44,8 @@ impl Described {
             None => info.peer.clone(),
         };
         let (peer, listener) = (info.peer.clone(), info.listener_name.to_string());
-        Described { id, access, info: info.clone(), peer, listener, security, view: ViewSpec::All, began, counted_as }
+        let (info, sight) = (info.clone(), Sight::default());
+        Described { id, access, info, peer, listener, security, sight, began, counted_as }
     }
 
     /// What it may do.
@@ -61,8 +62,8 @@ impl Described {
     }
 
     /// The same where its listener shows this.
-    pub fn seeing(self, view: &ViewSpec) -> Self {
-        Described { view: view.clone(), ..self }
+    pub fn seeing(self, sight: Sight) -> Self {
+        Described { sight, ..self }
     }
 
     /// What to call it in words for people.

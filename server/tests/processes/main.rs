@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use farpane_test_support::openssl::Folder;
-use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Server, Tls, TlsFacts};
+use farpane_test_support::{Client, ClientError, PATIENCE, Raw, Server, Tls, TlsFacts, helper};
 use rustix::process::{Pid, Signal, kill_process};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
@@ -89,18 +89,6 @@ fn goes_on(client: &mut Client) {
 
 fn process(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).expect("small")).expect("a process")
-}
-
-/// The process of that name among those that this one started, and those that they did.
-fn helper(pid: u32, name: &str) -> Option<u32> {
-    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children: Vec<u32> = list.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    let alive = |pid: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        status.contains(&format!("({name})")) && !status.contains(") Z ")
-    };
-    let here = children.iter().copied().find(alive);
-    here.or_else(|| children.iter().find_map(|child| helper(*child, name)))
 }
 
 fn exists(pid: u32) -> bool {

@@ -10,6 +10,7 @@ mod input;
 mod layouts;
 mod mixed;
 mod permissions;
+mod resized;
 mod scales;
 mod terms;
 mod vanishing;

@@ -160,6 +160,16 @@ impl Server {
         self.child.id()
     }
 
+    /// Has the system end it, or one of its helpers, at once; waits for neither.
+    ///
+    /// # Panics
+    /// When there is no such helper.
+    pub fn kill(&self, which: Option<&str>) {
+        let pid = which.map_or(self.pid(), |name| helper(self.pid(), name).unwrap_or_else(|| panic!("no {name}")));
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, Signal::KILL).expect("is ours");
+    }
+
     /// A connection to the first listener, before any byte.
     ///
     /// # Panics
@@ -264,4 +274,16 @@ impl Drop for Server {
         let found = crate::secrets::found_in(&self.log());
         assert!(found.is_empty(), "secrets in the server's log: {found:?}\n{}", self.log());
     }
+}
+
+/// The process of that name among those that this one started, and those that they did.
+pub fn helper(pid: u32, name: &str) -> Option<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children: Vec<u32> = list.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let alive = |pid: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        status.contains(&format!("({name})")) && !status.contains(") Z ")
+    };
+    let here = children.iter().copied().find(alive);
+    here.or_else(|| children.iter().find_map(|child| helper(*child, name)))
 }

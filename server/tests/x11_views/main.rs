@@ -5,6 +5,7 @@
 
 mod dummy;
 mod mixed;
+mod others;
 mod pointing;
 mod scaled;
 mod screen;

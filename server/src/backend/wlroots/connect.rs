@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use farpane_engine::capture::wayland::{Connection, Offers, Route, WaylandError, connect_over, offers};
+use serde::{Deserialize, Serialize};
 
 use crate::helper::{OpenRequest, Opener, OpenerError};
 
 /// One compositor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     /// Its name, as in `WAYLAND_DISPLAY`.
     pub name: String,

@@ -1,7 +1,7 @@
 //! Other sizes and places of outputs on wish of a client, by wlr-output-management.
 //!
 //! Outputs without a fixed list of modes (headless, virtual ones) take any size; a real monitor takes the modes that it has, and no other is
-//! tried on it. Outputs are neither made nor switched off. Each wish has a connection of its own, because wishes are rare.
+//! tried on it. Outputs are neither made nor switched off here (`lights` does the latter). Each wish has a connection of its own, because wishes are rare.
 
 mod heads;
 mod plan;
@@ -9,7 +9,6 @@ mod plan;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::heads::{Heads, Outcome};
 use self::plan::plan;
 use super::connect::Target;
 use super::places::Places;
@@ -17,6 +16,9 @@ use super::wire::{PATIENCE, Wire, WireError};
 use crate::backend::wish::check;
 use crate::backend::{Layout, ResizeAnswer};
 use crate::helper::Opener;
+
+pub use self::heads::{Heads, Outcome};
+pub use self::plan::{Facts, Setting, size};
 
 /// Attempts where somebody else changes outputs meanwhile.
 const ATTEMPTS: usize = 3;

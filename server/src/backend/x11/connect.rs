@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use farpane_engine::capture::x11::{X11Error, connect_over};
+use serde::{Deserialize, Serialize};
 use x11rb::rust_connection::RustConnection;
 
 use crate::helper::{DisplayAddress, OpenRequest, Opener, OpenerError};
@@ -12,7 +13,8 @@ use crate::helper::{DisplayAddress, OpenRequest, Opener, OpenerError};
 const MAX_AUTHORITY: u64 = 256 * 1024;
 
 /// One X server and how it lets us in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     /// The display's name, as in `DISPLAY`.
     pub name: String,

@@ -9,6 +9,7 @@ mod clipboard;
 mod connect;
 mod input;
 mod keyboard;
+mod lights;
 mod monitors;
 mod resize;
 mod watch;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use connect::{ConnectError, Target};
 use input::XInput;
+pub use lights::XLights;
 pub use resize::set_size;
 use watch::{Command, Desk, Mailbox};
 

@@ -25,7 +25,7 @@ const MOST: usize = 1024;
 
 /// How a configuration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     Succeeded,
     Failed,
     /// Somebody else changed outputs meanwhile.
@@ -40,7 +40,7 @@ struct Head {
 
 /// Every output, and what became of a configuration.
 #[derive(Default)]
-pub(super) struct Heads {
+pub struct Heads {
     manager: Option<ZwlrOutputManagerV1>,
     all: Vec<Head>,
     serial: Option<u32>,
@@ -49,30 +49,30 @@ pub(super) struct Heads {
 
 impl Heads {
     /// Asks for the outputs. False where the compositor lets nobody manage them.
-    pub(super) fn start(&mut self, wire: &Wire<Self>) -> bool {
+    pub fn start(&mut self, wire: &Wire<Self>) -> bool {
         self.manager = wire.bind(2, ());
         self.manager.is_some()
     }
 
     /// Waits until the outputs are known as they are now.
-    pub(super) fn await_serial(&mut self, wire: &mut Wire<Self>, end: Instant) -> Result<(), WireError> {
+    pub fn await_serial(&mut self, wire: &mut Wire<Self>, end: Instant) -> Result<(), WireError> {
         until(self, wire, end, |heads| heads.serial.is_some())
     }
 
     /// Waits for the answer to a configuration.
-    pub(super) fn await_outcome(&mut self, wire: &mut Wire<Self>, end: Instant) -> Result<Outcome, WireError> {
+    pub fn await_outcome(&mut self, wire: &mut Wire<Self>, end: Instant) -> Result<Outcome, WireError> {
         until(self, wire, end, |heads| heads.outcome.is_some())?;
         self.outcome.take().ok_or(WireError::Silent)
     }
 
     /// What is known of each.
-    pub(super) fn facts(&self) -> Vec<Facts> {
+    pub fn facts(&self) -> Vec<Facts> {
         let with_modes = |h: &Head| Facts { modes: h.modes.iter().map(|(_, mode)| *mode).collect(), ..h.facts.clone() };
         self.all.iter().map(with_modes).collect()
     }
 
     /// Asks for settings, one for each of [`Heads::facts`].
-    pub(super) fn apply(&mut self, handle: &QueueHandle<Self>, settings: &[Setting]) {
+    pub fn apply(&mut self, handle: &QueueHandle<Self>, settings: &[Setting]) {
         let (Some(manager), Some(serial)) = (self.manager.as_ref(), self.serial.take()) else { return };
         let configuration = manager.create_configuration(serial, handle, ());
         for (head, setting) in self.all.iter().zip(settings) {

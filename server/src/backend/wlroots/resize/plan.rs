@@ -15,27 +15,27 @@ const SCALE_PARTS: f64 = 120.0;
 
 /// A mode of an output, in the hardware's pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mode {
-    pub(super) w: i32,
-    pub(super) h: i32,
-    pub(super) preferred: bool,
+pub struct Mode {
+    pub w: i32,
+    pub h: i32,
+    pub preferred: bool,
 }
 
 /// What output management tells of an output. sway 1.7 tells how it was before it was switched on, so that size, place and turn are
 /// taken from elsewhere.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Facts {
-    pub(super) name: String,
-    pub(super) enabled: bool,
-    pub(super) modes: Vec<Mode>,
+pub struct Facts {
+    pub name: String,
+    pub enabled: bool,
+    pub modes: Vec<Mode>,
     /// Index of the mode that it is in.
-    pub(super) current: Option<usize>,
-    pub(super) scale: f64,
+    pub current: Option<usize>,
+    pub scale: f64,
 }
 
 /// How an output's mode is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Size {
+pub enum Size {
     /// To the mode of that index.
     Listed(usize),
     /// To a mode that the compositor makes.
@@ -44,7 +44,7 @@ pub(super) enum Size {
 
 /// What an output is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Setting {
+pub enum Setting {
     /// Off, as it is.
     Off,
     /// On, as it is: clients do not see it.
@@ -91,7 +91,7 @@ pub(super) fn plan(wish: &Layout, places: &[Place], heads: &[Facts]) -> Result<O
     }
     let setting = |head: &Facts| match all.iter().find(|((place, _), _)| place.name == head.name) {
         Some(((place, rect), at)) => Ok(Setting::On {
-            size: size(head, place, rect.w, rect.h)?,
+            size: size(head, unturned(place, rect.w, rect.h)?)?,
             at: *at,
             transform: place.transform,
             scale: scale(place),
@@ -102,13 +102,18 @@ pub(super) fn plan(wish: &Layout, places: &[Place], heads: &[Facts]) -> Result<O
     heads.iter().map(setting).collect::<Result<_, _>>().map(Some)
 }
 
-fn size(head: &Facts, place: &Place, w: u16, h: u16) -> Result<Size, ResizeAnswer> {
+/// A mode as it is before it is turned.
+fn unturned(place: &Place, w: u16, h: u16) -> Result<(i32, i32), ResizeAnswer> {
     if w > MAX_SIDE || h > MAX_SIDE {
         return Err(ResizeAnswer::OutOfResources);
     }
     // odd transforms are turned by a quarter
     let (w, h) = if place.transform & 1 == 1 { (h, w) } else { (w, h) };
-    let (w, h) = (i32::from(w), i32::from(h));
+    Ok((i32::from(w), i32::from(h)))
+}
+
+/// How an output comes to a mode of that size, before it is turned.
+pub fn size(head: &Facts, (w, h): (i32, i32)) -> Result<Size, ResizeAnswer> {
     let is = |mode: &Mode| (mode.w, mode.h) == (w, h);
     if let Some(current) = head.current.filter(|i| head.modes.get(*i).is_some_and(is)) {
         return Ok(Size::Listed(current));
