@@ -90,16 +90,19 @@ impl Found {
 }
 
 impl Switchable {
-    /// The name of a file that is this desktop's alone.
-    pub fn memory(&self) -> String {
-        let name = match *self {
+    fn name(&self) -> String {
+        match *self {
             #[cfg(feature = "x11")]
             Switchable::X11(ref target) => format!("x11{}.{}", target.name, target.screen),
             #[cfg(feature = "wayland")]
             Switchable::Wlroots(ref target) => target.name.clone(),
-        };
+        }
+    }
+
+    /// The name of a file that is this desktop's alone.
+    pub fn memory(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        format!("dark-{}", name.chars().map(plain).collect::<String>())
+        format!("dark-{}", self.name().chars().map(plain).collect::<String>())
     }
 
     /// What switches them, reached through this opener.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use farpane_test_support::sway::Sway;
-use farpane_test_support::{Client, PATIENCE, Server};
+use farpane_test_support::{Client, PATIENCE, Server, kill};
 
 use crate::room::{CARD, FARPANE, Helper, in_guest, share, viewer};
 
@@ -96,7 +96,7 @@ fn sway_has_one_screen_on_while_it_alone_is_looked_at() {
         let want: Vec<u8> = want.iter().flat_map(|pixel| pixel.to_be_bytes().into_iter().skip(1)).collect();
         client.wait_for_picture(&want).expect("its own screen");
         if killed {
-            server.kill(None);
+            kill(server.pid());
         } else {
             drop(client);
         }

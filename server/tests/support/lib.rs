@@ -31,7 +31,7 @@ pub use client::{Client, Mode, Traffic, UpdateStat};
 pub use clipboard::Clipboard;
 pub use farpane_engine::refdec::encoding;
 pub use raw::{Raw, Security, ServerInit, Wire};
-pub use server::{PATIENCE, Server, helper};
+pub use server::{PATIENCE, Server, helper, kill};
 pub use tls::{Tls, TlsFacts};
 
 /// Why a client could not go on.

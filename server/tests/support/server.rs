@@ -160,16 +160,6 @@ impl Server {
         self.child.id()
     }
 
-    /// Has the system end it, or one of its helpers, at once; waits for neither.
-    ///
-    /// # Panics
-    /// When there is no such helper.
-    pub fn kill(&self, which: Option<&str>) {
-        let pid = which.map_or(self.pid(), |name| helper(self.pid(), name).unwrap_or_else(|| panic!("no {name}")));
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, Signal::KILL).expect("is ours");
-    }
-
     /// A connection to the first listener, before any byte.
     ///
     /// # Panics
@@ -286,4 +276,13 @@ pub fn helper(pid: u32, name: &str) -> Option<u32> {
     };
     let here = children.iter().copied().find(alive);
     here.or_else(|| children.iter().find_map(|child| helper(*child, name)))
+}
+
+/// Has the system end a process at once; does not wait for it.
+///
+/// # Panics
+/// When there is none.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, Signal::KILL).expect("is ours");
 }

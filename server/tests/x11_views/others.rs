@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use farpane_engine::geometry::Rect;
 use farpane_test_support::desktop::Desktop;
-use farpane_test_support::{Client, Server, helper};
+use farpane_test_support::{Client, Server, helper, kill};
 
 use super::screen::Screen;
 use super::{BINARY, Config, PATIENCE, serve, watching};
@@ -151,7 +151,7 @@ fn monitors_that_were_switched_off_are_lit_however_the_server_ends() {
     // killed
     let client = room.view(1);
     room.until_lit(&[1], "the second alone", &mut []);
-    room.server().kill(None);
+    kill(room.server().pid());
     room.until_lit(&[0, 1, 2], "after the server was killed", &mut []);
     drop(client);
 
@@ -160,7 +160,7 @@ fn monitors_that_were_switched_off_are_lit_however_the_server_ends() {
     let client = room.view(1);
     room.until_lit(&[1], "the second alone", &mut []);
     let before = helper(room.server().pid(), "farpane-lights").expect("is there");
-    room.server().kill(Some("farpane-lights"));
+    kill(before);
     let end = Instant::now() + PATIENCE;
     while helper(room.server().pid(), "farpane-lights").is_none_or(|pid| pid == before) {
         assert!(Instant::now() < end, "no other helper");
@@ -173,9 +173,10 @@ fn monitors_that_were_switched_off_are_lit_however_the_server_ends() {
     // both killed: the next server finds what is dark
     let client = room.view(1);
     room.until_lit(&[1], "the second alone", &mut []);
-    room.server().kill(Some("farpane-start"));
-    room.server().kill(Some("farpane-lights"));
-    room.server().kill(None);
+    let pid = room.server().pid();
+    // the starter first, which would start another switch
+    let all = ["farpane-start", "farpane-lights"].map(|name| helper(pid, name).expect("is there"));
+    all.into_iter().chain([pid]).for_each(kill);
     drop(client);
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(room.lit().len(), 1, "nobody is left to light them");
@@ -188,7 +189,7 @@ fn without_the_sandbox_they_are_lit_too() {
     let Some(room) = Room::start("sandbox = \"off\"\n") else { return };
     let _client = room.view(2);
     room.until_lit(&[2], "the third alone", &mut []);
-    room.server().kill(None);
+    kill(room.server().pid());
     room.until_lit(&[0, 1, 2], "after the server was killed", &mut []);
 }
 
