@@ -2,13 +2,16 @@
 #![cfg(feature = "x11")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use farpane_engine::capture::x11::{Fetch, Monitor, X11Display, X11Error, X11Event, X11Source, connect};
 use farpane_engine::capture::{Doorbell, Source, SourceEvent};
+use farpane_engine::damage::CpuDamage;
 use farpane_engine::frame::{Frame, Hint};
 use farpane_engine::geometry::{Rect, Region, Size};
+use farpane_engine::pipeline::{Output, Stats};
 use farpane_test_support::xvfb::Xvfb;
 use x11rb::connection::Connection;
 use x11rb::protocol::randr::{self, ConnectionExt as _};
@@ -170,10 +173,11 @@ fn every_way_of_fetching_shows_what_the_server_shows() {
     }
 }
 
-fn three_monitors(painter: &Painter) {
+fn three_monitors(painter: &Painter, height: u16, widths: [u16; 3]) {
     let (c, root) = (&painter.c, painter.root);
     let output = c.randr_get_screen_resources(root).expect("request").reply().expect("resources").outputs[0];
-    for (i, (x, w)) in [(0i16, 300u16), (300, 341), (641, 159)].into_iter().enumerate() {
+    let mut x = 0;
+    for (i, w) in widths.into_iter().enumerate() {
         let name = c.intern_atom(false, format!("mon{i}").as_bytes()).expect("request").reply().expect("atom").atom;
         let info = randr::MonitorInfo {
             name,
@@ -182,12 +186,13 @@ fn three_monitors(painter: &Painter) {
             x,
             y: 0,
             width: w,
-            height: 600,
+            height,
             width_in_millimeters: 100,
             height_in_millimeters: 100,
             outputs: if i == 0 { vec![output] } else { Vec::new() },
         };
         c.randr_set_monitor(root, info).expect("request").check().expect("a monitor");
+        x += w as i16;
     }
 }
 
@@ -195,7 +200,7 @@ fn three_monitors(painter: &Painter) {
 fn damage_across_the_seams_of_three_monitors_reaches_each() {
     let Some(x) = Xvfb::start("800x600") else { return };
     let painter = Painter::new(&x);
-    three_monitors(&painter);
+    three_monitors(&painter, 600, [300, 341, 159]);
     let (display, _events) = display(&x, false);
     let mut monitors = display.monitors();
     monitors.sort_by_key(|m| m.rect.x);
@@ -216,13 +221,50 @@ fn damage_across_the_seams_of_three_monitors_reaches_each() {
 }
 
 #[test]
+fn a_film_on_one_of_three_large_monitors_takes_no_frame_of_the_others() {
+    let Some(x) = Xvfb::with("11520x2160", &["-fbdir", "{dir}"]) else { return };
+    let painter = Painter::new(&x);
+    three_monitors(&painter, 2160, [3840; 3]);
+    let (display, _events) = display(&x, true);
+    let mut monitors = display.monitors();
+    monitors.sort_by_key(|m| m.rect.x);
+    let spawn =
+        |m| Output::spawn(Box::new(display.source(m)), Box::new(CpuDamage::new()), Box::new(|_| ()), Instant::now());
+    let outputs: Vec<Output> = monitors.iter().map(|m| spawn(m).expect("a thread")).collect();
+    let watched: Vec<_> = outputs.iter().map(|output| output.subscribe(|| ())).collect();
+    watched.iter().for_each(|subscription| subscription.set_wants(true));
+    let count =
+        |what: fn(&Stats) -> &AtomicU64| outputs.iter().map(|o| what(o.stats()).load(SeqCst)).collect::<Vec<_>>();
+    let wait = |what: &str, done: &dyn Fn() -> bool| {
+        let end = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < end, "waited too long for {what}: {:?}", count(|s| &s.frames));
+            std::thread::yield_now();
+        }
+    };
+    let whole = 3840 * 2160 * 4;
+    wait("the first comparisons", &|| count(|s| &s.compared_bytes).iter().all(|bytes| *bytes >= whole));
+    let (frames, bytes) = (count(|s| &s.frames), count(|s| &s.compared_bytes));
+    for i in 1..=30 {
+        painter.fill(Rect::new(3840 + 300, 500, 1280, 720), 0x03_0509 * i);
+        wait("a frame of the film", &|| count(|s| &s.frames)[1] >= frames[1] + u64::from(i));
+    }
+    let (after, compared) = (count(|s| &s.frames), count(|s| &s.compared_bytes));
+    assert_eq!([after[0], after[2]], [frames[0], frames[2]], "frames of monitors on which nothing happens");
+    assert_eq!([compared[0], compared[2]], [bytes[0], bytes[2]], "bytes compared there");
+    // and of the one it plays on what it covers, to whole tiles
+    let film = (compared[1] - bytes[1]) / (after[1] - frames[1]);
+    assert!(film <= 1408 * 832 * 4, "{film} bytes compared a frame");
+}
+
+#[test]
 fn new_monitors_are_told_and_old_sources_follow_or_end() {
     let Some(x) = Xvfb::start("800x600") else { return };
     let painter = Painter::new(&x);
     let (display, events) = display(&x, false);
     let mut viewer = Viewer::new(&display, &display.monitors()[0]);
     viewer.catch_up(&painter);
-    three_monitors(&painter);
+    three_monitors(&painter, 600, [300, 341, 159]);
     let end = Instant::now() + PATIENCE;
     loop {
         match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
