@@ -211,6 +211,11 @@ impl Session {
             self.resize.refuse(Status::Prohibited);
             return None;
         }
+        // what is left alone on for a while is no desktop of one monitor, and dark ones come back to their places
+        if self.hub.may_light() {
+            self.resize.refuse(Status::Prohibited);
+            return None;
+        }
         let current = self.hub.desktop().layout;
         if self.scale.of(current.size) != Scale::WHOLE {
             // the client speaks of a canvas that the desktop does not have

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use farpane_engine::geometry::Rect;
+use farpane_engine::geometry::{Rect, Size};
 use farpane_test_support::desktop::Desktop;
 use farpane_test_support::{Client, Server, helper, kill};
 
@@ -113,6 +113,12 @@ fn who_looks_at_one_monitor_may_have_the_others_dark_meanwhile() {
     room.paint(2);
     second.wait_for_picture(&room.screen.rgb(ROW[1].1)).expect("its own monitor");
     all.wait_until("one screen", |c| c.picture().layout().len() == 1).expect("told");
+
+    // alone as it is now, it is still one of three that their owner has set up
+    let id = second.picture().layout()[0].id;
+    second.set_desktop_size(Size::new(820, 640), &[(id, Rect::new(0, 0, 820, 640))]).expect("sent");
+    second.wait_until("an answer", |c| c.picture().resize_answers().contains(&(1, 1))).expect("prohibited");
+    assert_eq!(room.lit(), [(ROW[1].0.to_owned(), ROW[1].1)]);
 
     // one who comes for a dark monitor has it lit, before he is told its size
     let mut third = room.view(2);
