@@ -415,7 +415,7 @@ fn the_pointers_shape_is_told_when_watched() {
     let (display, events) = display(&x, false);
     let (c, root) = (&painter.c, painter.root);
     display.watch_cursor(true).expect("cursor events");
-    let before = display.cursor().expect("a cursor");
+    let before = display.cursor().expect("the server lives").expect("a cursor");
     let bitmap = c.generate_id().expect("an id");
     c.create_pixmap(1, bitmap, root, 16, 12).expect("a bitmap");
     let gc = c.generate_id().expect("an id");
@@ -439,6 +439,13 @@ fn the_pointers_shape_is_told_when_watched() {
         }
     }
     assert!(display.pointer().expect("a pointer").is_some());
+    // the server gives nobody the shape of a client that has gone: what was known stays
+    drop(painter);
+    for _ in 0..30 {
+        let known = display.cursor().expect("the server lives").expect("the last one");
+        assert_eq!(known.size, Size::new(16, 12));
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -197,11 +197,11 @@ impl X11Display {
         Ok(self.shared.connection.flush()?)
     }
 
-    /// The pointer's shape now. One round trip.
+    /// The pointer's shape now, as far as the server tells it. One round trip.
     ///
     /// # Errors
     /// When the server is gone.
-    pub fn cursor(&self) -> Result<Arc<CursorImage>, X11Error> {
+    pub fn cursor(&self) -> Result<Option<Arc<CursorImage>>, X11Error> {
         self.shared.cursor()
     }
 

@@ -80,8 +80,7 @@ fn act(
     }
     if todo.cursor {
         let before = shared.cursor.lock().map_or(0, |c| c.as_ref().map_or(0, |i| i.serial));
-        let image = shared.cursor()?;
-        if image.serial != before {
+        if let Some(image) = shared.cursor()?.filter(|image| image.serial != before) {
             events(X11Event::Cursor(image));
         }
     }

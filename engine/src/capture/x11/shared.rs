@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use x11rb::connection::Connection;
+use x11rb::errors::ReplyError;
 use x11rb::protocol::xproto::{self, ClientMessageEvent, EventMask};
-use x11rb::protocol::{damage, xfixes};
+use x11rb::protocol::{ErrorKind, damage, xfixes};
 use x11rb::rust_connection::RustConnection;
 
 use super::framebuffer::Framebuffer;
@@ -217,9 +218,15 @@ impl Shared {
         Ok(())
     }
 
-    /// The pointer's shape; the same image again when it has not changed.
-    pub(super) fn cursor(&self) -> Result<Arc<CursorImage>, X11Error> {
-        let reply = xfixes::get_cursor_image(&*self.connection)?.reply()?;
+    /// The pointer's shape; the same image again when it has not changed, or is not told. None when it never was.
+    pub(super) fn cursor(&self) -> Result<Option<Arc<CursorImage>>, X11Error> {
+        let reply = match xfixes::get_cursor_image(&*self.connection)?.reply() {
+            // servers with the SECURITY extension go on showing the shape of a client that has gone, and give it to nobody
+            Err(ReplyError::X11Error(error)) if error.error_kind == ErrorKind::Access => {
+                return Ok(locked(&self.cursor).clone());
+            }
+            reply => reply?,
+        };
         let size = Size::new(reply.width, reply.height);
         let mut rgba = Vec::with_capacity(reply.cursor_image.len() * 4);
         for argb in &reply.cursor_image {
@@ -232,12 +239,12 @@ impl Shared {
         let hotspot = Point::new(reply.xhot.min(size.w.saturating_sub(1)), reply.yhot.min(size.h.saturating_sub(1)));
         let mut last = locked(&self.cursor);
         if let Some(known) = last.as_ref().filter(|k| k.size == size && k.hotspot == hotspot && k.rgba == rgba) {
-            return Ok(Arc::clone(known));
+            return Ok(Some(Arc::clone(known)));
         }
         let serial = last.as_ref().map_or(1, |k| k.serial + 1);
         let image = Arc::new(CursorImage { size, hotspot, rgba, serial });
         *last = Some(Arc::clone(&image));
-        Ok(image)
+        Ok(Some(image))
     }
 
     /// Ends the reader thread.

@@ -376,8 +376,9 @@ impl<'a> Live<'a> {
     }
 
     fn cursor(&mut self) -> Result<(), Ended> {
-        let image = self.display.cursor().map_err(|e| Ended::Lost(e.to_string()))?;
-        self.send(BackendEvent::Cursor(image));
+        if let Some(image) = self.display.cursor().map_err(|e| Ended::Lost(e.to_string()))? {
+            self.send(BackendEvent::Cursor(image));
+        }
         Ok(())
     }
 
