@@ -20,6 +20,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "desktops")]
 
 import film  # noqa: E402
 import picture  # noqa: E402
+import resizing  # noqa: E402
 import servers  # noqa: E402
 import typed  # noqa: E402
 import viewers  # noqa: E402
@@ -185,6 +186,8 @@ CASES = [
     ("a film as H.264, decoded by ffmpeg", film.by_ffmpeg),
     ("a film as H.264 in tigervnc of a later Debian", film.case(viewers.NewerTigerVnc)),
     ("a film as H.264 in noVNC in Chromium", film.case(viewers.NoVnc)),
+    ("the desktop takes tigervnc's size, and its window's", resizing.by_tiger(converges)),
+    ("the desktop takes noVNC's size, and its page's", resizing.by_novnc(converges)),
     ("text typed into tigervnc arrives", typed.text()),
     ("text typed into tigervnc arrives on a German keyboard", typed.text("de")),
     ("a click in tigervnc arrives", typed.click),

@@ -7,8 +7,8 @@ from desktop import Missing, XServer, until
 BLANK = b"#define blank_width 1\n#define blank_height 1\n#define blank_x_hot 0\n#define blank_y_hot 0\nstatic unsigned char blank_bits[] = {\n 0x00 };\n"
 
 
-def put(x, children, what):
-    """Makes `what` the picture of an X desktop: root window, no pointer to be seen; and reads it back."""
+def put(x, children, what, look=viewers.screenshot):
+    """Makes `what` the picture of an X desktop: root window, no pointer to be seen; and reads it back by `look`."""
     file = children.path("still.ppm")
     with open(file, "wb") as out:
         out.write(what.ppm())
@@ -18,7 +18,7 @@ def put(x, children, what):
     x.run("xsetroot", "-cursor", blank, blank)
     # its exit status says nothing: what the screen shows counts
     x.run("display", "-window", "root", file, check=False)
-    until("picture on the source desktop", lambda: not picture.difference(what, viewers.screenshot(x)))
+    until("picture on the source desktop", lambda: not picture.difference(what, look(x)))
 
 
 class Still:

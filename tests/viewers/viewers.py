@@ -163,13 +163,14 @@ class NoVnc:
 
     tolerance = 0
 
-    def __init__(self, children, server, password="", user=""):
+    def __init__(self, children, server, password="", user="", size=None):
+        """`size`: the page is so large, and the desktop is to become so too."""
         root = os.path.join(HERE, "node_modules", "@novnc", "novnc")
         if not os.path.isdir(root):
             raise Missing("noVNC is not installed (make deps)")
         if not server.web:
             raise Missing("the stand-in has no WebSocket listener")
-        self.latest, self.said, self.enough = None, [], False
+        self.latest, self.said, self.enough, self.size = None, [], False, size
         viewer = self
 
         class Page(http.server.SimpleHTTPRequestHandler):
@@ -188,7 +189,7 @@ class NoVnc:
                     viewer.latest = picture.from_rgbx(int(size["width"][0]), int(size["height"][0]), body)
                 else:
                     viewer.said.append(body.decode(errors="replace"))
-                answer = b"enough" if viewer.enough else b"more"
+                answer = b"enough" if viewer.enough else b"%dx%d" % viewer.size if viewer.size else b"more"
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -201,7 +202,8 @@ class NoVnc:
         self.web.daemon_threads = True
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
         page = "http://127.0.0.1:%d/?%s" % (self.web.server_address[1],
-                                            urllib.parse.urlencode({"server": server.web, "password": password, "user": user}))
+                                            urllib.parse.urlencode({"server": server.web, "password": password, "user": user,
+                                                                    "size": "%dx%d" % size if size else ""}))
         # a certificate that nobody signed is what is tested here
         self.child = children.start("chromium", ["chromium", *CHROMIUM, "--ignore-certificate-errors", "--user-data-dir=" + children.path("chromium"), page])
 
