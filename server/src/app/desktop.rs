@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use farpane_engine::geometry::Size;
 
+use crate::config::LogSection;
 use crate::control::{Control, Request};
 use crate::desktop::{self, DesktopError, Name, Running, Wish};
 use crate::helper::THIS_PROGRAM;
@@ -38,17 +39,17 @@ pub fn log_of(name: &Name) -> Result<PathBuf, AppError> {
     Ok(folder.join(format!("{name}.log")))
 }
 
-/// Runs a desktop until it ends. `detached`: it belongs to no terminal.
+/// Runs a desktop until it ends. `detached`: it belongs to no terminal. `log`: how what becomes of it is told.
 ///
 /// # Errors
 /// When it does not come up, or ends as it should not.
-pub fn run_desktop(wish: &Wish, detached: bool) -> Result<(), AppError> {
+pub fn run_desktop(wish: &Wish, detached: bool, log: LogSection) -> Result<(), AppError> {
     if detached {
         // a process that leads its group already cannot, and needs not
         let _ = rustix::process::setsid();
     }
     let runtime_folder = folder()?;
-    logging::start(crate::config::LogSection::default());
+    logging::start(log);
     let path = std::env::var("PATH").unwrap_or_default();
     let mut tell = |line: &str| {
         // whoever read it may have gone

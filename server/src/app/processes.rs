@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit;
 use crate::auth::{self, CertificateNames, Judge, LocalJudge, Parts, Secret, SessionPassword, SystemHelper};
+use crate::backend::on_demand::Awaited;
 use crate::backend::{self, Found};
 use crate::clipboard::ClipboardOptions;
-use crate::config::{Config, LogSection, Others};
+use crate::config::{Config, ListenerSection, LogSection, Others};
+use crate::desktop;
 use crate::helper::auth_helper::Keys;
 use crate::helper::open_helper::Setup;
 use crate::helper::{self, InProcess, Kind, Line, Opener, RemoteKeys, RemoteOpener, RemoteStarter, Surroundings};
@@ -41,7 +43,9 @@ pub(super) struct Opening {
 /// The error of a desktop that cannot be opened.
 pub(super) fn cannot_open(error: backend::OpenError) -> AppError {
     match error {
-        backend::OpenError::NotBuilt(_) | backend::OpenError::Same(..) => AppError::Usage(error.to_string()),
+        backend::OpenError::NotBuilt(_) | backend::OpenError::NotOnDemand(_) | backend::OpenError::Same(..) => {
+            AppError::Usage(error.to_string())
+        }
         error => AppError::failed(error),
     }
 }
@@ -54,8 +58,13 @@ pub(super) fn clipboard(config: &Config) -> ClipboardOptions {
     }
 }
 
-/// Finds the desktop that is to be shared.
+/// Finds the desktop that is to be shared, or knows where it will be.
 pub(super) fn look(config: &Config) -> Result<Found, AppError> {
+    if let Some(folder) = std::env::var_os(desktop::ON_DEMAND) {
+        let desktop::Parts { door, display, authority, framebuffer } = desktop::Parts::of(Path::new(&folder));
+        let at = Awaited { door, display, authority, framebuffer };
+        return Found::on_demand(&config.source, at).map_err(cannot_open);
+    }
     let mut env = environment(clipboard(config));
     env.state = state_folder(config).ok();
     env.keyboard = config.input.keyboard.clone();
@@ -156,17 +165,21 @@ impl Helpers {
     }
 }
 
-/// What the one that switches monitors is told, where a listener wants any switched.
+/// What the one that switches and makes monitors is told, where a listener wants any switched or made.
 fn lights(config: &Config, desktop: &Found) -> Result<Option<lights::Setup>, AppError> {
-    let Some(listener) = config.listeners.iter().find(|listener| listener.others == Others::Off) else {
+    let wants = |listener: &&ListenerSection| listener.others == Others::Off || listener.is_side_car();
+    let Some(listener) = config.listeners.iter().find(wants) else {
         return Ok(None);
+    };
+    let what = match listener.is_side_car() {
+        true => "has no monitors made for viewers (view = \"side-car\"",
+        false => "does not let its monitors be switched off (others = \"off\"",
     };
     let desktop = desktop.switchable().ok_or_else(|| {
         let at = &listener.address;
         let source = config.source.all().iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         AppError::Usage(format!(
-            "listener {at}: source {source} does not let its monitors be switched off (others = \"off\" takes one X server, or one \
-             compositor of the wlroots family)"
+            "listener {at}: source {source} {what} takes one X server, or one compositor of the wlroots family)"
         ))
     })?;
     let memory = state_folder(config)?.join(desktop.memory());

@@ -15,7 +15,7 @@ use crate::config::{Attempt, Config, Layers, ListenerSection, Lock, Others};
 use crate::control;
 use crate::net::{self, Bound, ListenAddr, Listener, ListenerId, ListenerSettings, SecureLayer, Slots};
 use crate::security::tls::CertificateStore;
-use crate::session::{self, Hub, ViewSpec};
+use crate::session::{self, Hub, SideCar, ViewSpec};
 
 use super::gate::{Gate, Sessions};
 use super::processes::{Helpers, Opening, cannot_open, clipboard, look, notify_ready, shut_in};
@@ -177,6 +177,7 @@ async fn up(
     let opener = door.opener();
     let (events, received) = mpsc::unbounded_channel();
     let options = clipboard(config);
+    let waits = desktop.is_on_demand();
     let (capture, wanted) = (config.capture, gpu::wanted(&config.capture, &desktop));
     // shut in, none can be opened
     let spare = config.sandbox != crate::sandbox::Mode::Off;
@@ -194,29 +195,37 @@ async fn up(
         hub.set_lighting(lights);
     }
     hub.set_log(Arc::new(gate.trail.clone()));
-    ready(&hub, &name).await?;
+    if !waits {
+        ready(&hub, &name).await?;
+    }
     notify_ready(&name);
     early.enter_late().map_err(AppError::failed)?;
 
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let common = config.session.settings(&format!("{host} {name}"), &config.network);
-    let of_listener = |l: &ListenerSection| {
+    let of_listener = |(id, l): (u32, &ListenerSection)| {
         let Ok(view) = l.view.parse();
         let others_off = l.others == Others::Off;
-        Arc::new(session::Settings { view, others_off, scale: l.scale, ..common.clone() })
+        let side_car = l.is_side_car().then(|| SideCar { id, size: l.size.unwrap_or_default().0 });
+        Arc::new(session::Settings { view, others_off, side_car, scale: l.scale, ..common.clone() })
     };
-    let settings = config.listeners.iter().map(of_listener).collect();
+    let settings = (0..).zip(&config.listeners).map(of_listener).collect();
     let handler = Arc::new(Sessions { gate, hub: Arc::clone(&hub), settings });
     let slots = Slots::new(usize::try_from(config.network.max_unauthenticated).unwrap_or(usize::MAX));
     let addresses: Vec<ListenAddr> = listeners.iter().map(|l| l.address().clone()).collect();
     let layout = hub.desktop().layout;
-    tracing::info!(
-        source = %name, width = layout.size.w, height = layout.size.h, outputs = layout.outputs.len(), "desktop open"
-    );
+    if waits {
+        tracing::info!("the desktop is started when the first client has been let in");
+    } else {
+        tracing::info!(
+            source = %name, width = layout.size.w, height = layout.size.h, outputs = layout.outputs.len(), "desktop open"
+        );
+    }
     for (address, listener) in addresses.iter().zip(&config.listeners) {
         let security: Vec<&str> = config.offer(listener).iter().map(|k| k.name()).collect();
         tracing::info!(listener = %address, security = security.join(","), view_only = listener.view_only, "listening");
         if let Ok(view @ ViewSpec::Output(_)) = listener.view.parse()
+            && !waits
             && !hub.shows(&view)
         {
             let there: Vec<&str> = layout.outputs.iter().map(|o| o.name.as_str()).collect();

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Found;
+use super::side_car::Makes;
 use crate::helper::Opener;
 
 /// A desktop whose monitors can be switched.
@@ -18,7 +19,12 @@ pub enum Switchable {
     X11(super::x11::Target),
     /// A compositor of the wlroots family.
     #[cfg(feature = "wayland")]
-    Wlroots(super::wlroots::Target),
+    Wlroots {
+        /// Where it is.
+        target: super::wlroots::Target,
+        /// Where a sway takes commands, as the environment says.
+        control: Option<std::path::PathBuf>,
+    },
 }
 
 /// A monitor as it was before it was switched off.
@@ -83,7 +89,10 @@ impl Found {
             #[cfg(feature = "x11")]
             Found::X11(target) => Some(Switchable::X11(target.clone())),
             #[cfg(feature = "wayland")]
-            Found::Wlroots(target) => Some(Switchable::Wlroots(target.clone())),
+            Found::Wlroots(target) => {
+                let control = std::env::var_os("SWAYSOCK").map(Into::into);
+                Some(Switchable::Wlroots { target: target.clone(), control })
+            }
             _ => None,
         }
     }
@@ -95,14 +104,14 @@ impl Switchable {
             #[cfg(feature = "x11")]
             Switchable::X11(ref target) => format!("x11{}.{}", target.name, target.screen),
             #[cfg(feature = "wayland")]
-            Switchable::Wlroots(ref target) => target.name.clone(),
+            Switchable::Wlroots { ref target, .. } => target.name.clone(),
         }
     }
 
     /// The name of a file that is this desktop's alone.
     pub fn memory(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        format!("dark-{}", self.name().chars().map(plain).collect::<String>())
+        format!("monitors-{}", self.name().chars().map(plain).collect::<String>())
     }
 
     /// What switches them, reached through this opener.
@@ -113,7 +122,20 @@ impl Switchable {
             #[cfg(feature = "x11")]
             Switchable::X11(ref target) => Box::new(super::x11::XLights { target, opener }),
             #[cfg(feature = "wayland")]
-            Switchable::Wlroots(ref target) => Box::new(super::wlroots::WaylandLights { target, opener }),
+            Switchable::Wlroots { ref target, .. } => Box::new(super::wlroots::WaylandLights { target, opener }),
+        }
+    }
+
+    /// What makes others beside them, reached through this opener.
+    pub fn makes<'a>(&'a self, opener: &'a dyn Opener) -> Box<dyn Makes + 'a> {
+        let _ = opener;
+        match *self {
+            #[cfg(feature = "x11")]
+            Switchable::X11(ref target) => Box::new(super::x11::XLights { target, opener }),
+            #[cfg(feature = "wayland")]
+            Switchable::Wlroots { ref target, ref control } => {
+                Box::new(super::wlroots::SwaySideCar { target, control: control.as_deref() })
+            }
         }
     }
 }
@@ -140,6 +162,11 @@ impl<'a> Keeper<'a> {
         if self.dark.is_empty() {
             self.dark = dark;
         }
+    }
+
+    /// Monitors of these names are none to light again: they were made for viewers, and are gone.
+    pub fn forget(&mut self, names: &[String]) {
+        self.dark.retain(|dark| !names.contains(&dark.name));
     }
 
     /// Leaves on what bears these names alone; without names all is as it was before. Tells how many were switched off. `remember` is told

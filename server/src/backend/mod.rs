@@ -5,12 +5,14 @@ pub mod discover;
 pub mod kms;
 pub mod lights;
 pub mod mixed;
+pub mod on_demand;
 mod open;
 #[cfg(feature = "pipewire")]
 pub mod pipewire;
 #[cfg(feature = "portal")]
 pub mod portal;
 pub mod replay;
+pub mod side_car;
 mod source;
 mod sources;
 pub mod synthetic;
@@ -80,6 +82,27 @@ pub enum BackendEvent {
     Lost(String),
     /// It is back.
     Back,
+    /// What became of a desktop on demand.
+    OnDemand(Came),
+}
+
+/// What became of a desktop that is started on demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It is there.
+    Up,
+    /// It did not come up, and why. It can be asked for again.
+    NotUp(String),
+    /// It has ended, with its outputs and all that it said. It can be asked for again.
+    Ended,
+}
+
+/// What starts a desktop on demand.
+pub trait OnDemand: Send + Sync {
+    /// Whether the desktop is there.
+    fn is_up(&self) -> bool;
+    /// Has it started if it is not, and is not on its way; [`BackendEvent::OnDemand`] tells what came of it. Does not wait.
+    fn wake(&self);
 }
 
 /// How a desktop answers a wish for another layout (the status of ExtendedDesktopSize).
@@ -111,6 +134,10 @@ pub trait Backend: Send + Sync {
     /// Somebody is (or nobody is any more) connected: with nobody, the backend asks the desktop for no pointer, clipboard or
     /// damage events.
     fn watch(&self, watched: bool);
+    /// What starts the desktop; none for one that need not be started.
+    fn on_demand(&self) -> Option<&dyn OnDemand> {
+        None
+    }
 }
 
 /// The channel on which a backend tells what happens.

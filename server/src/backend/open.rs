@@ -8,6 +8,7 @@ use farpane_engine::frame::DmaBufs;
 
 use super::discover::{self, Environment, NOT_BUILT};
 use super::mixed::MixedBackend;
+use super::on_demand::OnDemandBackend;
 use super::replay::{ReplayBackend, ReplayOpenError};
 use super::synthetic::SyntheticBackend;
 use super::{Arrange, Backend, Events, SourceSpec, Sources, SyntheticSpec};
@@ -61,6 +62,9 @@ pub enum OpenError {
     /// Two sources are one desktop.
     #[error("sources {0} and {1} are the same desktop (expected each once)")]
     Same(SourceSpec, SourceSpec),
+    /// A source that no virtual desktop is shown by.
+    #[error("source {0} cannot be a desktop on demand (expected x11 or wlroots, alone)")]
+    NotOnDemand(String),
     /// The system refused a thread.
     #[error("no resources to open the source: {0}")]
     System(#[from] std::io::Error),
@@ -100,6 +104,8 @@ pub enum Found {
     Kms(super::kms::Target),
     /// Several desktops on one canvas.
     Mixed(Vec<(SourceSpec, Found)>, Arrange),
+    /// One that its supervisor starts when it is asked to, through the socket of this path.
+    OnDemand(Box<Found>, PathBuf),
 }
 
 /// Finds out what a source's name stands for here: looks at displays, authority files and processes, and tries.
@@ -195,6 +201,9 @@ impl Found {
             #[cfg(feature = "kms")]
             Found::Kms(target) => vec![OpenRequest::KmsHelper(target.socket.clone())],
             Found::Mixed(parts, _) => each_once(parts.iter().flat_map(|(_, part)| part.requests())),
+            Found::OnDemand(desktop, door) => {
+                desktop.requests().into_iter().chain([OpenRequest::Supervisor(door.clone())]).collect()
+            }
         }
     }
 
@@ -210,6 +219,7 @@ impl Found {
             #[cfg(feature = "kms")]
             Found::Kms(_) => true,
             Found::Mixed(parts, _) => parts.iter().any(|(_, part)| part.gives_dma_bufs()),
+            Found::OnDemand(desktop, _) => desktop.gives_dma_bufs(),
             _ => false,
         }
     }
@@ -226,6 +236,7 @@ impl Found {
             #[cfg(feature = "portal")]
             Found::Portal(_) => loaded(),
             Found::Mixed(parts, _) => each_once(parts.iter().flat_map(|(_, part)| part.reads())),
+            Found::OnDemand(desktop, _) => desktop.reads(),
             _ => Vec::new(),
         }
     }
@@ -266,6 +277,13 @@ impl Found {
             }
             Found::Mixed(parts, arrange) => {
                 Ok(Arc::new(MixedBackend::open(parts, arrange, &opener, clipboard, &dma_bufs, events)?))
+            }
+            Found::OnDemand(desktop, door) => {
+                let open = {
+                    let (opener, events) = (Arc::clone(&opener), events.clone());
+                    move || desktop.clone().open(Arc::clone(&opener), clipboard, dma_bufs.clone(), events.clone())
+                };
+                Ok(Arc::new(OnDemandBackend::start(door, opener, events, open)?))
             }
         }
     }

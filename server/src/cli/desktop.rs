@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use farpane_engine::geometry::Size;
 use serde::Serialize;
 
 use super::session::{plain, time};
 use super::table;
 use crate::app::{self, AppError, Listed};
+use crate::config::{LogFormat, LogLevel};
 use crate::desktop::{Kind, Name, Restart, Told, Wish, size};
 
 #[derive(Args, Debug)]
@@ -71,7 +72,10 @@ struct StartArgs {
     /// When the command is started again
     #[arg(long, value_enum, default_value_t)]
     restart: Restart,
-    /// Where to listen, as for `farpane serve` [default: 127.0.0.1, port 5900 and the display's number]
+    /// Start only what listens; display and command are started when the first client has logged in, and again after they ended
+    #[arg(long)]
+    on_demand: bool,
+    /// Where to listen, as for `farpane serve` [default: 127.0.0.1, port 5900 and the display's number, or any with --on-demand]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// Security types, as for `farpane serve`
@@ -92,7 +96,7 @@ struct StartArgs {
 }
 
 impl StartArgs {
-    fn wish(&self) -> Result<Wish, AppError> {
+    fn wish(&self, (format, level): (Option<LogFormat>, Option<LogLevel>)) -> Result<Wish, AppError> {
         let standard = Size::new(self.size.w.max(3840), self.size.h.max(2160));
         let largest = self.largest.unwrap_or(standard);
         if largest.w < self.size.w || largest.h < self.size.h {
@@ -103,6 +107,9 @@ impl StartArgs {
         let mut serve = Vec::new();
         let mut pass = |option: &str, value: String| serve.extend([option.to_owned(), value]);
         self.security.iter().for_each(|list| pass("--security", list.clone()));
+        let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+        name(format.and_then(|f| f.to_possible_value())).into_iter().for_each(|f| pass("--log-format", f));
+        name(level.and_then(|l| l.to_possible_value())).into_iter().for_each(|l| pass("--log-level", l));
         self.insecure_allow.iter().for_each(|allow| pass("--insecure-allow", allow.clone()));
         for (option, file) in [("--config", &self.config), ("--password-file", &self.password_file)] {
             // the supervisor's programs run elsewhere
@@ -122,6 +129,7 @@ impl StartArgs {
             restart: self.restart,
             serve,
             listen: self.listen.clone(),
+            on_demand: self.on_demand,
             log: app::log_of(&self.name)?,
         })
     }
@@ -164,7 +172,7 @@ fn list(desktops: &[Listed]) -> String {
         let restarts = told.restarts.to_string();
         vec![
             name,
-            told.display.clone(),
+            told.display.clone().unwrap_or_else(|| "waits".into()),
             told.listens.join(" "),
             viewers,
             since,
@@ -176,10 +184,12 @@ fn list(desktops: &[Listed]) -> String {
 }
 
 /// Does what is asked.
-pub(super) fn run(args: &DesktopArgs) -> Result<(), AppError> {
+pub(super) fn run(args: &DesktopArgs, format: Option<LogFormat>, level: Option<LogLevel>) -> Result<(), AppError> {
     match &args.what {
-        What::Start(start) => app::start_desktop(&start.wish()?, &supervisor()),
-        What::Run { start, detached } => app::run_desktop(&start.wish()?, *detached),
+        What::Start(start) => app::start_desktop(&start.wish((format, level))?, &supervisor()),
+        What::Run { start, detached } => {
+            app::run_desktop(&start.wish((format, level))?, *detached, super::log(format, level))
+        }
         What::List { json } => {
             let desktops = app::desktops()?;
             if *json {

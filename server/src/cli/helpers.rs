@@ -57,7 +57,7 @@ pub(super) fn hook_helper() -> Result<(), AppError> {
     app::run_hooks(begin(c"farpane-hook")?)
 }
 
-/// Switches monitors for a server, and lights them again when the server ends.
+/// Switches monitors for a server and makes some, and leaves all as it was when the server ends.
 ///
 /// # Errors
 /// When it was not started by a server, or is told what it does not understand.

@@ -131,7 +131,7 @@ enum Command {
     /// Runs the gatekeeping hook for a server that has shut itself in; started by `serve`
     #[command(hide = true)]
     HookHelper,
-    /// Switches monitors for a server, and lights them again when it ends; started by `serve`
+    /// Switches monitors for a server and makes some, and undoes that when it ends; started by `serve`
     #[command(hide = true)]
     LightsHelper,
 }
@@ -394,7 +394,7 @@ fn run(cli: Cli) -> Result<(), AppError> {
             say(text.as_bytes());
             Ok(())
         }
-        Command::Desktop(args) => desktop::run(&args),
+        Command::Desktop(args) => desktop::run(&args, log_format, log_level),
         Command::DesktopChild { parent, words } => {
             let error = crate::desktop::be_child(parent, &words);
             let program = words.first().map(|word| word.display().to_string()).unwrap_or_default();

@@ -191,6 +191,11 @@ pub enum ConfigError {
         "listener {0} shows all monitors, so that there are no others to switch off (give it a view, or take others out)"
     )]
     NoOthers(ListenAddr),
+    /// A size without a monitor that is made.
+    #[error(
+        "listener {0} has a size and no side-car (a size is that of a monitor made for the viewer: view = \"side-car\")"
+    )]
+    NoSideCar(ListenAddr),
     /// Something that may not be offered there.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -351,6 +356,9 @@ impl Config {
             }
             if listener.others == Others::Off && listener.view == "all" {
                 return Err(ConfigError::NoOthers(address.clone()));
+            }
+            if listener.size.is_some() && !listener.is_side_car() {
+                return Err(ConfigError::NoSideCar(address.clone()));
             }
             if self.offer(listener).contains(&SecurityKind::X509None) && !self.certificates_suffice() {
                 return Err(ConfigError::NoCertificates(address.clone()));

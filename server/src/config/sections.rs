@@ -79,8 +79,12 @@ pub struct ListenerSection {
     /// What it offers, best first; the common `security` when it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<SecurityList>,
-    /// What its clients see: `all` monitors on one canvas, or one monitor by name (`farpane probe` and the log name them).
+    /// What its clients see: `all` monitors on one canvas, one monitor by name (`farpane probe` and the log name them), or `side-car`: one
+    /// that is made for them.
     pub view: String,
+    /// How large a side-car is at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<session::SideCarSize>,
     /// What becomes of the monitors that nobody looks at by name while a client of this listener is there.
     pub others: Others,
     /// How large they see it: a part of what it is (`50%`), or made to fit into so many pixels (`1280x800`).
@@ -106,12 +110,18 @@ impl ListenerSection {
             address,
             security: None,
             view: "all".into(),
+            size: None,
             others: Others::default(),
             scale: session::ScaleSpec::default(),
             view_only: false,
             allowed_origins: Vec::new(),
             unix_peers: UnixPeers::default(),
         }
+    }
+
+    /// Whether a monitor is made for its clients.
+    pub fn is_side_car(&self) -> bool {
+        self.view == "side-car"
     }
 
     /// As the network takes it.
@@ -277,6 +287,7 @@ impl SessionSection {
         session::Settings {
             view: session::ViewSpec::All,
             others_off: false,
+            side_car: None,
             scale: session::ScaleSpec::default(),
             name: self.desktop_name.clone().unwrap_or_else(|| name.to_owned()),
             view_only: self.view_only,

@@ -98,10 +98,11 @@ pub(super) fn find(program: &str, path: &str) -> Option<PathBuf> {
 }
 
 /// Ends what programs of the desktop have left that belongs to no group of ours any more: this process is the parent of those whose own
-/// is gone.
-pub(super) async fn end_orphans(patience: Duration) {
+/// is gone. `but` is a child that stays.
+pub(super) async fn end_orphans(patience: Duration, but: Option<u32>) {
+    let others = || children().into_iter().filter(|pid| but != Some(number(*pid))).collect::<Vec<_>>();
     for signal in [Signal::TERM, Signal::KILL] {
-        let left = children();
+        let left = others();
         if left.is_empty() {
             return;
         }
@@ -110,8 +111,8 @@ pub(super) async fn end_orphans(patience: Duration) {
         }
         let rounds = patience.as_millis() / 20;
         for _ in 0..rounds {
-            reap(&[]);
-            if children().is_empty() {
+            reap(&[but]);
+            if others().is_empty() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -121,10 +122,14 @@ pub(super) async fn end_orphans(patience: Duration) {
 
 /// Buries children that have ended, but for those of our `own` that somebody waits for.
 pub(super) fn reap(own: &[Option<u32>]) {
-    let waited_for = |pid: &Pid| own.contains(&Some(pid.as_raw_nonzero().get().unsigned_abs()));
+    let waited_for = |pid: &Pid| own.contains(&Some(number(*pid)));
     for pid in children().into_iter().filter(|pid| !waited_for(pid)) {
         let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
     }
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// The processes whose parent this one is.

@@ -4,9 +4,12 @@
 //! started ends with it, whichever way it ends.
 
 mod child;
+mod door;
+mod parts;
 mod place;
 mod restart;
 mod screen;
+mod serving;
 mod supervise;
 mod sway;
 mod xvfb;
@@ -20,6 +23,7 @@ use farpane_engine::geometry::Size;
 use serde::{Deserialize, Serialize};
 
 pub use child::{BECOME, be_child};
+pub use parts::{ON_DEMAND, Parts};
 pub use place::{Place, Running, running};
 pub use restart::Restart;
 pub use screen::Kind;
@@ -62,6 +66,15 @@ pub enum DesktopError {
 }
 
 impl DesktopError {
+    /// The same for clients: no command lines and no paths of this machine.
+    fn for_clients(&self) -> String {
+        match self {
+            Self::Ended { how, .. } => format!("it {how}"),
+            Self::Io(_, error) => error.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     fn io(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
         let what = what.to_string();
         move |error| Self::Io(what, error)
@@ -118,6 +131,8 @@ pub struct Wish {
     pub serve: Vec<String>,
     /// Where it listens; none: on loopback, port 5900 and the display's number.
     pub listen: Vec<String>,
+    /// Display server and command are started when the first client has been let in.
+    pub on_demand: bool,
     /// What its programs say.
     pub log: PathBuf,
 }
@@ -131,13 +146,13 @@ pub struct Told {
     pub pid: u32,
     /// The process that serves it.
     pub server: Option<u32>,
-    /// The X display (`:7`), or the Wayland one.
-    pub display: String,
+    /// The X display (`:7`), or the Wayland one; none while it waits for its first login.
+    pub display: Option<String>,
     /// Where it listens.
     pub listens: Vec<String>,
     /// What runs on it.
     pub command: Vec<String>,
-    /// When it came up, in seconds since 1970.
+    /// Since when it is up, or waits; in seconds since 1970.
     pub since: u64,
     /// How often the command was started again.
     pub restarts: u32,

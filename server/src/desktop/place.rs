@@ -61,6 +61,11 @@ impl Place {
         Ok(place)
     }
 
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.folder
+    }
+
     /// A file or folder in it.
     pub(super) fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
@@ -71,6 +76,11 @@ impl Place {
         let path = self.path(name);
         make(&path, Others::None).map_err(folder_error)?;
         Ok(path)
+    }
+
+    /// Removes a file, or a folder with all that is in it.
+    pub(super) fn remove(&self, name: &str) {
+        remove(&self.path(name));
     }
 
     /// Writes a file that only its owner can read.
@@ -95,11 +105,18 @@ impl Place {
     fn clear(&self) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| !path.ends_with("lock")) {
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-            if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "left behind");
-            }
+            remove(&path);
         }
+    }
+}
+
+fn remove(path: &Path) {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "left behind");
+        }
+        _ => {}
     }
 }
 
@@ -198,7 +215,7 @@ mod tests {
             name: name.clone(),
             pid: std::process::id(),
             server: None,
-            display: ":7".into(),
+            display: Some(":7".into()),
             listens: vec!["127.0.0.1:5907".into()],
             command: vec!["xterm".into()],
             since: 1,

@@ -1,29 +1,23 @@
-//! The life of one desktop, from its X server's start to the end of the last process on it.
+//! The life of one desktop, from its display server's start to the end of the last process on it.
 
 use std::fs::File;
+use std::future::pending;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::UnixDatagram;
-use tokio::process::ChildStdout;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::child::{Child, command, end_orphans, find, how, reap};
-use super::place::SAID;
+use super::door::{Door, knocked};
+use super::parts::SCREEN;
 use super::restart::{History, Next};
 use super::screen::{Kind, Screen};
-use super::{DesktopError, Place, Told, Wish};
-use crate::helper::THIS_PROGRAM;
+use super::{DesktopError, Place, Restart, Told, Wish};
 
 /// What the line begins with that says that the desktop is up.
 pub const READY: &str = "farpane: desktop ";
 
-/// How long the server may take to say that it shares the desktop.
-const SERVED: Duration = Duration::from_secs(30);
-/// What the server's lines begin with that name its listeners.
-const LISTENS: &str = "farpane: listening on ";
 /// A program that is still there after so long has come up.
 const STARTED: Duration = Duration::from_millis(300);
 /// Between being asked to end and being ended.
@@ -59,21 +53,13 @@ pub async fn supervise(
     // what a program of the desktop leaves behind becomes ours, and ends with us
     let own = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(own)).map_err(|e| DesktopError::Io("orphans".into(), e.into()))?;
-    let mut screen = Screen::start(wish, &place, &log).await?;
-    let mut desktop = Desktop {
-        wish,
-        place: &place,
-        log: &log,
-        session,
-        screen: &mut screen,
-        server: None,
-        program: None,
-        listens: Vec::new(),
-    };
+    let mut desktop = Desktop::new(wish, &place, &log, session);
+    match wish.on_demand {
+        true => desktop.door = Some(Door::open(&place)?),
+        false => desktop.screen = Some(Screen::start(wish, &place, &log).await?),
+    }
     let result = desktop.run(tell).await;
     desktop.end().await;
-    screen.child.end(PATIENCE).await;
-    end_orphans(PATIENCE).await;
     result
 }
 
@@ -92,99 +78,151 @@ fn session(wish: &Wish, path: &str) -> Result<Vec<String>, DesktopError> {
     found.map(|program| vec![(*program).into()]).ok_or_else(|| DesktopError::NoProgram(SESSIONS.join(", "), HINT))
 }
 
-struct Desktop<'a> {
-    wish: &'a Wish,
-    place: &'a Place,
-    log: &'a File,
+/// A desktop with all its processes.
+pub(super) struct Desktop<'a> {
+    pub wish: &'a Wish,
+    pub place: &'a Place,
+    pub log: &'a File,
     session: Vec<String>,
-    screen: &'a mut Screen,
-    server: Option<Child>,
+    /// None while a desktop on demand waits.
+    pub screen: Option<Screen>,
+    pub server: Option<Child>,
     program: Option<Child>,
     /// Where the server says that it listens.
-    listens: Vec<String>,
+    pub listens: Vec<String>,
+    /// Where the server asks for a desktop on demand; none for one that is there from the start.
+    pub door: Option<Door>,
+    /// How the program, the server, and starts of a desktop on demand have done.
+    programs: History,
+    servers: History,
+    starts: History,
+    /// Since when the program and the server run, and the desktop is what it is.
+    program_since: Instant,
+    server_since: Instant,
+    since: SystemTime,
+    restarts: u32,
 }
 
-impl Desktop<'_> {
-    /// A command with the desktop's surroundings.
-    fn command(&self, program: &str) -> Result<tokio::process::Command, DesktopError> {
-        let mut command = command(program, self.log).map_err(DesktopError::io(program))?;
-        self.screen.surround(&mut command).env("FARPANE_DESKTOP", self.wish.name.to_string());
-        Ok(command)
+/// What happened.
+enum Event {
+    /// A signal to end came.
+    Stop,
+    /// Some process ended.
+    Child,
+    /// The server asks for the desktop.
+    Knock(std::io::Result<()>),
+    /// The display server ended.
+    Screen(std::io::Result<ExitStatus>),
+    /// The program ended.
+    Program(std::io::Result<ExitStatus>),
+    /// The server ended.
+    Server(std::io::Result<ExitStatus>),
+}
+
+/// What becomes of the desktop then.
+#[derive(PartialEq, Eq)]
+enum Then {
+    GoOn,
+    End,
+}
+
+impl<'a> Desktop<'a> {
+    fn new(wish: &'a Wish, place: &'a Place, log: &'a File, session: Vec<String>) -> Self {
+        let now = Instant::now();
+        Self {
+            wish,
+            place,
+            log,
+            session,
+            screen: None,
+            server: None,
+            program: None,
+            listens: Vec::new(),
+            door: None,
+            programs: History::new(wish.restart),
+            servers: History::new(Restart::Always),
+            starts: History::new(Restart::Always),
+            program_since: now,
+            server_since: now,
+            since: SystemTime::now(),
+            restarts: 0,
+        }
     }
 
-    fn ended(&self, what: &str, how: String) -> DesktopError {
+    pub(super) fn ended(&self, what: &str, how: String) -> DesktopError {
         DesktopError::Ended { what: what.into(), how, log: self.wish.log.clone() }
     }
 
     async fn run(&mut self, tell: &mut (dyn FnMut(&str) + Send)) -> Result<(), DesktopError> {
-        let signals = |error| DesktopError::Io("signals".into(), error);
-        let mut term = signal(SignalKind::terminate()).map_err(signals)?;
-        let mut int = signal(SignalKind::interrupt()).map_err(signals)?;
-        let mut dead = signal(SignalKind::child()).map_err(signals)?;
+        let mut signals = Signals::new()?;
         tokio::select! {
             up = self.come_up(tell) => up?,
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
+            () = signals.stop() => return Ok(()),
         }
         let mut told = self.told();
         self.place.tell(&told)?;
-        tell(&format!("{READY}{} is on display {}", self.wish.name, told.display));
-        let (mut programs, mut servers) = (History::new(self.wish.restart), History::new(super::Restart::Always));
-        let (mut since, mut served_since) = (Instant::now(), Instant::now());
-        let what = self.session.join(" ");
+        tell(&match &told.display {
+            Some(display) => format!("{READY}{} is on display {display}", self.wish.name),
+            None => format!("{READY}{} waits for its first login", self.wish.name),
+        });
         loop {
-            tokio::select! {
-                _ = term.recv() => return Ok(()),
-                _ = int.recv() => return Ok(()),
-                _ = dead.recv() => {
-                    reap(&[self.screen.child.id(), self.server.as_ref().and_then(Child::id), self.program.as_ref().and_then(Child::id)]);
-                    continue;
+            let then = match self.next(&mut signals).await {
+                Event::Stop => Then::End,
+                Event::Child => {
+                    reap(&self.own());
+                    Then::GoOn
                 }
-                status = self.screen.child.process.wait() => {
-                    return Err(self.ended(self.screen.name, status.map_or_else(|e| e.to_string(), how)));
+                Event::Knock(knock) => {
+                    knock.map_err(DesktopError::io("the desktop's door"))?;
+                    self.on_knock(&mut signals).await?
                 }
-                status = wait(&mut self.program), if self.program.is_some() => {
-                    self.program = None;
-                    let (well, how) = status.map_or_else(|e| (false, e.to_string()), |s| (s.success(), how(s)));
-                    match programs.ended(well, since.elapsed()) {
-                        Next::End => return Ok(()),
-                        Next::GiveUp => return Err(self.ended(&what, how)),
-                        Next::Again(delay) => {
-                            tracing::warn!(program = %what, how, ?delay, "starts again");
-                            if was_stopped(delay, &mut term, &mut int).await {
-                                return Ok(());
-                            }
-                            self.start_program()?;
-                            since = Instant::now();
-                            told.restarts += 1;
-                        }
-                    }
+                Event::Screen(status) => {
+                    let name = self.screen.as_ref().map_or("the display server", |screen| screen.name);
+                    return Err(self.ended(name, in_words(status)));
                 }
-                status = wait(&mut self.server), if self.server.is_some() => {
-                    self.server = None;
-                    let how = status.map_or_else(|e| e.to_string(), how);
-                    match servers.ended(false, served_since.elapsed()) {
-                        Next::Again(delay) => {
-                            tracing::warn!(how, ?delay, "the server starts again");
-                            if was_stopped(delay, &mut term, &mut int).await {
-                                return Ok(());
-                            }
-                            self.serve(&mut |_| ()).await?;
-                            served_since = Instant::now();
-                        }
-                        Next::End | Next::GiveUp => return Err(self.ended("the server", how)),
-                    }
-                }
+                Event::Program(status) => self.on_program(status, &mut signals).await?,
+                Event::Server(status) => self.on_server(status, &mut signals).await?,
+            };
+            if then == Then::End {
+                return Ok(());
             }
-            told.listens.clone_from(&self.listens);
-            told.server = self.server.as_ref().and_then(Child::id);
-            self.place.tell(&told)?;
+            let new = self.told();
+            if new != told {
+                self.place.tell(&new)?;
+                told = new;
+            }
         }
     }
 
-    /// Everything that must be there before the desktop is said to be up.
+    async fn next(&mut self, signals: &mut Signals) -> Event {
+        tokio::select! {
+            _ = signals.term.recv() => Event::Stop,
+            _ = signals.int.recv() => Event::Stop,
+            _ = signals.child.recv() => Event::Child,
+            knock = knocked(&mut self.door) => Event::Knock(knock),
+            status = wait(self.screen.as_mut().map(|screen| &mut screen.child)) => Event::Screen(status),
+            status = wait(self.program.as_mut()) => Event::Program(status),
+            status = wait(self.server.as_mut()) => Event::Server(status),
+        }
+    }
+
+    /// Processes that somebody waits for.
+    fn own(&self) -> [Option<u32>; 3] {
+        let screen = self.screen.as_ref().map(|screen| &screen.child);
+        [screen, self.server.as_ref(), self.program.as_ref()].map(|child| child.and_then(Child::id))
+    }
+
+    /// Everything that must be there before the desktop is said to be up, or to wait.
     async fn come_up(&mut self, tell: &mut (dyn FnMut(&str) + Send)) -> Result<(), DesktopError> {
         self.serve(tell).await?;
+        if self.door.is_some() { Ok(()) } else { self.begin().await }
+    }
+
+    /// Starts what is looked at: the display server, where there is none, and the program.
+    async fn begin(&mut self) -> Result<(), DesktopError> {
+        if self.screen.is_none() {
+            self.screen = Some(Screen::start(self.wish, self.place, self.log).await?);
+        }
         self.start_program()?;
         tokio::time::sleep(STARTED).await;
         let program = self.program.as_mut().and_then(|child| child.process.try_wait().ok().flatten());
@@ -195,78 +233,100 @@ impl Desktop<'_> {
     }
 
     fn start_program(&mut self) -> Result<(), DesktopError> {
-        let Some((program, arguments)) = self.session.split_first() else { return Ok(()) };
-        let mut command = self.command(program)?;
+        let (Some((program, arguments)), Some(screen)) = (self.session.split_first(), &self.screen) else {
+            return Ok(());
+        };
+        let mut command = command(program, self.log).map_err(DesktopError::io(program))?;
+        screen.surround(&mut command).env("FARPANE_DESKTOP", self.wish.name.to_string());
         let child = Child::start(command.args(arguments)).map_err(DesktopError::io(program))?;
         self.program = Some(child);
+        self.program_since = Instant::now();
         Ok(())
     }
 
-    /// Starts the server and waits until it shares the desktop.
-    async fn serve(&mut self, tell: &mut (dyn FnMut(&str) + Send)) -> Result<(), DesktopError> {
-        let socket = self.place.path("ready");
-        let _ = std::fs::remove_file(&socket);
-        let ready = UnixDatagram::bind(&socket).map_err(DesktopError::io(socket.display()))?;
-        let mut command = self.command(THIS_PROGRAM)?;
-        command.env("NOTIFY_SOCKET", &socket).arg("serve").arg("--source").arg(&self.screen.source);
-        command.arg("--desktop-name").arg(self.wish.name.to_string()).args(&self.wish.serve);
-        // where it was, after it has ended
-        let again = std::mem::take(&mut self.listens);
-        for at in if again.is_empty() { self.wanted() } else { again } {
-            command.arg("--listen").arg(at);
+    /// The server asks for the desktop: a client has been let in.
+    async fn on_knock(&mut self, signals: &mut Signals) -> Result<Then, DesktopError> {
+        if self.screen.is_none() {
+            tracing::info!("the desktop starts: somebody has logged in");
+            let began = Instant::now();
+            let begun = tokio::select! {
+                begun = self.begin() => begun,
+                () = signals.stop() => return Ok(Then::End),
+            };
+            if let Err(error) = begun {
+                return self.not_begun(error, began.elapsed()).await;
+            }
+            self.starts = History::new(Restart::Always);
+            self.since = SystemTime::now();
         }
-        let listens = &mut self.listens;
-        let mut said = String::new();
-        let mut tell = |line: &str| {
-            listens.extend(line.strip_prefix(LISTENS).map(str::to_owned));
-            said += line;
-            said.push('\n');
-            tell(line);
-        };
-        let mut server = Child::start(command.stdout(Stdio::piped())).map_err(DesktopError::io("the server"))?;
-        let output = server.process.stdout.take();
-        let server = self.server.insert(server);
-        let mut lines = output.map(|output| BufReader::new(output).lines());
-        let mut word = [0; 256];
-        let end = tokio::time::sleep(SERVED);
-        tokio::pin!(end);
-        let failed = loop {
-            tokio::select! {
-                line = next_line(&mut lines), if lines.is_some() => match line {
-                    Some(line) => tell(&line),
-                    None => lines = None,
-                },
-                got = ready.recv(&mut word) => {
-                    let got = word.get(..got.unwrap_or(0)).unwrap_or_default();
-                    if got.split(|b| *b == b'\n').any(|line| line == b"READY=1") {
-                        break None;
-                    }
+        if let Some(door) = &mut self.door {
+            door.up();
+        }
+        Ok(Then::GoOn)
+    }
+
+    /// A desktop on demand has not come up, which took so long. It waits for the next login, unless that happens too often.
+    async fn not_begun(&mut self, error: DesktopError, took: Duration) -> Result<Then, DesktopError> {
+        if let Some(door) = &mut self.door {
+            door.not_up(&error.for_clients());
+        }
+        self.rest().await;
+        match self.starts.ended(false, took) {
+            Next::Again(_) => {
+                tracing::warn!(%error, "the desktop did not come up; it waits for the next login");
+                Ok(Then::GoOn)
+            }
+            Next::End | Next::GiveUp => Err(error),
+        }
+    }
+
+    async fn on_program(
+        &mut self,
+        status: std::io::Result<ExitStatus>,
+        signals: &mut Signals,
+    ) -> Result<Then, DesktopError> {
+        self.program = None;
+        let what = self.session.join(" ");
+        let well = status.as_ref().is_ok_and(ExitStatus::success);
+        let how = in_words(status);
+        match self.programs.ended(well, self.program_since.elapsed()) {
+            Next::End if self.door.is_some() => {
+                tracing::info!(program = %what, how, "the desktop has ended; it waits for the next login");
+                self.rest().await;
+            }
+            Next::End => return Ok(Then::End),
+            Next::GiveUp => return Err(self.ended(&what, how)),
+            Next::Again(delay) => {
+                tracing::warn!(program = %what, how, ?delay, "starts again");
+                if signals.stop_within(delay).await {
+                    return Ok(Then::End);
                 }
-                status = server.process.wait() => break Some(status.map_or_else(|e| e.to_string(), how)),
-                () = &mut end => break Some(format!("did not share the desktop within {SERVED:?}")),
+                self.start_program()?;
+                self.restarts += 1;
             }
-        };
-        if let Some(how) = failed {
-            while let Some(line) = next_line(&mut lines).await {
-                tell(&line);
-            }
-            return Err(self.ended("the server", how));
         }
-        // what it said before it was ready, and nothing that it says later
-        while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(100), next_line(&mut lines)).await {
-            tell(&line);
-        }
-        self.place.write(SAID, said.as_bytes())?;
-        tokio::spawn(async move { while next_line(&mut lines).await.is_some() {} });
-        Ok(())
+        Ok(Then::GoOn)
     }
 
-    /// Where the server is to listen.
-    fn wanted(&self) -> Vec<String> {
-        if !self.wish.listen.is_empty() {
-            return self.wish.listen.clone();
+    async fn on_server(
+        &mut self,
+        status: std::io::Result<ExitStatus>,
+        signals: &mut Signals,
+    ) -> Result<Then, DesktopError> {
+        self.server = None;
+        let how = in_words(status);
+        match self.servers.ended(false, self.server_since.elapsed()) {
+            Next::Again(delay) => {
+                tracing::warn!(how, ?delay, "the server starts again");
+                if signals.stop_within(delay).await {
+                    return Ok(Then::End);
+                }
+                self.serve(&mut |_| ()).await?;
+                self.server_since = Instant::now();
+                Ok(Then::GoOn)
+            }
+            Next::End | Next::GiveUp => Err(self.ended("the server", how)),
         }
-        vec![format!("127.0.0.1:{}", self.screen.port)]
     }
 
     fn told(&self) -> Told {
@@ -274,38 +334,86 @@ impl Desktop<'_> {
             name: self.wish.name.clone(),
             pid: std::process::id(),
             server: self.server.as_ref().and_then(Child::id),
-            display: self.screen.display.clone(),
+            display: self.screen.as_ref().map(|screen| screen.display.clone()),
             listens: self.listens.clone(),
             command: self.session.clone(),
-            since: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()),
-            restarts: 0,
+            since: self.since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            restarts: self.restarts,
         }
     }
 
-    /// Ends the program, then the server.
+    /// Ends everything but the server, which is told first: a desktop on demand waits again.
+    async fn rest(&mut self) {
+        if let Some(door) = &mut self.door {
+            door.close();
+        }
+        self.end_screen().await;
+        end_orphans(PATIENCE, self.server.as_ref().and_then(Child::id)).await;
+        self.place.remove(SCREEN);
+        self.programs = History::new(self.wish.restart);
+        self.since = SystemTime::now();
+        self.restarts = 0;
+    }
+
+    /// Ends the program, then what it draws on.
+    async fn end_screen(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            program.end(PATIENCE).await;
+        }
+        if let Some(mut screen) = self.screen.take() {
+            screen.child.end(PATIENCE).await;
+        }
+    }
+
+    /// Ends the program, then the server, then what they draw on.
     async fn end(&mut self) {
         for mut child in [self.program.take(), self.server.take()].into_iter().flatten() {
             child.end(PATIENCE).await;
         }
+        self.end_screen().await;
+        end_orphans(PATIENCE, None).await;
     }
 }
 
-/// Waits so long; true when a signal came meanwhile.
-async fn was_stopped(delay: Duration, term: &mut Signal, int: &mut Signal) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(delay) => false,
-        _ = term.recv() => true,
-        _ = int.recv() => true,
+/// The signals that a supervisor listens to.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, DesktopError> {
+        let listen = |kind| signal(kind).map_err(|error| DesktopError::Io("signals".into(), error));
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            child: listen(SignalKind::child())?,
+        })
+    }
+
+    /// Waits for one that asks for the end.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+
+    /// Waits so long; true when one came meanwhile that asks for the end.
+    async fn stop_within(&mut self, delay: Duration) -> bool {
+        tokio::time::timeout(delay, self.stop()).await.is_ok()
     }
 }
 
-async fn wait(child: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {
+/// How a process ended; for ever where there is none.
+async fn wait(child: Option<&mut Child>) -> std::io::Result<ExitStatus> {
     match child {
         Some(child) => child.process.wait().await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 
-async fn next_line(lines: &mut Option<tokio::io::Lines<BufReader<ChildStdout>>>) -> Option<String> {
-    lines.as_mut()?.next_line().await.ok().flatten()
+fn in_words(status: std::io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), how)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::child::{Child, command, how};
+use super::parts::{SWAY_CONFIG, SWAY_CONTROL, SWAY_SOCKETS};
 use super::screen::Screen;
 use super::{DesktopError, Place, Wish};
 
@@ -26,8 +27,8 @@ fn socket(folder: &Path) -> Option<String> {
 
 /// Starts it with its sockets in a folder of the desktop's own.
 pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<Screen, DesktopError> {
-    let file = place.write("sway.conf", config(wish).as_bytes())?;
-    let (folder, control) = (place.folder("wl")?, place.path("sway.sock"));
+    let file = place.write(SWAY_CONFIG, config(wish).as_bytes())?;
+    let (folder, control) = (place.folder(SWAY_SOCKETS)?, place.path(SWAY_CONTROL));
     let mut sway = command("sway", log).map_err(DesktopError::io("sway"))?;
     // noscanout: sway 1.7 takes one output's scanned-out window for another's
     sway.args(["-D", "noscanout", "-c"]).arg(file);
@@ -45,17 +46,18 @@ pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<Scre
     let end = Instant::now() + READY;
     let how = loop {
         if let (Some(socket), true) = (socket(&folder), control.exists()) {
-            let display = folder.join(&socket).display().to_string();
+            let path = folder.join(&socket);
             return Ok(Screen {
                 child,
                 name: "sway",
                 env: vec![
-                    ("WAYLAND_DISPLAY", display),
+                    ("WAYLAND_DISPLAY", path.display().to_string()),
                     ("SWAYSOCK", control.display().to_string()),
                     ("XDG_SESSION_TYPE", "wayland".into()),
                     ("XDG_CURRENT_DESKTOP", "sway".into()),
                 ],
                 source: "wlroots".into(),
+                socket: path,
                 display: socket,
                 port: 0,
             });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::child::{Child, command, how};
+use super::parts::{AUTHORITY, PICTURES};
 use super::screen::Screen;
 use super::{DesktopError, Place, Wish};
 use crate::helper::THIS_PROGRAM;
@@ -33,8 +34,8 @@ fn authority(cookie: &[u8; 16]) -> Vec<u8> {
 pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<Screen, DesktopError> {
     let mut cookie = [0; 16];
     getrandom::fill(&mut cookie).map_err(|error| DesktopError::Io("no random numbers".into(), error.into()))?;
-    let authority = place.write("Xauthority", &authority(&cookie))?.display().to_string();
-    let pictures = place.folder("fb")?;
+    let authority = place.write(AUTHORITY, &authority(&cookie))?.display().to_string();
+    let pictures = place.folder(PICTURES)?;
     let start = || {
         let mut xvfb = command("Xvfb", log)?;
         // -noreset: modes and monitors stay when the last client leaves
@@ -61,6 +62,7 @@ pub(super) async fn start(wish: &Wish, place: &Place, log: &File) -> Result<Scre
         name: "Xvfb",
         env: vec![("DISPLAY", display.clone()), ("XAUTHORITY", authority), ("XDG_SESSION_TYPE", "x11".into())],
         source: format!("x11:{display}"),
+        socket: format!("/tmp/.X11-unix/X{number}").into(),
         display,
         port: 5900u16.saturating_add(number),
     };

@@ -64,6 +64,8 @@ pub enum OpenRequest {
     Wayland(PathBuf),
     /// A connection to the process that looks at screens.
     KmsHelper(PathBuf),
+    /// A knock at the supervisor of a virtual desktop: it is to start what is shared. The connection lasts as long as that.
+    Supervisor(PathBuf),
     /// The file of an audit log, locked, for reading and appending; made where it is not there.
     Log(PathBuf),
     /// The next file of an audit log, after the one that is there was put aside.
@@ -90,6 +92,7 @@ impl fmt::Display for OpenRequest {
             | OpenRequest::State(path)
             | OpenRequest::Wayland(path)
             | OpenRequest::KmsHelper(path)
+            | OpenRequest::Supervisor(path)
             | OpenRequest::Log(path)
             | OpenRequest::NextLog { path, .. } => write!(f, "{}", path.display()),
         }
@@ -136,7 +139,8 @@ impl Opener for InProcess {
         match request {
             OpenRequest::Display(DisplayAddress::Unix(path))
             | OpenRequest::Wayland(path)
-            | OpenRequest::KmsHelper(path) => {
+            | OpenRequest::KmsHelper(path)
+            | OpenRequest::Supervisor(path) => {
                 UnixStream::connect(path).map(OwnedFd::from).map_err(|source| at(path, source))
             }
             OpenRequest::Display(DisplayAddress::Tcp { host, number }) => {

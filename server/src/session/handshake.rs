@@ -14,10 +14,10 @@ use farpane_rfb::{PixelFormat, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::gate::let_in;
-use super::hub::{Hub, Membership, NotJoined};
+use super::hub::{Hub, Membership, WAKE_LIMIT};
 use super::log::EndKind;
-use super::roster::Described;
-use super::{Access, Exclusive, Settings, Sharing, Sight};
+use super::roster::{Described, NotJoined};
+use super::{Access, Exclusive, Settings, Sharing, Sight, ViewSpec};
 use crate::net::{ConnInfo, Progress, Transport};
 use crate::security::{Negotiated, SecurityFailed, SecurityKind};
 
@@ -148,6 +148,7 @@ pub(super) async fn run(
     // every read has a nearer deadline: this one is for a peer that reads nothing of what it is sent
     let asking = settings.gate.limit.saturating_mul(2);
     let limit = settings.greeting_limit.saturating_mul(2).saturating_add(settings.login_limit).saturating_add(asking);
+    let limit = limit.saturating_add(WAKE_LIMIT);
     match tokio::time::timeout(limit, Talk::new(hub, settings, authenticator).run(transport)).await {
         Ok(result) => result,
         Err(_) => Err(HandshakeFailed::TooSlow(limit)),
@@ -188,7 +189,8 @@ impl<'a> Talk<'a> {
         if self.hub.clients() >= *max_clients {
             return no(format!("too many clients (at most {max_clients}); try again later"));
         }
-        if !self.hub.shows(view) && !self.hub.may_light() {
+        let comes = self.hub.may_light() || self.hub.sleeps() || *view == ViewSpec::SideCar;
+        if !self.hub.shows(view) && !comes {
             return no(format!("monitor {view} is not connected; try again later"));
         }
         self.authenticator.offer(info)
@@ -324,16 +326,24 @@ impl<'a> Talk<'a> {
         let Talk { hub, settings, who, mut input, .. } = self;
         let Some(who) = who else { return Err(HandshakeError::NotRfb.into()) };
         transport.authenticated();
-        let _light = hub.wait_for_light(&settings.view).await;
-        let Some(size) = hub.canvas(&settings.view, settings.scale) else {
-            return Err(Denied::now(EndKind::Full, format!("monitor {} is not there", settings.view)).into());
+        let (view, _light) = match settings.side_car {
+            None => (settings.view.clone(), hub.wait_for_light(&settings.view).await),
+            Some(car) => match hub.wait_for_side_car(car).await {
+                Ok((view, awaited)) => (view, Some(awaited)),
+                Err(why) => return refuse(handshake, transport, Denied::now(EndKind::Full, why)).await,
+            },
         };
-        let who = who.seeing(Sight { view: settings.view.clone(), others_off: settings.others_off });
+        let Some(size) = hub.canvas(&view, settings.scale) else {
+            return Err(Denied::now(EndKind::Full, format!("monitor {view} is not there")).into());
+        };
+        let (others_off, side_car) = (settings.others_off, settings.side_car);
+        let who = who.seeing(Sight { view, others_off, side_car });
         // those who shook hands at the same time may have taken the last place
         let (sharing, most) = (settings.sharing(shared), settings.max_clients);
         let kind = |e: &NotJoined| match e {
             NotJoined::Occupied { .. } => EndKind::Exclusive,
             NotJoined::Full(_) => EndKind::Full,
+            NotJoined::Ended => EndKind::ServerEnds,
         };
         let denied = |e: NotJoined| (Denied::now(kind(&e), e.to_string()), e);
         let mut joined = hub.join(who.clone(), sharing, most).map_err(denied);
@@ -343,16 +353,9 @@ impl<'a> Talk<'a> {
                 Err(denied) => *no = denied,
             }
         }
-        let membership = match joined {
+        let membership = match joined.and_then(|membership| is_there(hub, membership)) {
             Ok(membership) => membership,
-            Err((denied, _)) => {
-                // this late the protocol has no words for a refusal but the desktop's name
-                let name = format!("Refused: {}", denied.reason);
-                let init = ServerInit { width: 1, height: 1, pixel_format: PixelFormat::BGRX, name };
-                send(&mut transport, &handshake.server_init(&init)?).await?;
-                drain(&mut transport).await;
-                return Err(denied.into());
-            }
+            Err((denied, _)) => return refuse(handshake, transport, denied).await,
         };
         let init = ServerInit {
             width: size.w.max(1),
@@ -364,6 +367,27 @@ impl<'a> Talk<'a> {
         let told = Size::new(init.width, init.height);
         Ok(Entered { transport, membership, early: input, told })
     }
+}
+
+/// Turns a client away that was let in already: this late the protocol has no words for it but the desktop's name.
+async fn refuse(
+    handshake: &mut ServerHandshake,
+    mut transport: Transport,
+    denied: Denied,
+) -> Result<Entered, HandshakeFailed> {
+    let name = format!("Refused: {}", denied.reason);
+    let init = ServerInit { width: 1, height: 1, pixel_format: PixelFormat::BGRX, name };
+    send(&mut transport, &handshake.server_init(&init)?).await?;
+    drain(&mut transport).await;
+    Err(denied.into())
+}
+
+/// A place at a desktop on demand that has not ended since its client was let in: from here on the hub tells of its end.
+fn is_there(hub: &Hub, membership: Membership) -> Result<Membership, (Denied, NotJoined)> {
+    if !hub.sleeps() {
+        return Ok(membership);
+    }
+    Err((Denied::now(EndKind::ServerEnds, NotJoined::Ended.to_string()), NotJoined::Ended))
 }
 
 /// Reads what the peer still sends for a moment: closing with unread bytes would cost it the reason it was just told.

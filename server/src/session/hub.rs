@@ -4,6 +4,7 @@
 //! joins starts from the same state as those already there.
 
 mod follow;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,11 +22,13 @@ use super::gate::Gate;
 use super::lighting::Lamps;
 use super::log::{EndKind, Goodbye, SessionLog};
 use super::notice::one_line;
-use super::roster::{Described, Entry, SessionSummary};
+use super::roster::{Described, Entry, NotJoined, SessionSummary};
 use super::smaller::Smaller;
 use super::view::{Part, Seen, ViewSpec};
 use super::{Exclusive, Sharing};
 use crate::backend::{Backend, BackendEvent, Layout, OutputId, ResizeAnswer};
+pub use wake::WAKE_LIMIT;
+use wake::Waking;
 
 /// Names one client for as long as the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,26 +97,6 @@ struct Member {
     entry: Arc<Entry>,
 }
 
-/// Why a client did not get a place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotJoined {
-    /// All places are taken.
-    #[error("too many clients (at most {0}); try again later")]
-    Full(usize),
-    /// It wants the desktop alone and may not disconnect those who are there.
-    #[error("{first} is connected{}, and you may not disconnect others; connect as a shared session", others(.count))]
-    Occupied {
-        /// One of those who are there.
-        first: String,
-        /// How many they are.
-        count: usize,
-    },
-}
-
-fn others(count: &usize) -> String {
-    if *count > 1 { format!(" (and {} more)", count - 1) } else { String::new() }
-}
-
 /// What a message reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
@@ -129,6 +112,7 @@ pub struct Hub {
     state: Mutex<State>,
     last_id: AtomicU64,
     gate: Gate,
+    waking: Waking,
     log: OnceLock<Arc<dyn SessionLog>>,
     lamps: Lamps,
     lanes: Arc<Lanes>,
@@ -179,6 +163,7 @@ impl Hub {
             state: Mutex::default(),
             last_id: AtomicU64::new(0),
             gate: Gate::default(),
+            waking: Waking::default(),
             log: OnceLock::new(),
             lamps: Lamps::default(),
             lanes,
@@ -388,7 +373,8 @@ impl Hub {
     /// A client asks for another layout. Waits for the desktop: to be called off the network threads.
     pub fn resize(&self, id: ClientId, layout: &Layout) -> ResizeAnswer {
         self.lock().resizing = Some(id);
-        let answer = self.backend.resize(layout);
+        let own = self.resize_side_car(id, layout.size);
+        let answer = own.unwrap_or_else(|| self.backend.resize(layout));
         if answer != ResizeAnswer::Done {
             self.lock().resizing = None;
         }

@@ -1,9 +1,13 @@
-//! Who looks at one monitor and wants the others dark: which monitors that leaves on.
+//! Who looks at one monitor and wants the others dark, or wants one of their own: which monitors that leaves on, and which are made.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use farpane_engine::geometry::Size;
+
 use super::hub::Hub;
+use super::side_car::{MonitorMade, SideCar};
 use super::view::ViewSpec;
 
 /// How long a monitor that is dark may take to be there for who wants to see it.
@@ -11,10 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Switches monitors off and on again.
+/// Switches monitors off and on again, and makes some.
 pub trait Lighting: Send + Sync {
     /// These are looked at, and only these stay on; all are as they were before where none is named. Returns at once.
     fn only(&self, names: Vec<String>);
+    /// These are to be there beside the desktop's own, by their numbers; what was made besides goes. Returns at once.
+    fn side_cars(&self, wanted: &BTreeMap<u32, Size>);
+    /// What has become of one that is wanted.
+    fn side_car(&self, id: u32) -> MonitorMade;
 }
 
 /// What somebody sees, and what becomes of the rest.
@@ -24,6 +32,8 @@ pub struct Sight {
     pub view: ViewSpec,
     /// The others are switched off meanwhile.
     pub others_off: bool,
+    /// The monitor was made for this.
+    pub side_car: Option<SideCar>,
 }
 
 /// The monitors that stay on while these look; none where all are as they are.
@@ -45,9 +55,25 @@ fn lit<'a>(sights: impl Iterator<Item = &'a Sight>) -> Vec<String> {
 pub struct Lamps {
     by: OnceLock<Arc<dyn Lighting>>,
     awaited: Mutex<Vec<Sight>>,
+    /// How large monitors are to be that are made, while anybody wants them.
+    sizes: Mutex<BTreeMap<u32, Size>>,
 }
 
 impl Lamps {
+    /// Who makes monitors.
+    pub(super) fn makes(&self) -> Option<&Arc<dyn Lighting>> {
+        self.by.get()
+    }
+
+    /// A monitor that is made is to be of that size.
+    pub(super) fn wish(&self, id: u32, size: Size) {
+        self.sizes().insert(id, size);
+    }
+
+    fn sizes(&self) -> MutexGuard<'_, BTreeMap<u32, Size>> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn awaited(&self) -> MutexGuard<'_, Vec<Sight>> {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,6 +103,15 @@ impl Hub {
     /// Has lit what those who are there look at, and the rest as they want it.
     pub(super) fn relight(&self) {
         if let Some(lighting) = self.lamps().by.get() {
+            // first, so that of two who look at once the last to look is the last to tell
+            let mut sizes = self.lamps().sizes();
+            let wanted = self.wanted();
+            sizes.retain(|id, _| wanted.iter().any(|car| car.id == *id));
+            for car in wanted {
+                sizes.entry(car.id).or_insert(car.size);
+            }
+            lighting.side_cars(&sizes);
+            drop(sizes);
             lighting.only(self.lit());
         }
     }
@@ -91,10 +126,7 @@ impl Hub {
         if self.shows(view) || !self.may_light() {
             return None;
         }
-        let sight = Sight { view: view.clone(), others_off: false };
-        self.lamps().awaited().push(sight.clone());
-        let awaited = Awaited(self, sight);
-        self.relight();
+        let awaited = self.await_sight(Sight { view: view.clone(), ..Sight::default() });
         let there = async {
             while !self.shows(view) {
                 tokio::time::sleep(LOOK).await;
@@ -103,6 +135,21 @@ impl Hub {
         // whoever does not see it by then is told that it is not there
         let _ = tokio::time::timeout(PATIENCE, there).await;
         Some(awaited)
+    }
+
+    /// Somebody is about to come in for this; it is there for them while what is returned lives.
+    pub(super) fn await_sight(&self, sight: Sight) -> Awaited<'_> {
+        self.lamps().awaited().push(sight.clone());
+        let awaited = Awaited(self, sight);
+        self.relight();
+        awaited
+    }
+
+    /// The monitors that have to be made for those who are there.
+    fn wanted(&self) -> Vec<SideCar> {
+        let awaited = self.lamps().awaited().clone();
+        let of = |sight: &Sight| sight.side_car;
+        self.with_members(|who| who.filter_map(|who| of(&who.sight)).chain(awaited.iter().filter_map(of)).collect())
     }
 
     fn lit(&self) -> Vec<String> {
@@ -117,7 +164,7 @@ mod tests {
 
     fn sight(view: &str, others_off: bool) -> Sight {
         let Ok(view) = view.parse();
-        Sight { view, others_off }
+        Sight { view, others_off, side_car: None }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub enum EndKind {
     TakenOver,
     /// Somebody ended it over the control socket.
     Kicked,
-    /// The server ends.
+    /// The server ends, or a desktop that it starts on demand.
     ServerEnds,
     /// The client broke the protocol.
     Misbehaved,

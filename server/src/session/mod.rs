@@ -27,6 +27,7 @@ mod rules;
 #[cfg(test)]
 mod rules_tests;
 mod scale;
+mod side_car;
 mod smaller;
 mod stall;
 mod state;
@@ -46,12 +47,13 @@ pub use caps::{Caps, CursorKind};
 pub use gate::Notification;
 pub use gate::{Asking, Doorkeeper, Gate, Hook, Knock, Said, Verdict};
 pub use handshake::{Authenticator, Denied, HandshakeFailed, Proved, Proving};
-pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, NotJoined, Reached, Stage};
+pub use hub::{ClientId, DesktopState, Hub, HubEvent, Membership, Reached, Stage, WAKE_LIMIT};
 pub use lighting::{Lighting, Sight};
 pub use log::{EndKind, Ended, Goodbye, SessionLog};
 pub use notice::MAX_MESSAGE;
-pub use roster::{Described, Entry, SessionSummary, Standing};
+pub use roster::{Described, Entry, NotJoined, SessionSummary, Standing};
 pub use scale::{ScaleError, ScaleSpec};
+pub use side_car::{MonitorMade, SideCar, SideCarSize, SideCarSizeError};
 pub use stall::LIMIT as STALL_LIMIT;
 pub use state::SessionError;
 pub use view::{Places, Seen, ViewSpec};
@@ -121,6 +123,8 @@ pub struct Settings {
     pub view: ViewSpec,
     /// Monitors that nobody looks at by name are switched off meanwhile.
     pub others_off: bool,
+    /// The monitor that is made for them, where the view is one.
+    pub side_car: Option<SideCar>,
     /// How large they see it, until they ask for another scale.
     pub scale: ScaleSpec,
     /// Clients see and do not touch.
@@ -169,6 +173,7 @@ impl Default for Settings {
             name: "farpane".into(),
             view: ViewSpec::All,
             others_off: false,
+            side_car: None,
             scale: ScaleSpec::default(),
             view_only: false,
             max_fps: 60,
@@ -199,6 +204,11 @@ impl Settings {
         if self.view_only { permissions.and(Permissions::VIEW_ONLY) } else { permissions }
     }
 
+    /// The same for a client whose monitor has got its name.
+    fn seeing(self: Arc<Self>, view: &ViewSpec) -> Arc<Self> {
+        if self.view == *view { self } else { Arc::new(Self { view: view.clone(), ..(*self).clone() }) }
+    }
+
     /// How a client comes in that asks to share, or not to.
     fn sharing(&self, shared: bool) -> Sharing {
         match (self.shared, shared) {
@@ -222,6 +232,7 @@ pub async fn serve(
         Ok(entered) => {
             let handshake::Entered { transport, membership, early, told } = entered;
             let entry = Arc::clone(&membership.entry);
+            let settings = settings.seeing(&entry.who.sight.view);
             let (id, user, permissions) = (entry.who.id, &entry.who.access.user, entry.who.permissions());
             tracing::info!(client = %id, user, %peer, %listener, ?permissions, "client connected");
             let mut log = log::Told::started(hub.log().cloned(), Arc::clone(&entry));

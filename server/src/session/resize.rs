@@ -212,7 +212,8 @@ impl Session {
             return None;
         }
         // what is left alone on for a while is no desktop of one monitor, and dark ones come back to their places
-        if self.hub.may_light() {
+        let own = self.settings.side_car.is_some();
+        if self.hub.may_light() && !own {
             self.resize.refuse(Status::Prohibited);
             return None;
         }
@@ -223,7 +224,12 @@ impl Session {
             return None;
         }
         let alone = current.outputs.len() == 1 && self.hub.shows(&self.settings.view);
-        if self.settings.view != ViewSpec::All && !alone {
+        if own && wish.screens.len() != 1 {
+            // it was made for its viewers, and is one
+            self.resize.refuse(Status::InvalidLayout);
+            return None;
+        }
+        if self.settings.view != ViewSpec::All && !alone && !own {
             // one monitor of several cannot be resized from within itself, and whoever looks at one that is gone has no say in the others
             self.resize.refuse(Status::Prohibited);
             return None;

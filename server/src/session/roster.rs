@@ -211,6 +211,29 @@ impl SessionSummary {
     }
 }
 
+/// Why a client did not get a place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotJoined {
+    /// All places are taken.
+    #[error("too many clients (at most {0}); try again later")]
+    Full(usize),
+    /// It wants the desktop alone and may not disconnect those who are there.
+    #[error("{first} is connected{}, and you may not disconnect others; connect as a shared session", others(.count))]
+    Occupied {
+        /// One of those who are there.
+        first: String,
+        /// How many they are.
+        count: usize,
+    },
+    /// It was let in, and the desktop has ended since.
+    #[error("the desktop has just ended; connect again for another one")]
+    Ended,
+}
+
+fn others(count: &usize) -> String {
+    if *count > 1 { format!(" (and {} more)", count - 1) } else { String::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use farpane_engine::pipeline::View;
 use super::ScaleSpec;
 use crate::backend::{Layout, LayoutOutput};
 
-/// Which monitors a client sees. As text: `all`, or a monitor's name.
+/// Which monitors a client sees. As text: `all`, `side-car`, or a monitor's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ViewSpec {
     /// All of them, as the desktop lays them out.
@@ -20,6 +20,8 @@ pub enum ViewSpec {
     All,
     /// The one of this name, from its own top left corner.
     Output(String),
+    /// One that is made for it, and has no name yet.
+    SideCar,
 }
 
 impl ViewSpec {
@@ -33,7 +35,11 @@ impl FromStr for ViewSpec {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "all" { Self::All } else { Self::Output(text.to_owned()) })
+        Ok(match text {
+            "all" => Self::All,
+            "side-car" => Self::SideCar,
+            name => Self::Output(name.to_owned()),
+        })
     }
 }
 
@@ -42,6 +48,7 @@ impl fmt::Display for ViewSpec {
         f.write_str(match self {
             Self::All => "all",
             Self::Output(name) => name,
+            Self::SideCar => "side-car",
         })
     }
 }
@@ -120,6 +127,7 @@ impl ViewSpec {
                 let output = layout.outputs.get(at..=at)?;
                 Some((output, output.first()?.rect))
             }
+            Self::SideCar => None,
         }
     }
 

@@ -5,6 +5,7 @@
 mod clipboard;
 mod pointing;
 mod resizing;
+mod side_car;
 mod storm;
 mod typing;
 

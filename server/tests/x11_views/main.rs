@@ -9,6 +9,7 @@ mod others;
 mod pointing;
 mod scaled;
 mod screen;
+mod side_car;
 mod storm;
 mod wishes;
 

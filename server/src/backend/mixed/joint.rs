@@ -89,6 +89,8 @@ impl Joint {
             BackendEvent::Bell => tell(BackendEvent::Bell),
             BackendEvent::Lost(reason) => self.lost(n, reason, tell),
             BackendEvent::Back => self.back(n, tell),
+            // none of several is one
+            BackendEvent::OnDemand(_) => {}
         }
     }
 

@@ -21,6 +21,7 @@ fn words(event: &BackendEvent) -> String {
         BackendEvent::Bell => "bell".into(),
         BackendEvent::Lost(reason) => format!("lost {reason}"),
         BackendEvent::Back => "back".into(),
+        BackendEvent::OnDemand(came) => format!("{came:?}"),
     }
 }
 

@@ -16,6 +16,7 @@ mod places;
 mod pointer;
 mod probe;
 mod resize;
+mod side_car;
 mod watch;
 mod wire;
 
@@ -30,6 +31,7 @@ use input::Input;
 pub use lights::WaylandLights;
 use places::Places;
 pub use probe::details;
+pub use side_car::SwaySideCar;
 use watch::{Command, Desk};
 
 use super::{Backend, Events, Layout, ResizeAnswer};

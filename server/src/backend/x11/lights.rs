@@ -36,16 +36,16 @@ impl From<x11rb::errors::ConnectionError> for LightsError {
 }
 
 /// The server's outputs as they are while it answers to nobody else.
-struct Outputs {
-    conn: RustConnection,
-    root: u32,
-    resources: GetScreenResourcesCurrentReply,
+pub(super) struct Outputs {
+    pub conn: RustConnection,
+    pub root: u32,
+    pub resources: GetScreenResourcesCurrentReply,
     /// By number.
-    outputs: HashMap<u32, (String, GetOutputInfoReply)>,
+    pub outputs: HashMap<u32, (String, GetOutputInfoReply)>,
 }
 
 impl XLights<'_> {
-    fn look(&self) -> Result<Outputs, LightsError> {
+    pub(super) fn look(&self) -> Result<Outputs, LightsError> {
         let conn = self.target.connect(self.opener).map_err(|error| LightsError::Gone(error.reason()))?;
         let screen = conn.setup().roots.get(self.target.screen);
         let root = screen.ok_or_else(|| LightsError::Gone("it has no such screen".into()))?.root;
@@ -117,7 +117,7 @@ impl Lights for XLights<'_> {
 
 impl Outputs {
     /// Every CRTC that shows something, with its number.
-    fn crtcs(&self) -> Result<Vec<(u32, GetCrtcInfoReply)>, LightsError> {
+    pub fn crtcs(&self) -> Result<Vec<(u32, GetCrtcInfoReply)>, LightsError> {
         let mut lit = Vec::new();
         for number in &self.resources.crtcs {
             let crtc = self.conn.randr_get_crtc_info(*number, self.resources.config_timestamp)?.reply()?;
@@ -128,7 +128,8 @@ impl Outputs {
         Ok(lit)
     }
 
-    fn set(
+    /// Has a CRTC show a mode on outputs, or nothing.
+    pub fn set(
         &self,
         crtc: u32,
         at: (i16, i16),
@@ -162,14 +163,13 @@ impl Outputs {
         let here = self.outputs.iter().find(|(_, (name, _))| *name == dark.name);
         let Some((number, (_, info))) = here.filter(|(_, (_, info))| info.crtc == 0) else { return Ok(()) };
         let number = *number;
-        let why = |what: &str| LightsError::Refused(format!("{} has no {what}", dark.name));
-        let mode = self.mode(dark, info).ok_or_else(|| why("mode of its size any more"))?;
-        let taken: Vec<u32> = self.crtcs()?.into_iter().map(|(number, _)| number).collect();
-        let free = info.crtcs.iter().copied().find(|crtc| !taken.contains(crtc));
-        let crtc = free.ok_or_else(|| why("free CRTC"))?;
+        let no_mode = || LightsError::Refused(format!("{} has no mode of its size any more", dark.name));
+        let mode = self.mode(dark, info).ok_or_else(no_mode)?;
+        let crtc = self.free_crtc(&dark.name, info)?;
         let rotation = Rotation::from(u16::try_from(dark.turn).unwrap_or(1));
         let at = |value: i32| i16::try_from(value).unwrap_or(0);
-        self.hold(dark, rotation)?;
+        let turned = rotation.contains(Rotation::ROTATE90) || rotation.contains(Rotation::ROTATE270);
+        self.hold(dark.at, if turned { (dark.size.1, dark.size.0) } else { dark.size })?;
         self.set(crtc, (at(dark.at.0), at(dark.at.1)), mode, rotation, &[number])?;
         if dark.primary {
             self.conn.randr_set_output_primary(self.root, number)?.check()?;
@@ -180,16 +180,26 @@ impl Outputs {
         Ok(())
     }
 
-    /// Makes the canvas as large as it has to be for that one.
-    fn hold(&self, dark: &Dark, rotation: Rotation) -> Result<(), LightsError> {
-        let turned = rotation.contains(Rotation::ROTATE90) || rotation.contains(Rotation::ROTATE270);
-        let (w, h) = if turned { (dark.size.1, dark.size.0) } else { dark.size };
+    /// A CRTC that shows nothing and can show that output.
+    pub fn free_crtc(&self, name: &str, info: &GetOutputInfoReply) -> Result<u32, LightsError> {
+        let taken: Vec<u32> = self.crtcs()?.into_iter().map(|(number, _)| number).collect();
+        let free = info.crtcs.iter().copied().find(|crtc| !taken.contains(crtc));
+        free.ok_or_else(|| LightsError::Refused(format!("{name} has no free CRTC")))
+    }
+
+    /// Makes the canvas as large as it has to be for a monitor of that size there.
+    pub fn hold(&self, at: (i32, i32), (w, h): (i32, i32)) -> Result<(), LightsError> {
         let end = |at: i32, length: i32| u16::try_from(at.saturating_add(length)).unwrap_or(0);
         let now = self.conn.get_geometry(self.root)?.reply()?;
-        let (wide, high) = (now.width.max(end(dark.at.0, w)), now.height.max(end(dark.at.1, h)));
-        if (wide, high) != (now.width, now.height) {
+        self.set_canvas(now.width.max(end(at.0, w)), now.height.max(end(at.1, h)))
+    }
+
+    /// Gives the canvas a size, where it has another.
+    pub fn set_canvas(&self, w: u16, h: u16) -> Result<(), LightsError> {
+        let now = self.conn.get_geometry(self.root)?.reply()?;
+        if (w, h) != (now.width, now.height) {
             let mm = |px: u16| u32::from(px) * 254 / 960;
-            self.conn.randr_set_screen_size(self.root, wide, high, mm(wide), mm(high))?.check()?;
+            self.conn.randr_set_screen_size(self.root, w, h, mm(w), mm(h))?.check()?;
         }
         Ok(())
     }

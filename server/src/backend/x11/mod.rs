@@ -12,6 +12,7 @@ mod keyboard;
 mod lights;
 mod monitors;
 mod resize;
+mod side_car;
 mod watch;
 mod xi2;
 

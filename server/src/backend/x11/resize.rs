@@ -5,8 +5,10 @@
 
 use x11rb::connection::Connection;
 use x11rb::errors::{ReplyError, ReplyOrIdError};
-use x11rb::protocol::randr::{ConnectionExt as _, MonitorInfo, Rotation, SetConfig};
-use x11rb::protocol::randr::{ModeFlag, ModeInfo};
+use x11rb::protocol::randr::{
+    ConnectionExt as _, GetOutputInfoReply, GetScreenResourcesCurrentReply, ModeFlag, ModeInfo, MonitorInfo, Rotation,
+    SetConfig,
+};
 use x11rb::protocol::xproto::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
 
@@ -73,19 +75,7 @@ fn canvas(conn: &RustConnection, root: u32, wish: &Layout) -> Result<ResizeAnswe
         return Ok(ResizeAnswer::InvalidLayout);
     }
     let output_info = conn.randr_get_output_info(output, resources.config_timestamp)?.reply()?;
-    let fits = |m: &&ModeInfo| (m.width, m.height) == (w, h);
-    let listed = resources.modes.iter().filter(fits).find(|m| output_info.modes.contains(&m.id)).map(|m| m.id);
-    let mode = match listed {
-        Some(mode) => mode,
-        None => {
-            let mode = match resources.modes.iter().find(fits) {
-                Some(mode) => mode.id,
-                None => make_mode(conn, root, w, h)?,
-            };
-            conn.randr_add_output_mode(output, mode)?.check()?;
-            mode
-        }
-    };
+    let mode = mode(conn, root, &resources, (output, &output_info), (w, h))?;
     let mm = |px: u16| u32::from(px) * 254 / 960;
     let time = x11rb::CURRENT_TIME;
     let config = resources.config_timestamp;
@@ -111,8 +101,31 @@ fn canvas(conn: &RustConnection, root: u32, wish: &Layout) -> Result<ResizeAnswe
     Ok(if (after.width, after.height) == (w, h) { ResizeAnswer::Done } else { ResizeAnswer::OutOfResources })
 }
 
+/// A mode of that size that an output has, or has now.
+pub(super) fn mode(
+    conn: &RustConnection,
+    root: u32,
+    resources: &GetScreenResourcesCurrentReply,
+    (output, info): (u32, &GetOutputInfoReply),
+    (w, h): (u16, u16),
+) -> Result<u32, ReplyError> {
+    let fits = |m: &&ModeInfo| (m.width, m.height) == (w, h);
+    if let Some(listed) = resources.modes.iter().filter(fits).find(|m| info.modes.contains(&m.id)) {
+        return Ok(listed.id);
+    }
+    let mode = match resources.modes.iter().find(fits) {
+        Some(mode) => mode.id,
+        None => make_mode(conn, root, w, h)?,
+    };
+    conn.randr_add_output_mode(output, mode)?.check()?;
+    Ok(mode)
+}
+
+/// What the names of modes end with that are made here.
+pub(super) const MADE: &str = "_farpane";
+
 fn make_mode(conn: &RustConnection, root: u32, w: u16, h: u16) -> Result<u32, ReplyError> {
-    let name = format!("{w}x{h}_farpane");
+    let name = format!("{w}x{h}{MADE}");
     let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
     let (htotal, vtotal) = (w.saturating_add(160), h.saturating_add(30));
     let info = ModeInfo {

@@ -12,8 +12,8 @@ use crate::policy::Permission;
 /// Bytes that a client may send ahead while it waits; the rest stays in its socket.
 const AHEAD: usize = 4096;
 
-/// Lets a client in, perhaps after the desktop was asked. `disconnects` others would have to go; then it is always asked.
-/// Bytes that the client sends meanwhile go into `input`.
+/// Lets a client in, perhaps after the person at the desktop was asked, and once the desktop is there. `disconnects` others would have to
+/// go; then it is always asked. Bytes that the client sends meanwhile go into `input`.
 ///
 /// # Errors
 /// When the client leaves while it waits.
@@ -32,7 +32,7 @@ pub(in super::super) async fn let_in(
         return Ok(Err(Denied::now(EndKind::NoPermission, "You are not permitted to see this desktop")));
     }
     if !settings.gate.ask && disconnects == 0 {
-        return Ok(Ok(()));
+        return awake(hub, settings, transport, input).await;
     }
     // it has proved itself: it holds no place among strangers while it waits
     transport.authenticated();
@@ -40,7 +40,32 @@ pub(in super::super) async fn let_in(
         verdict = hub.ask_about(who, disconnects, &settings.gate) => verdict,
         left = leaves(transport, input) => return Err(left),
     };
-    if verdict.lets_in() { Ok(Ok(())) } else { Ok(Err(Denied::now(EndKind::Gate, verdict.reason()))) }
+    if !verdict.lets_in() {
+        return Ok(Err(Denied::now(EndKind::Gate, verdict.reason())));
+    }
+    awake(hub, settings, transport, input).await
+}
+
+/// Waits for a desktop that is started on demand, by this client if by nobody before.
+async fn awake(
+    hub: &Hub,
+    settings: &Settings,
+    transport: &mut Transport,
+    input: &mut BytesMut,
+) -> Result<Result<(), Denied>, HandshakeFailed> {
+    if !hub.sleeps() {
+        return Ok(Ok(()));
+    }
+    transport.authenticated();
+    let woken = tokio::select! {
+        woken = hub.wake() => woken,
+        left = leaves(transport, input) => return Err(left),
+    };
+    let there = woken.and_then(|()| match hub.shows(&settings.view) {
+        true => Ok(()),
+        false => Err(format!("monitor {} is not connected; try again later", settings.view)),
+    });
+    Ok(there.map_err(|why| Denied::now(EndKind::Full, why)))
 }
 
 /// Ends when the client does.

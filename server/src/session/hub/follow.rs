@@ -39,6 +39,7 @@ impl Hub {
                 state.desktop.layout = layout;
                 state.tell(HubEvent::Layout(by), None);
                 drop(state);
+                self.waking.ring();
                 // what came may have to be dark
                 self.relight();
             }
@@ -65,6 +66,7 @@ impl Hub {
                 state.tell(HubEvent::Leds(leds), None);
             }
             BackendEvent::Bell => self.lock().tell(HubEvent::Bell, None),
+            BackendEvent::OnDemand(came) => self.on_demand(came),
             BackendEvent::Lost(reason) => {
                 tracing::warn!(%reason, "desktop is gone; clients keep its last picture until it is back");
                 let mut state = self.lock();
@@ -92,7 +94,7 @@ impl Hub {
 }
 
 /// Ends an output that is gone, aside: its thread may be in the middle of a picture, and the desktop goes on meanwhile.
-fn end(output: Option<Arc<Output>>) {
+pub(super) fn end(output: Option<Arc<Output>>) {
     if let Some(output) = output {
         tokio::task::spawn_blocking(move || drop(output));
     }

@@ -2,158 +2,14 @@
 
 #![cfg(feature = "x11")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+mod on_demand;
+mod user;
+
+use std::process::Command;
+use std::time::Duration;
 
 use farpane_engine::geometry::Size;
-use farpane_test_support::xvfb::is_installed;
-use farpane_test_support::{Client, Raw, Security};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_farpane");
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A user of their own, with folders for sockets and state; all their desktops end with the test.
-struct User {
-    folder: PathBuf,
-}
-
-impl User {
-    fn new(test: &str) -> Option<Self> {
-        if !is_installed() {
-            return None;
-        }
-        let folder = std::env::temp_dir().join(format!("farpane-desktops-{}-{test}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("run")).expect("a folder");
-        std::fs::set_permissions(folder.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .expect("changed");
-        Some(Self { folder })
-    }
-
-    fn farpane(&self, words: &[&str]) -> Output {
-        self.run(Command::new(BINARY), words)
-    }
-
-    /// As no root, which sway does not run as.
-    fn plain(&self, words: &[&str]) -> Output {
-        if rustix::process::geteuid().is_root() {
-            let mut command = Command::new("unshare");
-            command.args(["-U", "--map-user=1000", "--map-group=1000", BINARY]);
-            return self.run(command, words);
-        }
-        self.farpane(words)
-    }
-
-    fn run(&self, mut command: Command, words: &[&str]) -> Output {
-        command.env("XDG_RUNTIME_DIR", self.folder.join("run")).env("XDG_STATE_HOME", self.folder.join("state"));
-        command.env("HOME", &self.folder).env_remove("RUNTIME_DIRECTORY").env_remove("STATE_DIRECTORY");
-        command.arg("desktop").args(words).output().expect("it runs")
-    }
-
-    /// Starts a desktop of 640x480 and returns its name and listener.
-    fn start(&self, name: &str, more: &[&str], command: &[&str]) -> Desktop {
-        let mut words =
-            vec!["start", "--name", name, "--size", "640x480", "--security", "none", "--listen", "127.0.0.1:0"];
-        words.extend(more);
-        words.push("--");
-        words.extend(command);
-        let done = self.farpane(&words);
-        let said = String::from_utf8_lossy(&done.stdout).into_owned();
-        assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
-        let value = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)).map(str::to_owned);
-        let listener = value("farpane: listening on ").unwrap_or_else(|| panic!("no listener: {said}"));
-        let up = value(&format!("farpane: desktop {name} is on display :")).unwrap_or_else(|| panic!("not up: {said}"));
-        Desktop { listener, display: up.parse().expect("a number") }
-    }
-
-    /// What the list says of one desktop.
-    fn told(&self, name: &str) -> Option<serde_json::Value> {
-        let done = self.farpane(&["list", "--json"]);
-        assert!(done.status.success());
-        let list: Vec<serde_json::Value> = serde_json::from_slice(&done.stdout).expect("JSON");
-        list.into_iter().find(|told| told["name"] == name)
-    }
-
-    fn process(&self, name: &str, which: &str) -> u32 {
-        let told = self.told(name).expect("it runs");
-        u32::try_from(told[which].as_u64().expect("a process")).expect("a number")
-    }
-
-    /// The error that a command line gives: one line.
-    fn refused(&self, words: &[&str]) -> String {
-        let done = self.farpane(words);
-        assert!(!done.status.success(), "{words:?} was taken");
-        let said = String::from_utf8(done.stderr).expect("text");
-        said.trim_end().to_owned()
-    }
-
-    fn is_clean(&self) -> bool {
-        std::fs::read_dir(self.folder.join("run/farpane/desktops")).map_or(0, Iterator::count) == 0
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        let _ = self.farpane(&["stop", "--all"]);
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-struct Desktop {
-    listener: String,
-    display: u32,
-}
-
-impl Desktop {
-    fn look(&self) -> Client {
-        let raw = Raw::connect(&self.listener, PATIENCE).expect("a connection");
-        let mut client = Client::handshake(raw, "RFB 003.008\n", Security::None, true).expect("let in");
-        client.set_encodings(&[16, 1, -239, -223, -308]).expect("sent");
-        client.watch().expect("sent");
-        client
-    }
-
-    /// Whether the X server has left nothing in the places of all X servers.
-    fn is_gone(&self) -> bool {
-        let n = self.display;
-        [format!("/tmp/.X11-unix/X{n}"), format!("/tmp/.X{n}-lock")].iter().all(|path| !Path::new(path).exists())
-    }
-}
-
-fn wait_for(what: &str, mut test: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !test() {
-        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// The process whose command line has these words.
-fn process_of(words: &str) -> Option<u32> {
-    let found = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).replace('\0', " ").contains(words)
-    });
-    found?.file_name().to_str()?.parse().ok()
-}
-
-fn runs(words: &str) -> bool {
-    process_of(words).is_some()
-}
-
-fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs").success());
-}
-
-/// Shows the number of colours: a desktop with a program on it has several.
-fn colours(client: &Client) -> usize {
-    client.picture().pixels().iter().collect::<std::collections::BTreeSet<_>>().len()
-}
+use user::{Desktop, User, colours, is_alive, kill, process_of, runs, wait_for, waits};
 
 #[test]
 fn a_desktop_shows_its_program_outlives_viewers_and_leaves_nothing() {
@@ -181,15 +37,6 @@ fn a_desktop_shows_its_program_outlives_viewers_and_leaves_nothing() {
     assert_eq!(user.farpane(&["list"]).stdout, b"no desktop runs\n");
 }
 
-/// How often a process has waited for something so far, all its threads together.
-fn waits(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").filter_map(Result::ok);
-    let of = |status: String| {
-        status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
-    };
-    tasks.filter_map(|task| of(std::fs::read_to_string(task.path().join("status")).ok()?)).sum()
-}
-
 #[test]
 fn a_desktop_that_nobody_looks_at_sleeps() {
     let Some(user) = User::new("idle") else { return };
@@ -201,6 +48,18 @@ fn a_desktop_that_nobody_looks_at_sleeps() {
         let woken: u64 = pids.map(waits).iter().zip(before).map(|(after, before)| after - before).sum();
         woken <= 2
     });
+}
+
+#[test]
+fn the_log_says_as_much_as_it_is_asked_to() {
+    let Some(user) = User::new("log") else { return };
+    let log = |name: &str, more: &[&str]| {
+        user.start(name, more, &["sleep", "1000"]);
+        std::fs::read_to_string(user.folder.join(format!("state/farpane/desktops/{name}.log"))).expect("a log")
+    };
+    let (usual, more) = (log("usual", &[]), log("more", &["--log-level", "debug", "--log-format", "json"]));
+    assert!(usual.contains(" INFO ") && !usual.contains("DEBUG"), "{usual}");
+    assert!(more.contains("\"level\":\"DEBUG\"") && !more.contains(" INFO "), "{more}");
 }
 
 #[test]
