@@ -65,16 +65,15 @@ impl<'a> Waiting<'a> {
         self.user.folder.join("run/farpane/desktops").join(self.name).join(file)
     }
 
-    /// Whether nothing but the supervisor and the server is there.
+    /// Whether it is listed and nothing but the supervisor and the server is there.
     fn is_asleep(&self) -> bool {
         let xvfb = format!("Xvfb -displayfd 1 -noreset -nolisten tcp -auth {}", self.path("").display());
-        let supervisor = self.user.process(self.name, "pid");
-        let own =
-            |pid: u32| Some(pid) == self.user.told(self.name).and_then(|t| u32::try_from(t["server"].as_u64()?).ok());
-        self.display().is_none()
+        let Some(told) = self.user.told(self.name) else { return false };
+        let process = |which: &str| told[which].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        told["display"].is_null()
             && !runs(&xvfb)
             && !self.path("screen").exists()
-            && children(supervisor).into_iter().all(own)
+            && process("pid").is_some_and(|pid| children(pid).into_iter().all(|child| Some(child) == process("server")))
     }
 
     fn log(&self) -> String {
@@ -214,12 +213,14 @@ fn a_program_that_fails_at_once_is_told_to_the_client_and_after_three_times_is_e
         let why = waiting.refusal(Security::None);
         assert_eq!(why, "the desktop did not start: it ended with status 3 at once");
         // the last one takes the supervisor along
-        wait_for("rest", || user.told("fails").is_none_or(|_| waiting.is_asleep()));
+        wait_for("rest", || waiting.is_asleep() || user.told("fails").is_none());
     }
     wait_for("the end", || user.told("fails").is_none() && user.is_clean());
+    // said when all of it is cleared away
+    let words = "farpane: sh -c echo last words; exit 3 ended with status 3 at once";
+    wait_for("its last words", || waiting.log().contains(words));
     let log = waiting.log();
     assert_eq!(log.matches("last words\n").count(), 3, "{log}");
-    assert!(log.contains("farpane: sh -c echo last words; exit 3 ended with status 3 at once"), "{log}");
 }
 
 #[test]
